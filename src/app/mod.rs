@@ -1,0 +1,3 @@
+//! Floor: app.
+//!
+//! Deliberately absent: everything, so far.

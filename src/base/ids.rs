@@ -1,0 +1,99 @@
+//! Small typed numbers for the rows of the snapshot's tables, and the generation id that clients see.
+//!
+//! Deliberately absent: names (the catalogue has them) and randomness (it is an argument).
+
+use crate::base::time::UnixSeconds;
+
+macro_rules! row_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// Position in its table.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+row_id!(
+    /// Row of `Snapshot::providers`.
+    ProviderId
+);
+row_id!(
+    /// Row of `Snapshot::endpoints`.
+    EndpointId
+);
+row_id!(
+    /// Row of `Snapshot::models`.
+    ModelId
+);
+row_id!(
+    /// Row of `Snapshot::keys`.
+    KeyId
+);
+row_id!(
+    /// Row of `Snapshot::hosts`.
+    HostId
+);
+row_id!(
+    /// A pool of interchangeable upstream connections: scheme, host, port, SNI, verification and credential
+    /// are equal. Stays the same across snapshots as long as none of these changes.
+    PoolId
+);
+
+/// The id of one generation, as clients see it: `gen-<unix seconds>-<20 characters>`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GenerationId {
+    bytes: [u8; Self::LEN],
+}
+
+impl GenerationId {
+    /// Length of the text in bytes: `gen-`, ten digits, `-`, twenty letters.
+    pub const LEN: usize = 35;
+
+    /// Builds the id from wall time and 120 bits of the given random words.
+    #[must_use]
+    pub fn new(now: UnixSeconds, random: [u64; 2]) -> Self {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789xy";
+        let mut bytes = *b"gen-0000000000-AAAAAAAAAAAAAAAAAAAA";
+        let mut seconds = now.0;
+        for digit in bytes[4..14].iter_mut().rev() {
+            *digit = b'0' + (seconds % 10) as u8;
+            seconds /= 10;
+        }
+        for (word, letters) in random.iter().zip(bytes[15..].chunks_exact_mut(10)) {
+            for (step, letter) in letters.iter_mut().enumerate() {
+                *letter = LETTERS[(word >> (6 * step)) as usize & 63];
+            }
+        }
+        Self { bytes }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes).unwrap_or("gen-")
+    }
+}
+
+impl core::fmt::Debug for GenerationId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generation_id_has_its_shape() {
+        let id = GenerationId::new(UnixSeconds(1_783_514_921), [u64::MAX, 0]);
+        assert_eq!(id.as_str(), "gen-1783514921-yyyyyyyyyyAAAAAAAAAA");
+    }
+}

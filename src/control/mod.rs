@@ -1,0 +1,3 @@
+//! Floor: control.
+//!
+//! Deliberately absent: everything, so far.

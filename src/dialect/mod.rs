@@ -1,0 +1,105 @@
+//! Floor 2: API dialects, one file each. A dialect knows its paths, which members of a request to replace,
+//! and what an event or an answer of its kind says.
+//!
+//! Deliberately absent: who is asked (policy), HTTP (wire) and any translation between dialects (not yet
+//! built).
+
+pub mod openai;
+
+use crate::base::record::Usage;
+use crate::wire::json::peek::Peek;
+use crate::wire::json::splice::Splice;
+
+/// What a request asks for: the API behind its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// `POST …/chat/completions`
+    ChatCompletions,
+    /// `POST …/completions`
+    Completions,
+    /// `POST …/embeddings`
+    Embeddings,
+}
+
+/// Which API dialect an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialectName {
+    /// OpenAI's chat completions, legacy completions and embeddings.
+    OpenAi,
+}
+
+/// How a provider reports usage on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// Only when `stream_options.include_usage` asks for it.
+    OnRequest,
+    /// Always, and the option would be refused or is useless.
+    Always,
+}
+
+/// What one event of a stream says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A part of the answer (or anything else the client should see).
+    Content,
+    /// Reported usage. `only`: the event carries nothing else (`choices` is empty), so it can be left out.
+    Usage {
+        /// The figures.
+        usage: Usage,
+        /// Nothing but usage.
+        only: bool,
+    },
+    /// An error, under the HTTP status it stands for.
+    Error {
+        /// 4xx or 5xx.
+        status: u16,
+    },
+    /// The end marker.
+    Done,
+}
+
+/// What a whole (non-streamed) answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An answer, with usage if reported.
+    Content {
+        /// As reported.
+        usage: Option<Usage>,
+    },
+    /// An error inside a 200, under the HTTP status it stands for.
+    Error {
+        /// 4xx or 5xx.
+        status: u16,
+    },
+    /// Not this dialect's JSON: empty, HTML, cut off.
+    Unusable,
+}
+
+/// One API dialect. Implementations are stateless.
+pub trait Dialect: Sync {
+    /// Name as in configuration.
+    fn name(&self) -> &'static str;
+
+    /// Path of an API behind the provider's base path.
+    fn path(&self, api: Api) -> &'static str;
+
+    /// Writes the edits that turn the client's body into the provider's: the model's name, router-only
+    /// members removed, usage asked for. `splice` is empty on entry. Everything else reaches the provider
+    /// byte for byte.
+    fn splice(&self, peek: &Peek, body: &[u8], model: &str, usage: StreamUsage, splice: &mut Splice);
+
+    /// Judges the data of one event. Called for every event: no allocation unless the event is rare (usage,
+    /// error).
+    fn judge_event(&self, data: &[u8]) -> Signal;
+
+    /// Judges a complete answer that is not a stream.
+    fn judge_answer(&self, body: &[u8]) -> Answer;
+}
+
+/// The table of dialects.
+#[must_use]
+pub fn dialect(name: DialectName) -> &'static dyn Dialect {
+    match name {
+        DialectName::OpenAi => &openai::OpenAi,
+    }
+}

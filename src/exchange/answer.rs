@@ -1,0 +1,314 @@
+//! The answer of an attempt, up to the commit: its head, and then either the first real event of a stream, or the
+//! whole of anything else (held until complete or `limits::HOLD_BYTES`). An error inside a 200, a truncation, a body
+//! that is no answer: all of them are still failures of the attempt here.
+//!
+//! Deliberately absent: what follows the commit (`relay`).
+
+use crate::base::fault::{DeadlineKind, Fault};
+use crate::base::limits::{HEAD_BYTES, HOLD_BYTES, INTERIM_RESPONSES, WINDOW_BYTES};
+use crate::dialect::{Answer as Judged, Signal, dialect};
+use crate::exchange::attempt::Then;
+use crate::exchange::emit::{BodyOut, Emit};
+use crate::exchange::pump::{Content, Flow, Pump};
+use crate::exchange::request::Subject;
+use crate::exchange::{Cx, Exchange, Got, State};
+use crate::policy::retry::Verdict;
+use crate::wire::Parse;
+use crate::wire::http1::{
+    ChunkDecoder, ResponseField, ResponseFraming, ResponseHead, decode_in_place, response_head,
+};
+use crate::wire::parcel::Parcel;
+
+/// A `Retry-After` beyond this is cut: SDKs give up above it.
+const RETRY_AFTER_SECONDS: u32 = 120;
+
+/// How far an attempt is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// A connection is being made.
+    Dialing,
+    /// Waiting for the response head.
+    Head {
+        /// How far the search for its end came.
+        scanned: usize,
+        /// Interim responses skipped.
+        interim: usize,
+    },
+    /// Looking for the first real event of a stream.
+    Events {
+        /// What the head said.
+        head: Kept,
+        /// The walk over the body.
+        pump: Box<Pump>,
+    },
+    /// Holding an answer that is not a stream until it is complete.
+    Whole {
+        /// What the head said.
+        head: Kept,
+        /// How the body is coming.
+        hold: Hold,
+    },
+    /// The connection of a failed attempt is being let go.
+    Parting(Then),
+}
+
+impl Stage {
+    pub(super) const fn head() -> Self {
+        Self::Head { scanned: 0, interim: 0 }
+    }
+}
+
+/// What is kept of a response head when its bytes are gone.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) status: u16,
+    pub(super) framing: ResponseFraming,
+    pub(super) keep_alive: bool,
+    pub(super) content_type: Vec<u8>,
+    pub(super) content_encoding: Vec<u8>,
+    /// `Retry-After` in seconds.
+    retry_after: Option<u32>,
+}
+
+/// A held body: decoded payload lies at the front of the window.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// This many bytes were announced.
+    Length(u64),
+    /// `payload` bytes are decoded.
+    Chunked {
+        /// Where the decoder stands.
+        decoder: ChunkDecoder,
+        /// Decoded bytes at the front of the window.
+        payload: usize,
+    },
+    /// Until the end of the connection.
+    Close,
+}
+
+/// How a held body stands.
+enum Held {
+    /// Not complete and not too long.
+    Wait,
+    /// Complete: this many bytes at the front of the window.
+    Complete(usize),
+    /// Longer than is held: this many bytes are here.
+    Long(usize),
+    /// Broken framing.
+    Bad,
+}
+
+impl Exchange {
+    /// Something came (or the connection ended) before the commit.
+    pub(super) fn on_answer_bytes(&mut self, cx: &mut Cx<'_>, got: Got) {
+        let State::Attempt(attempt) = &self.state else { return };
+        match attempt.stage {
+            Stage::Head { .. } => self.look_for_head(cx, got),
+            Stage::Events { .. } if matches!(got, Got::Bytes(_)) => self.look_for_first_event(cx),
+            Stage::Events { .. } => self.fail(cx, Fault::Truncated),
+            Stage::Whole { .. } => self.look_for_whole(cx, got),
+            Stage::Dialing | Stage::Parting(_) => {}
+        }
+    }
+
+    fn look_for_head(&mut self, cx: &mut Cx<'_>, got: Got) {
+        let State::Attempt(attempt) = &mut self.state else { return };
+        let Stage::Head { scanned, interim } = &mut attempt.stage else { return };
+        if !matches!(got, Got::Bytes(_)) {
+            // Bytes of an interim response or of half a head count as no answer, but not as a stale connection.
+            let reused = attempt.reused && self.window.is_empty() && *interim == 0;
+            let fault =
+                if self.window.is_empty() { Fault::ResetBeforeAnswer { reused } } else { Fault::Truncated };
+            return self.fail(cx, fault);
+        }
+        loop {
+            let (head, used) = match response_head(self.window.bytes(), scanned) {
+                Parse::Done { value, used } => (value, used),
+                Parse::Bad(_) => return self.fail(cx, Fault::BadHead),
+                Parse::More => return self.read_on(cx, HEAD_BYTES + 1),
+            };
+            if head.status >= 200 {
+                let head = self.keep(&head);
+                self.window.take(used);
+                return self.on_head(cx, head);
+            }
+            // The client did not ask for interim responses: it is we who are the origin's client.
+            *interim += 1;
+            if *interim > INTERIM_RESPONSES {
+                return self.fail(cx, Fault::BadHead);
+            }
+            *scanned = 0;
+            self.window.take(used);
+        }
+    }
+
+    /// Copies what is needed of a head, since its bytes go.
+    fn keep(&self, head: &ResponseHead) -> Kept {
+        let bytes = self.window.bytes();
+        let text = |field| head.field(field).map(|span| span.of(bytes).to_vec()).unwrap_or_default();
+        let seconds = head
+            .field(ResponseField::RetryAfter)
+            .and_then(|span| core::str::from_utf8(span.of(bytes)).ok()?.trim().parse::<u32>().ok());
+        Kept {
+            retry_after: seconds.map(|seconds| seconds.min(RETRY_AFTER_SECONDS)),
+            status: head.status,
+            framing: head.framing,
+            keep_alive: head.keep_alive,
+            content_type: text(ResponseField::ContentType),
+            content_encoding: text(ResponseField::ContentEncoding),
+        }
+    }
+
+    fn on_head(&mut self, cx: &mut Cx<'_>, head: Kept) {
+        let State::Attempt(attempt) = &mut self.state else { return };
+        let inference = matches!(attempt.request.subject, Subject::Inference { .. });
+        if let Some(seconds) = head.retry_after {
+            attempt.retry_after = Some(attempt.retry_after.map_or(seconds, |least| least.min(seconds)));
+        }
+        if inference && head.framing == ResponseFraming::None && head.status < 300 {
+            return self.fail(cx, Fault::BadContent);
+        }
+        if inference && !(200..300).contains(&head.status) {
+            // Redirects are never followed: the key must not travel.
+            let fault = if head.status < 400 { Fault::BadContent } else { Fault::Status(head.status) };
+            let pass = matches!(head.status, 400 | 404 | 405 | 409 | 413 | 415 | 422)
+                && !attempt.greeted
+                && attempt.verdict(fault) == Verdict::Report;
+            if !pass {
+                return self.fail(cx, fault);
+            }
+        }
+        let due = attempt.sent_at + attempt.provider().deadlines.first_event;
+        let events = attempt.request.wants_events() && is_event_stream(&head);
+        if events && head.status == 200 {
+            let drop_usage = matches!(attempt.request.subject, Subject::Inference { drop_usage: true, .. });
+            let pump = Box::new(Pump::new(head.framing, Content::Events { drop_usage }));
+            attempt.stage = Stage::Events { head, pump };
+            self.arm(DeadlineKind::FirstEvent, due);
+            return self.look_for_first_event(cx);
+        }
+        if attempt.greeted {
+            // The client was promised a stream; a document cannot follow.
+            return self.fail(cx, Fault::BadContent);
+        }
+        let hold = match head.framing {
+            ResponseFraming::None => Hold::Length(0),
+            ResponseFraming::Length(length) => Hold::Length(length),
+            ResponseFraming::Chunked => Hold::Chunked { decoder: ChunkDecoder::new(), payload: 0 },
+            ResponseFraming::Close => Hold::Close,
+        };
+        attempt.stage = Stage::Whole { head, hold };
+        self.arm(DeadlineKind::FirstEvent, due);
+        self.look_for_whole(cx, Got::Bytes(0));
+    }
+
+    /// Walks on towards the first real event.
+    pub(super) fn look_for_first_event(&mut self, cx: &mut Cx<'_>) {
+        if self.client.sending || self.origin.receiving && !self.window.is_empty() {
+            return; // A waiting comment is on its way; its completion comes back here.
+        }
+        if self.origin.receiving {
+            return;
+        }
+        let State::Attempt(attempt) = &mut self.state else { return };
+        let dialect = dialect(attempt.provider().dialect);
+        let Stage::Events { pump, .. } = &mut attempt.stage else { return };
+        let mut emit = Emit::new(BodyOut::Chunked);
+        let flow = pump.run(&self.window, dialect, &mut emit, &mut Parcel::default());
+        match flow {
+            Flow::First(Signal::Error { status }) => self.fail(cx, Fault::Status(status)),
+            Flow::First(_) => self.commit_events(cx),
+            Flow::Bad => self.fail(cx, Fault::BadFraming),
+            // The body ended and there was no event in it.
+            Flow::Complete => self.fail(cx, Fault::BadContent),
+            Flow::More => {
+                let spent = pump.spent();
+                self.window.take(spent);
+                pump.shift(spent);
+                self.read_on(cx, WINDOW_BYTES + 1);
+            }
+        }
+    }
+
+    /// Reads on from the origin, unless `most` bytes or more are held already.
+    fn read_on(&mut self, cx: &mut Cx<'_>, most: usize) {
+        if self.window.len() >= most {
+            return self.fail(cx, Fault::BadHead);
+        }
+        self.make_window_room();
+        if self.window.room() == 0 {
+            return self.fail(cx, Fault::BadContent);
+        }
+        self.receive_from_origin(cx);
+    }
+
+    /// Makes room for a receive: by moving what is held to the front, else by doubling up to the bound.
+    pub(super) fn make_window_room(&mut self) {
+        self.window.compact();
+        if self.window.room() == 0 {
+            self.window.grow_to((self.window.capacity() * 2).min(WINDOW_BYTES));
+        }
+    }
+
+    /// Looks whether a held answer is complete.
+    fn look_for_whole(&mut self, cx: &mut Cx<'_>, got: Got) {
+        let held = self.held(got);
+        let State::Attempt(attempt) = &mut self.state else { return };
+        match held {
+            Held::Wait if matches!(got, Got::Bytes(_)) => self.read_on(cx, WINDOW_BYTES + 1),
+            Held::Wait => self.fail(cx, Fault::Truncated),
+            Held::Bad => self.fail(cx, Fault::BadFraming),
+            Held::Long(payload) => self.commit_long(cx, payload),
+            Held::Complete(payload) => {
+                let Stage::Whole { head, .. } = &attempt.stage else { return };
+                let body = &self.window.bytes()[..payload];
+                let judged = match &attempt.request.subject {
+                    Subject::Inference { .. } if head.status == 200 && head.content_encoding.is_empty() => {
+                        dialect(attempt.provider().dialect).judge_answer(body)
+                    }
+                    Subject::Inference { .. } | Subject::Control => Judged::Content { usage: None },
+                };
+                match judged {
+                    Judged::Content { usage } => self.commit_whole(cx, payload, usage),
+                    Judged::Error { status } => self.fail(cx, Fault::Status(status)),
+                    Judged::Unusable => self.fail(cx, Fault::BadContent),
+                }
+            }
+        }
+    }
+
+    fn held(&mut self, got: Got) -> Held {
+        let State::Attempt(attempt) = &mut self.state else { return Held::Wait };
+        let Stage::Whole { hold, .. } = &mut attempt.stage else { return Held::Wait };
+        let ended = got == Got::End;
+        match hold {
+            Hold::Length(length) => match usize::try_from(*length) {
+                Ok(length) if self.window.len() >= length => Held::Complete(length),
+                _ if self.window.len() >= HOLD_BYTES => Held::Long(self.window.len()),
+                _ => Held::Wait,
+            },
+            Hold::Close if ended => Held::Complete(self.window.len()),
+            Hold::Close if self.window.len() >= HOLD_BYTES => Held::Long(self.window.len()),
+            Hold::Close => Held::Wait,
+            Hold::Chunked { decoder, payload } => {
+                let at = *payload;
+                let Ok(decoded) = decode_in_place(decoder, &mut self.window.bytes_mut()[at..]) else {
+                    return Held::Bad;
+                };
+                *payload += decoded.payload_len;
+                self.window.close_gap(at + decoded.payload_len, at + decoded.consumed_raw);
+                match *payload {
+                    payload if decoded.done => Held::Complete(payload),
+                    payload if payload >= HOLD_BYTES => Held::Long(payload),
+                    _ => Held::Wait,
+                }
+            }
+        }
+    }
+}
+
+fn is_event_stream(head: &Kept) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    head.content_type.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+        && head.content_encoding.is_empty()
+}

@@ -1,0 +1,425 @@
+//! Attempt: one candidate after the other until one has an answer. Nothing of an answer has reached the client, so
+//! every failure here may still move on to the next candidate; `policy/retry` decides.
+//!
+//! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
+
+use crate::base::fault::{DeadlineKind, Fault};
+use crate::base::limits::WINDOW_FIRST_BYTES;
+use crate::base::metrics::Counter;
+use crate::base::record::{AttemptRecord, Billed, Outcome, Record};
+use crate::base::span::Span;
+use crate::base::time::Moment;
+use crate::dialect::dialect;
+use crate::exchange::answer::Stage;
+use crate::exchange::close::Answer;
+use crate::exchange::emit::{BodyOut, Emit};
+use crate::exchange::reply::{self, Refusal};
+use crate::exchange::request::{FORWARDED, Request, Subject};
+use crate::exchange::{Action, Cx, Exchange, State};
+use crate::policy::catalog::{Credential, Provider, Snapshot};
+use crate::policy::retry::{self, Allowance, Verdict};
+use crate::policy::route::{Candidate, Plan};
+use crate::wire::buf::Buf;
+use crate::wire::http1::HeadWriter;
+use crate::wire::json::splice;
+use crate::wire::parcel::Piece;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What happens once the connection of a failed attempt is quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Try the candidate in hand.
+    Try,
+    /// Tell the client.
+    Report(Fault),
+}
+
+/// A request and the candidates it may still be tried with.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) request: Request,
+    /// The snapshot this request lives with.
+    pub(super) snapshot: Arc<Snapshot>,
+    plan: Plan,
+    turn: usize,
+    pub(super) attempts: Vec<AttemptRecord>,
+    ambiguous_left: bool,
+    /// The next dial must not come from the pool.
+    fresh: bool,
+    /// The connection in hand came from the pool.
+    pub(super) reused: bool,
+    /// When the request was sent to the candidate in hand.
+    pub(super) sent_at: Moment,
+    /// Smallest `Retry-After` seen, in seconds.
+    pub(super) retry_after: Option<u32>,
+    /// The head of a stream is out, for the sake of waiting comments.
+    pub(super) greeted: bool,
+    comment_due: Moment,
+    pub(super) stage: Stage,
+}
+
+impl Attempt {
+    pub(super) fn new(request: Request, plan: Plan, cx: &Cx<'_>) -> Self {
+        let waits = request.wants_events() && !request.terms.http10;
+        let delay = cx.snapshot.waiting.delay.filter(|_| waits);
+        Self {
+            request,
+            snapshot: Arc::clone(cx.snapshot),
+            plan,
+            turn: 0,
+            attempts: Vec::new(),
+            ambiguous_left: cx.snapshot.ambiguous_failover,
+            fresh: false,
+            reused: false,
+            sent_at: cx.now,
+            retry_after: None,
+            greeted: false,
+            comment_due: delay.map_or(Moment::NEVER, |delay| cx.now + delay),
+            stage: Stage::Parting(Then::Try),
+        }
+    }
+
+    /// When the next waiting comment is due.
+    pub(super) const fn comment_due(&self) -> Moment {
+        self.comment_due
+    }
+
+    pub(super) fn candidate(&self) -> Candidate {
+        self.plan.get(self.turn).expect("a plan has a candidate at every turn that was granted")
+    }
+
+    pub(super) fn provider(&self) -> &Provider {
+        &self.snapshot.providers[self.candidate().provider.index()]
+    }
+
+    fn allowance(&self) -> Allowance {
+        Allowance {
+            attempts_left: self.snapshot.limits.attempts.saturating_sub(self.attempts.len()),
+            candidate_left: self.plan.get(self.turn + 1).is_some(),
+            ambiguous_left: self.ambiguous_left,
+        }
+    }
+
+    /// What would be done about this fault now.
+    pub(super) fn verdict(&self, fault: Fault) -> Verdict {
+        let mut allowance = self.allowance();
+        allowance.attempts_left = allowance.attempts_left.saturating_sub(1);
+        retry::verdict(fault, allowance)
+    }
+
+    /// The record of the request, ending like this.
+    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Box<Record> {
+        Box::new(Record {
+            key: self.request.tenant.key,
+            outcome,
+            attempts: core::mem::take(&mut self.attempts),
+            total_nanos: now.since(self.request.began).as_nanos() as u64,
+            ..Record::empty(self.request.id)
+        })
+    }
+}
+
+impl Exchange {
+    /// Dials the candidate in hand, as soon as the connection before it is quiet.
+    pub(super) fn try_candidate(&mut self, cx: &mut Cx<'_>) {
+        let State::Attempt(attempt) = &mut self.state else { return };
+        if !self.origin.quiet() || self.origin.released {
+            attempt.stage = Stage::Parting(Then::Try);
+            return;
+        }
+        cx.count(Counter::Attempts);
+        attempt.stage = Stage::Dialing;
+        let (provider, fresh) = (attempt.candidate().provider, attempt.fresh);
+        let due = cx.now + attempt.provider().deadlines.connect;
+        self.arm(DeadlineKind::Connect, due);
+        self.origin.dialing = true;
+        cx.act(Action::Dial { provider, fresh });
+    }
+
+    pub(super) fn on_dialed(&mut self, cx: &mut Cx<'_>, reused: bool) {
+        self.origin.dialing = false;
+        self.origin.connected = true;
+        cx.count(if reused { Counter::UpstreamReuses } else { Counter::UpstreamConnects });
+        if self.origin.released {
+            // Nobody wants it any more, but nothing was sent on it: the next request may have it.
+            cx.act(Action::Release { reusable: true });
+            return self.after_release(cx);
+        }
+        let State::Attempt(attempt) = &mut self.state else { return };
+        attempt.reused = reused;
+        attempt.sent_at = cx.now;
+        attempt.stage = Stage::head();
+        let due = cx.now + attempt.provider().deadlines.response_head;
+        self.write_request();
+        self.arm(DeadlineKind::ResponseHead, due);
+        self.origin.sending = true;
+        cx.act(Action::OriginSend);
+        if self.window.capacity() == 0 {
+            let spare = cx.core.spare_windows.pop().unwrap_or_default();
+            self.window = Buf::recycled(spare, WINDOW_FIRST_BYTES);
+        }
+        self.receive_from_origin(cx);
+    }
+
+    pub(super) fn on_dial_failed(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        self.origin.dialing = false;
+        if self.origin.released {
+            return self.after_release(cx);
+        }
+        self.fail(cx, fault);
+    }
+
+    /// Writes the candidate's request: our head, then the client's body around the spliced places.
+    fn write_request(&mut self) {
+        let State::Attempt(attempt) = &self.state else { return };
+        let request = &attempt.request;
+        let provider = attempt.provider();
+        let bytes = &self.request[..];
+        let parcel = &mut self.to_origin;
+        parcel.clear();
+        self.splice.clear();
+        let Subject::Inference { api, peek, .. } = &request.subject else {
+            let target = Span {
+                end: request.head.query.map_or(request.head.target.end, |query| query.end),
+                ..request.head.target
+            };
+            let path = core::str::from_utf8(target.of(bytes)).unwrap_or("/");
+            let mut head = HeadWriter::request(&mut parcel.own, "GET", &[path]);
+            common_fields(&mut head, provider);
+            head.end();
+            return parcel.push_own(0);
+        };
+        let dialect = dialect(provider.dialect);
+        let body = request.body.of(bytes);
+        let name = request.upstream_name(&attempt.snapshot, attempt.candidate());
+        dialect.splice(peek, body, name, provider.stream_usage, &mut self.splice);
+        let mut head =
+            HeadWriter::request(&mut parcel.own, "POST", &[&provider.base_path, dialect.path(*api)]);
+        common_fields(&mut head, provider);
+        for (field, name) in FORWARDED {
+            if let Some(value) = request.head.field(*field) {
+                head.field(name, value.of(bytes));
+            }
+        }
+        head.field("content-type", b"application/json");
+        head.number("content-length", self.splice.len(body.len()) as u64);
+        head.end();
+        let own_at = parcel.own.len();
+        parcel.push_own(0);
+        parcel.own.extend_from_slice(self.splice.own());
+        for piece in self.splice.pieces(body.len()) {
+            parcel.pieces.push(match piece {
+                splice::Piece::Body(span) => Piece::Shared(span.shifted(request.body.start as usize)),
+                splice::Piece::Own(span) => Piece::Own(span.shifted(own_at)),
+            });
+        }
+        parcel.shared = Some(Rc::clone(&self.request));
+    }
+
+    /// The request is with the origin, or could not be sent. A failed send is no verdict yet: the origin may have
+    /// answered early and closed; the receive that is in flight tells.
+    pub(super) fn after_request_send(&mut self, cx: &mut Cx<'_>, ok: bool) {
+        let State::Attempt(attempt) = &mut self.state else { return };
+        if ok {
+            attempt.sent_at = cx.now;
+        }
+    }
+
+    /// The attempt in hand failed.
+    pub(super) fn fail(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        let State::Attempt(attempt) = &mut self.state else { return };
+        let verdict = attempt.verdict(fault);
+        let provider = attempt.candidate().provider;
+        let billed = if matches!(verdict, Verdict::SameFresh) { Billed::No } else { retry::billed(fault) };
+        attempt.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
+        let then = match verdict {
+            Verdict::SameFresh => {
+                cx.count(Counter::StaleRetries);
+                attempt.fresh = true;
+                Then::Try
+            }
+            Verdict::Next { ambiguous } => {
+                cx.count(Counter::Failovers);
+                if ambiguous {
+                    cx.count(Counter::FailoversAmbiguous);
+                    attempt.ambiguous_left = false;
+                }
+                attempt.turn += 1;
+                attempt.fresh = false;
+                Then::Try
+            }
+            Verdict::Report => Then::Report(fault),
+        };
+        attempt.stage = Stage::Parting(then);
+        self.arm(DeadlineKind::Connect, Moment::NEVER);
+        self.part(cx);
+        self.after_release(cx);
+    }
+
+    /// Parts from the origin connection without keeping it. Operations in flight still complete.
+    pub(super) fn part(&mut self, cx: &mut Cx<'_>) {
+        if self.origin.released {
+            return;
+        }
+        if self.origin.dialing {
+            cx.act(Action::AbortDial);
+            self.origin.released = true;
+        } else if self.origin.connected {
+            cx.act(Action::Release { reusable: false });
+            self.origin.released = true;
+        }
+        self.settle_origin();
+    }
+
+    /// A released connection whose operations have all completed is gone; its bytes are nobody's.
+    fn settle_origin(&mut self) -> bool {
+        let quiet = self.origin.quiet();
+        if quiet && (self.origin.released || !self.origin.connected) {
+            self.origin = super::OriginSide::default();
+            self.window.take(self.window.len());
+        }
+        quiet
+    }
+
+    /// An operation of a released connection completed: once all have, the next thing may begin.
+    pub(super) fn after_release(&mut self, cx: &mut Cx<'_>) {
+        if !self.settle_origin() {
+            return;
+        }
+        if let State::Attempt(attempt) = &self.state
+            && let Stage::Parting(then) = attempt.stage
+        {
+            match then {
+                Then::Try => self.try_candidate(cx),
+                Then::Report(fault) if !self.client.sending => self.report(cx, fault),
+                Then::Report(_) => {}
+            }
+        }
+    }
+
+    /// No candidate is left: tells the client.
+    pub(super) fn report(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        if !matches!(self.state, State::Attempt(_)) {
+            return;
+        }
+        self.part(cx);
+        let State::Attempt(attempt) = &mut self.state else { return };
+        if self.client.sending {
+            attempt.stage = Stage::Parting(Then::Report(fault));
+            let due = cx.now + attempt.snapshot.deadlines.client_send;
+            return self.arm(DeadlineKind::ClientSend, due);
+        }
+        cx.count(Counter::RequestsFailed);
+        let status = reply::fault_status(fault);
+        let record = attempt.record(cx.now, Outcome::Failed(status));
+        let (id, terms, greeted) = (attempt.request.id, attempt.request.terms, attempt.greeted);
+        let retry_after = attempt.retry_after;
+        cx.act(Action::Record(record));
+        self.forget_request(cx);
+        if greeted {
+            return self.end_with_error_event(cx, id, fault);
+        }
+        let refusal = Refusal::Exhausted { fault, retry_after };
+        let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: 0, id: Some(id) };
+        self.answer(cx, status, answer, |out| reply::write_body(out, &refusal), Some(&refusal));
+    }
+
+    pub(super) fn attempt_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
+        let fault = Fault::Deadline(kind);
+        match kind {
+            DeadlineKind::Total => {
+                self.total_due = Moment::NEVER;
+                if let State::Attempt(attempt) = &mut self.state {
+                    let provider = attempt.candidate().provider;
+                    let billed = retry::billed(fault);
+                    attempt.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
+                }
+                self.report(cx, fault);
+            }
+            // A waiting comment cannot be delivered: there is nobody to answer.
+            DeadlineKind::ClientSend => self.client_left(cx),
+            DeadlineKind::Connect
+            | DeadlineKind::ResponseHead
+            | DeadlineKind::FirstEvent
+            | DeadlineKind::Idle
+            | DeadlineKind::ClientIdle
+            | DeadlineKind::ClientHead
+            | DeadlineKind::ClientBody => self.fail(cx, fault),
+        }
+    }
+
+    /// Tells a waiting streaming client that its request lives. Failing over stays possible: a comment is no answer.
+    pub(super) fn send_comment(&mut self, cx: &mut Cx<'_>) {
+        let State::Attempt(attempt) = &mut self.state else { return };
+        let delay = attempt.snapshot.waiting.delay;
+        attempt.comment_due = delay.map_or(Moment::NEVER, |delay| cx.now + delay);
+        if self.client.sending || matches!(attempt.stage, Stage::Parting(Then::Report(_))) {
+            return;
+        }
+        let emit = Emit::new(BodyOut::Chunked);
+        if !attempt.greeted {
+            attempt.greeted = true;
+            let id = attempt.request.id;
+            let close = !attempt.request.terms.keep_alive || self.client.draining;
+            let kind = b"text/event-stream; charset=utf-8";
+            super::relay::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
+            self.to_client.push_own(0);
+        }
+        let comment = format!(": {}\n\n", attempt.snapshot.waiting.text);
+        emit.own(comment.as_bytes(), &mut self.to_client);
+        cx.count(Counter::WaitingComments);
+        self.send_to_client(cx);
+    }
+
+    /// A waiting comment is out; what waited for it goes on.
+    pub(super) fn after_comment(&mut self, cx: &mut Cx<'_>) {
+        let State::Attempt(attempt) = &self.state else { return };
+        match attempt.stage {
+            Stage::Parting(Then::Report(fault)) if self.origin.quiet() => self.report(cx, fault),
+            Stage::Parting(_) | Stage::Dialing | Stage::Head { .. } | Stage::Whole { .. } => {}
+            Stage::Events { .. } => self.look_for_first_event(cx),
+        }
+    }
+
+    /// The client left before or during its answer: nothing more is generated for it.
+    pub(super) fn client_left(&mut self, cx: &mut Cx<'_>) {
+        cx.count(Counter::ClientsGone);
+        let provider = match &self.state {
+            State::Attempt(attempt) => Some(attempt.candidate().provider),
+            State::Intake(_) | State::Relay(_) | State::Close(_) | State::Ended => None,
+        };
+        let record = match &mut self.state {
+            State::Attempt(attempt) => {
+                if let (Some(provider), true) = (provider, self.origin.connected && !self.origin.released) {
+                    let fault = Some(Fault::ClientGone);
+                    attempt.attempts.push(AttemptRecord { provider, fault, billed: Billed::Maybe });
+                }
+                Some(attempt.record(cx.now, Outcome::ClientGone))
+            }
+            State::Relay(relay) => Some(relay.record(cx.now, Outcome::ClientGone)),
+            State::Intake(_) | State::Close(_) | State::Ended => None,
+        };
+        if let Some(record) = record {
+            cx.act(Action::Record(record));
+        }
+        self.forget_request(cx);
+        self.close_now(cx);
+    }
+}
+
+/// Fields of every request to a provider.
+fn common_fields(head: &mut HeadWriter<'_>, provider: &Provider) {
+    head.field("host", provider.authority.as_bytes());
+    match &provider.credential {
+        Credential::None => {}
+        Credential::Bearer(key) => {
+            head.joined("authorization", &[b"Bearer ", key.expose().as_bytes()]);
+        }
+        Credential::Header { name, value } => {
+            head.field(name, value.expose().as_bytes());
+        }
+    }
+    head.field("user-agent", concat!("millrace/", env!("CARGO_PKG_VERSION")).as_bytes());
+    head.field("accept-encoding", b"identity");
+}

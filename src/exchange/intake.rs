@@ -1,0 +1,293 @@
+//! Intake: collecting one request from a client connection. Everything that can be refused from the head alone is
+//! refused before a byte of the body is buffered.
+//!
+//! Deliberately absent: what the body says (`request`), and trying anything (`attempt`).
+
+use crate::base::fault::DeadlineKind;
+use crate::base::ids::GenerationId;
+use crate::base::limits::{HEAD_BYTES, INBOX_IDLE_BYTES};
+use crate::base::metrics::Counter;
+use crate::exchange::close::Answer;
+use crate::exchange::reply::Refusal;
+use crate::exchange::request::ClientTerms;
+use crate::exchange::surface::{Surface, surface};
+use crate::exchange::{Cx, Exchange, State};
+use crate::policy::auth::{self, Tenant};
+use crate::wire::Parse;
+use crate::wire::flaw::Flaw;
+use crate::wire::http1::{
+    ChunkDecoder, Expect, RequestField, RequestFraming, RequestHead, Version, decode_in_place, request_head,
+};
+
+/// What is known of the request so far.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// How far the search for the end of the head came.
+    scanned: usize,
+    /// The first byte was seen; the head's deadline runs.
+    begun: bool,
+    /// A `100 Continue` is on its way.
+    continuing: bool,
+    head: Option<Accepted>,
+}
+
+/// A head that passed every check that needs no body.
+#[derive(Clone, Debug)]
+pub(super) struct Accepted {
+    pub(super) head: RequestHead,
+    /// Length of the head in bytes.
+    pub(super) head_len: usize,
+    pub(super) surface: Surface,
+    pub(super) tenant: Tenant,
+    pub(super) terms: ClientTerms,
+    pub(super) id: GenerationId,
+    body: Body,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Length(usize),
+    /// `payload` bytes are decoded and lie right behind the head.
+    Chunked {
+        decoder: ChunkDecoder,
+        payload: usize,
+    },
+}
+
+/// What reading on led to.
+enum Progress {
+    /// More bytes are needed.
+    Wait,
+    /// The request is complete; its body has this many bytes.
+    Complete(usize),
+}
+
+impl Intake {
+    /// Nothing of a request was seen.
+    pub(super) const fn is_untouched(&self) -> bool {
+        !self.begun
+    }
+}
+
+impl Exchange {
+    /// Looks at what the client has sent so far.
+    pub(super) fn take_in(&mut self, cx: &mut Cx<'_>) {
+        let State::Intake(intake) = &mut self.state else { return };
+        if intake.continuing {
+            return;
+        }
+        if self.inbox.is_empty() && intake.head.is_none() {
+            return self.receive_from_client(cx);
+        }
+        if !intake.begun {
+            intake.begun = true;
+            self.arm(DeadlineKind::ClientHead, cx.now + cx.snapshot.deadlines.client_head);
+        }
+        if let Err((refusal, answer)) = self.read_head(cx) {
+            return self.refuse(cx, &refusal, answer);
+        }
+        match self.read_body(cx) {
+            Ok(Progress::Wait) => self.receive_from_client(cx),
+            Ok(Progress::Complete(body_len)) => {
+                if let State::Intake(Intake { head: Some(accepted), .. }) = &mut self.state {
+                    let accepted = accepted.clone();
+                    self.begin(cx, accepted, body_len);
+                }
+            }
+            Err((refusal, answer)) => self.refuse(cx, &refusal, answer),
+        }
+    }
+
+    /// Parses the head once it is whole, and checks it.
+    fn read_head(&mut self, cx: &mut Cx<'_>) -> Result<(), (Refusal, Answer)> {
+        let State::Intake(intake) = &mut self.state else { return Ok(()) };
+        if intake.head.is_some() {
+            return Ok(());
+        }
+        let (head, head_len) = match request_head(self.inbox.bytes(), &mut intake.scanned) {
+            Parse::Done { value, used } => (value, used),
+            Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
+            Parse::More => {
+                if self.inbox.len() == self.inbox.capacity() {
+                    self.inbox.grow_to((self.inbox.capacity() * 2).min(HEAD_BYTES + INBOX_IDLE_BYTES));
+                }
+                return Ok(());
+            }
+        };
+        cx.count(Counter::Requests);
+        self.client.requests += 1;
+        let accepted = self.check_head(cx, head, head_len)?;
+        let waits = accepted.head.expect == Expect::Continue && self.inbox.len() == head_len;
+        self.arm(DeadlineKind::ClientBody, cx.now + cx.snapshot.deadlines.client_body);
+        if let State::Intake(intake) = &mut self.state {
+            intake.head = Some(accepted);
+            intake.continuing = waits;
+        }
+        if waits {
+            self.to_client.own.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.to_client.push_own(0);
+            self.send_to_client(cx);
+        }
+        Ok(())
+    }
+
+    fn check_head(
+        &mut self,
+        cx: &mut Cx<'_>,
+        head: RequestHead,
+        head_len: usize,
+    ) -> Result<Accepted, (Refusal, Answer)> {
+        let bytes = self.inbox.bytes();
+        let path = core::str::from_utf8(head.target.of(bytes)).unwrap_or("");
+        let surface = surface(head.method, path);
+        let id = GenerationId::new(cx.unix, [cx.core.random(), cx.core.random()]);
+        let terms = ClientTerms {
+            http10: head.version == Version::Http10,
+            keep_alive: head.keep_alive
+                && self.client.requests < crate::base::limits::REQUESTS_PER_CONNECTION,
+            head_only: head.method == crate::wire::http1::Method::Head,
+        };
+        // A refusal from the head alone leaves the body unread; only without a body can the connection go on.
+        let answer = Answer {
+            terms,
+            keep_alive: terms.keep_alive && head.framing == RequestFraming::None,
+            consumed: head_len,
+            id: matches!(surface, Surface::Inference { .. }).then_some(id),
+        };
+        let refuse = |refusal| Err((refusal, answer));
+        match surface {
+            Surface::Unknown => return refuse(Refusal::PathUnknown),
+            Surface::MethodWrong { allow } => return refuse(Refusal::MethodWrong { allow }),
+            Surface::Inference { .. } | Surface::Control | Surface::Health => {}
+        }
+        let tenant = match surface {
+            Surface::Health => Ok(Tenant { key: None }),
+            _ => auth::tenant(cx.snapshot, presented_key(&head, bytes)),
+        };
+        let tenant = match tenant {
+            Ok(tenant) => tenant,
+            Err(denied) => return refuse(Refusal::Denied(denied)),
+        };
+        if let Some(coding) = head.field(RequestField::ContentEncoding)
+            && !coding.of(bytes).eq_ignore_ascii_case(b"identity")
+        {
+            return refuse(Refusal::Flaw(Flaw::ContentEncoding));
+        }
+        let body = match head.framing {
+            RequestFraming::None => Body::Length(0),
+            RequestFraming::Length(length) => match usize::try_from(length) {
+                Ok(length) if length <= cx.snapshot.limits.body_bytes => Body::Length(length),
+                _ => return refuse(Refusal::Flaw(Flaw::BodyTooLarge)),
+            },
+            RequestFraming::Chunked => Body::Chunked { decoder: ChunkDecoder::new(), payload: 0 },
+        };
+        if let Body::Length(length) = body
+            && !self.charge(cx, length)
+        {
+            return refuse(Refusal::Busy);
+        }
+        Ok(Accepted { head, head_len, surface, tenant, terms, id, body })
+    }
+
+    /// Takes in body bytes.
+    fn read_body(&mut self, cx: &mut Cx<'_>) -> Result<Progress, (Refusal, Answer)> {
+        let State::Intake(intake) = &mut self.state else { return Ok(Progress::Wait) };
+        if intake.continuing {
+            return Ok(Progress::Wait);
+        }
+        let Some(accepted) = &mut intake.head else { return Ok(Progress::Wait) };
+        let head_len = accepted.head_len;
+        let limit = cx.snapshot.limits.body_bytes;
+        match &mut accepted.body {
+            Body::Length(length) => {
+                let (whole, length) = (head_len + *length, *length);
+                if self.inbox.len() >= whole {
+                    return Ok(Progress::Complete(length));
+                }
+                self.make_room(whole);
+            }
+            Body::Chunked { decoder, payload } => {
+                let raw_at = head_len + *payload;
+                let raw = &mut self.inbox.bytes_mut()[raw_at..];
+                let refuse = |refusal| Err((refusal, Answer::closing_for(accepted.terms, accepted.id)));
+                let (added, consumed, done) = match decode_in_place(decoder, raw) {
+                    Ok(decoded) => (decoded.payload_len, decoded.consumed_raw, decoded.done),
+                    Err(flaw) => return refuse(Refusal::Flaw(flaw)),
+                };
+                *payload += added;
+                let payload = *payload;
+                if payload > limit {
+                    return refuse(Refusal::Flaw(Flaw::BodyTooLarge));
+                }
+                self.inbox.close_gap(raw_at + added, raw_at + consumed);
+                if done {
+                    return Ok(Progress::Complete(payload));
+                }
+                let terms = (accepted.terms, accepted.id);
+                let due = payload.saturating_sub(self.charged);
+                if !self.charge(cx, due) {
+                    return Err((Refusal::Busy, Answer::closing_for(terms.0, terms.1)));
+                }
+                self.make_room(head_len + limit + HEAD_BYTES);
+            }
+        }
+        Ok(Progress::Wait)
+    }
+
+    /// Doubles the inbox when it is full, up to `most` bytes: memory follows what was really sent, not what was
+    /// announced.
+    fn make_room(&mut self, most: usize) {
+        self.inbox.compact();
+        if self.inbox.room() == 0 {
+            self.inbox.grow_to((self.inbox.capacity() * 2).max(4 * INBOX_IDLE_BYTES).min(most));
+        }
+    }
+
+    /// Charges request bytes to the core's budget; false when it is used up.
+    fn charge(&mut self, cx: &mut Cx<'_>, bytes: usize) -> bool {
+        if cx.core.bodies_bytes + bytes > cx.snapshot.limits.bodies_bytes_per_core {
+            return false;
+        }
+        cx.core.bodies_bytes += bytes;
+        self.charged += bytes;
+        true
+    }
+
+    /// Gives the charged bytes back.
+    pub(super) fn discharge(&mut self, cx: &mut Cx<'_>) {
+        cx.core.bodies_bytes -= self.charged;
+        self.charged = 0;
+    }
+
+    /// The `100 Continue` is out: now the body may come.
+    pub(super) fn after_continue(&mut self, cx: &mut Cx<'_>) {
+        if let State::Intake(intake) = &mut self.state {
+            intake.continuing = false;
+        }
+        self.take_in(cx);
+    }
+
+    pub(super) fn intake_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
+        let State::Intake(intake) = &self.state else { return };
+        // Between two requests, or with a send of ours in flight, there is nobody to tell.
+        if intake.is_untouched() || intake.continuing {
+            return self.close_now(cx);
+        }
+        let answer = intake
+            .head
+            .as_ref()
+            .map_or_else(Answer::closing, |accepted| Answer::closing_for(accepted.terms, accepted.id));
+        self.refuse(cx, &Refusal::Slow(kind), answer);
+    }
+}
+
+/// The key a client presents: `Authorization: Bearer`, else `x-api-key`, else `api-key`.
+fn presented_key<'b>(head: &RequestHead, bytes: &'b [u8]) -> Option<&'b [u8]> {
+    if let Some(field) = head.field(RequestField::Authorization) {
+        let value = field.of(bytes);
+        let (scheme, key) = value.split_at_checked(7)?;
+        return scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii());
+    }
+    let field = head.field(RequestField::XApiKey).or_else(|| head.field(RequestField::ApiKey))?;
+    Some(field.of(bytes).trim_ascii())
+}

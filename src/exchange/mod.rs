@@ -1,0 +1,508 @@
+//! Floor 4: the life of one request, as a state machine. It is handed what happened and the time, and says what to
+//! do next; it owns its buffers and nothing else.
+//!
+//! ```text
+//!            request complete          first real event, or a whole answer
+//!  Intake ───────────────────► Attempt ──────────────────────────────────► Relay ──► Intake
+//!     │                         │   ▲                                        │
+//!     │ refused                 │   └── failed, and another candidate may be  │ cut
+//!     ▼                         ▼       tried: the client has seen nothing    ▼
+//!   Close ◄───────────────────────────────────────────────────────────────  Close
+//! ```
+//!
+//! The commit point is the arrow from `Attempt` to `Relay`: the replayable request and the plan live in `Attempt`
+//! only, so failing over after it cannot be written. Before it, nothing but waiting comments reaches the client.
+//!
+//! Each `step` takes one closed [`Input`] and appends closed [`Action`]s; the edge (a worker, the simulator, a fuzzer)
+//! performs them. At most one receive and one send per side are in flight; buffers travel with the operation and come
+//! back with its completion, so nobody writes into memory that the kernel holds.
+//! Deliberately absent: sockets, clocks, randomness, logging. Time and random words come in through [`Cx`].
+
+mod answer;
+mod attempt;
+mod close;
+mod emit;
+mod intake;
+mod pump;
+mod relay;
+pub mod reply;
+mod request;
+mod surface;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::base::fault::{DeadlineKind, Fault};
+use crate::base::ids::ProviderId;
+use crate::base::limits::INBOX_IDLE_BYTES;
+use crate::base::metrics::{Counter, Counters};
+use crate::base::record::Record;
+use crate::base::time::{Moment, UnixSeconds};
+use crate::policy::catalog::Snapshot;
+use crate::wire::buf::{Buf, Lent};
+use crate::wire::json::splice::Splice;
+use crate::wire::parcel::Parcel;
+
+/// How a receive ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got {
+    /// This many bytes, at least one.
+    Bytes(usize),
+    /// The peer ended its side in order.
+    End,
+    /// Reset, or ended out of order.
+    Failed,
+}
+
+/// Something that happened. Every operation that was asked for completes with exactly one of these.
+#[derive(Debug)]
+pub enum Input {
+    /// A receive from the client completed.
+    ClientRecv {
+        /// The inbox's storage.
+        lent: Lent,
+        /// How it ended.
+        got: Got,
+    },
+    /// A send to the client completed.
+    ClientSent {
+        /// The parcel, whole.
+        parcel: Parcel,
+        /// All bytes were taken.
+        ok: bool,
+    },
+    /// A connection to the origin is ready.
+    Dialed {
+        /// It comes from the pool and has served before.
+        reused: bool,
+    },
+    /// No connection to the origin could be made (or the dial was aborted).
+    DialFailed {
+        /// Why.
+        fault: Fault,
+    },
+    /// A send to the origin completed.
+    OriginSent {
+        /// The parcel, whole.
+        parcel: Parcel,
+        /// All bytes were taken.
+        ok: bool,
+    },
+    /// A receive from the origin completed.
+    OriginRecv {
+        /// The window's storage.
+        lent: Lent,
+        /// How it ended.
+        got: Got,
+    },
+    /// The time [`Exchange::due`] named has come.
+    Deadline,
+    /// The process drains: answer what runs, keep nothing alive.
+    Drain,
+    /// The drain time is over: end now.
+    Stop,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Receive from the client into [`Exchange::lend_inbox`].
+    ClientRecv,
+    /// Send [`Exchange::take_client_parcel`] to the client.
+    ClientSend,
+    /// End our side of the client connection; receives go on.
+    ClientHalfClose,
+    /// Get a connection: pooled, or new when `fresh`.
+    Dial {
+        /// To whom.
+        provider: ProviderId,
+        /// A pooled one will not do.
+        fresh: bool,
+    },
+    /// Give the running dial up; it still completes.
+    AbortDial,
+    /// Send [`Exchange::take_origin_parcel`] to the origin.
+    OriginSend,
+    /// Receive from the origin into [`Exchange::lend_window`].
+    OriginRecv,
+    /// Part from the origin connection: back to the pool, or shut down. Operations in flight still complete.
+    Release {
+        /// The connection is clean and may serve again.
+        reusable: bool,
+    },
+    /// The request has ended.
+    Record(Box<Record>),
+    /// Close the client connection, shutting down whatever is in flight; no further input is expected.
+    Close {
+        /// With a reset: the answer was cut and its end would otherwise look like its completion.
+        reset: bool,
+    },
+}
+
+/// What a core owns and its exchanges share, lent for each step.
+#[derive(Debug)]
+pub struct CoreState {
+    /// This core's counters.
+    pub counters: Arc<Counters>,
+    /// Request bytes held by all exchanges of this core.
+    pub bodies_bytes: usize,
+    /// Read buffers of finished relays, for the next ones.
+    pub spare_windows: Vec<Vec<u8>>,
+    /// State of a small random generator for ids; seeded by the edge.
+    pub random: u64,
+}
+
+impl CoreState {
+    /// Next random word (splitmix64: ids need spread, not secrecy).
+    pub fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.random;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+}
+
+/// Everything a step may use beyond its own state.
+pub struct Cx<'a> {
+    /// The time, read once per loop turn.
+    pub now: Moment,
+    /// Wall time, for ids.
+    pub unix: UnixSeconds,
+    /// The newest snapshot; a running request keeps its own.
+    pub snapshot: &'a Arc<Snapshot>,
+    /// The core's own state.
+    pub core: &'a mut CoreState,
+    /// Where actions go.
+    pub actions: &'a mut Vec<Action>,
+}
+
+impl Cx<'_> {
+    fn count(&self, counter: Counter) {
+        self.core.counters.add(counter, 1);
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+}
+
+/// Where a request is in its life.
+#[derive(Debug)]
+enum State {
+    /// Collecting a request. Nothing has been promised to anyone.
+    Intake(intake::Intake),
+    /// Trying candidates. The client has seen no byte of an answer.
+    Attempt(Box<attempt::Attempt>),
+    /// An answer is on its way. There is no request left that could be tried elsewhere.
+    Relay(Box<relay::Relay>),
+    /// Sending the last bytes of an answer of our own, or waiting for the client to take them.
+    Close(close::Close),
+    /// Over; only completions still arrive.
+    Ended,
+}
+
+/// The client connection, apart from the request in hand.
+#[derive(Debug, Default)]
+struct ClientSide {
+    /// True exactly while a receive is in flight.
+    receiving: bool,
+    /// True exactly while a send is in flight.
+    sending: bool,
+    requests: u32,
+    draining: bool,
+}
+
+/// The origin connection, if any.
+#[derive(Debug, Default)]
+struct OriginSide {
+    /// True exactly while a dial is in flight.
+    dialing: bool,
+    /// A connection is ours.
+    connected: bool,
+    /// True exactly while a receive is in flight.
+    receiving: bool,
+    /// True exactly while a send is in flight.
+    sending: bool,
+    /// We have parted from it; completions only bring buffers back.
+    released: bool,
+}
+
+impl OriginSide {
+    const fn quiet(&self) -> bool {
+        !self.dialing && !self.receiving && !self.sending
+    }
+}
+
+/// The deadline of the phase in hand.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    due: Moment,
+    kind: DeadlineKind,
+}
+
+/// One client connection and the request it carries now.
+#[derive(Debug)]
+pub struct Exchange {
+    state: State,
+    client: ClientSide,
+    origin: OriginSide,
+    /// Bytes from the client.
+    inbox: Buf,
+    /// Bytes from the origin.
+    window: Buf,
+    /// The running request's bytes: shared with sends that replay it.
+    request: Rc<Vec<u8>>,
+    to_client: Parcel,
+    to_origin: Parcel,
+    splice: Splice,
+    phase: Phase,
+    /// Deadline of the whole request.
+    total_due: Moment,
+    /// Body bytes charged to the core's budget by this exchange.
+    charged: usize,
+}
+
+impl Exchange {
+    /// A fresh client connection. The first [`Exchange::start`] asks for its first bytes.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, now: Moment) -> Self {
+        Self {
+            state: State::Intake(intake::Intake::default()),
+            client: ClientSide::default(),
+            origin: OriginSide::default(),
+            inbox: Buf::with_room(INBOX_IDLE_BYTES),
+            window: Buf::default(),
+            request: Rc::default(),
+            to_client: Parcel::default(),
+            to_origin: Parcel::default(),
+            splice: Splice::default(),
+            phase: Phase { due: now + snapshot.deadlines.client_idle, kind: DeadlineKind::ClientIdle },
+            total_due: Moment::NEVER,
+            charged: 0,
+        }
+    }
+
+    /// Asks for the first bytes.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        self.receive_from_client(cx);
+    }
+
+    /// When [`Input::Deadline`] should come, at the earliest.
+    #[must_use]
+    pub fn due(&self) -> Moment {
+        let due = self.phase.due.min(self.total_due);
+        match &self.state {
+            State::Attempt(attempt) => due.min(attempt.comment_due()),
+            State::Intake(_) | State::Relay(_) | State::Close(_) => due,
+            State::Ended => Moment::NEVER,
+        }
+    }
+
+    /// True between two requests with nothing received: the connection may be closed without loss.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(&self.state, State::Intake(intake) if intake.is_untouched()) && self.inbox.is_empty()
+    }
+
+    /// The inbox's storage for [`Action::ClientRecv`].
+    pub fn lend_inbox(&mut self) -> Lent {
+        self.inbox.lend()
+    }
+
+    /// The window's storage for [`Action::OriginRecv`].
+    pub fn lend_window(&mut self) -> Lent {
+        self.window.lend()
+    }
+
+    /// The parcel for [`Action::ClientSend`].
+    pub fn take_client_parcel(&mut self) -> Parcel {
+        core::mem::take(&mut self.to_client)
+    }
+
+    /// The parcel for [`Action::OriginSend`].
+    pub fn take_origin_parcel(&mut self) -> Parcel {
+        core::mem::take(&mut self.to_origin)
+    }
+
+    /// One thing happened.
+    pub fn step(&mut self, cx: &mut Cx<'_>, input: Input) {
+        match input {
+            Input::ClientRecv { lent, got } => self.on_client_recv(cx, lent, got),
+            Input::ClientSent { parcel, ok } => self.on_client_sent(cx, parcel, ok),
+            Input::Dialed { reused } => self.on_dialed(cx, reused),
+            Input::DialFailed { fault } => self.on_dial_failed(cx, fault),
+            Input::OriginSent { parcel, ok } => self.on_origin_sent(cx, parcel, ok),
+            Input::OriginRecv { lent, got } => self.on_origin_recv(cx, lent, got),
+            Input::Deadline => self.on_deadline(cx),
+            Input::Drain => self.on_drain(cx),
+            Input::Stop => self.on_stop(cx),
+        }
+    }
+
+    fn on_client_recv(&mut self, cx: &mut Cx<'_>, lent: Lent, got: Got) {
+        self.client.receiving = false;
+        let Got::Bytes(count) = got else {
+            self.inbox.restore(lent, 0);
+            return self.on_client_gone(cx);
+        };
+        self.inbox.restore(lent, count);
+        match &self.state {
+            State::Intake(_) => self.take_in(cx),
+            // Bytes of the next request wait for their turn.
+            State::Attempt(_) | State::Relay(_) => self.watch_client(cx),
+            State::Close(_) => self.linger(cx),
+            State::Ended => {}
+        }
+    }
+
+    fn on_client_sent(&mut self, cx: &mut Cx<'_>, mut parcel: Parcel, ok: bool) {
+        self.client.sending = false;
+        if parcel.window.storage.capacity() > 0 {
+            self.window.restore(core::mem::take(&mut parcel.window), 0);
+        }
+        cx.core.counters.add(Counter::ClientBytes, parcel.total() as u64);
+        parcel.clear();
+        self.to_client = parcel;
+        if !ok {
+            return self.on_client_gone(cx);
+        }
+        match &self.state {
+            State::Intake(_) => self.after_continue(cx),
+            State::Attempt(_) => self.after_comment(cx),
+            State::Relay(_) => self.after_relay_send(cx),
+            State::Close(_) => self.after_close_send(cx),
+            State::Ended => {}
+        }
+    }
+
+    fn on_origin_recv(&mut self, cx: &mut Cx<'_>, lent: Lent, got: Got) {
+        self.origin.receiving = false;
+        let count = if let Got::Bytes(count) = got { count } else { 0 };
+        self.window.restore(lent, count);
+        if self.origin.released {
+            return self.after_release(cx);
+        }
+        cx.core.counters.add(Counter::UpstreamBytes, count as u64);
+        match &self.state {
+            State::Attempt(_) => self.on_answer_bytes(cx, got),
+            State::Relay(_) => self.on_relay_bytes(cx, got),
+            State::Intake(_) | State::Close(_) | State::Ended => {}
+        }
+    }
+
+    fn on_origin_sent(&mut self, cx: &mut Cx<'_>, mut parcel: Parcel, ok: bool) {
+        self.origin.sending = false;
+        parcel.clear();
+        self.to_origin = parcel;
+        if self.origin.released {
+            return self.after_release(cx);
+        }
+        match &self.state {
+            State::Attempt(_) => self.after_request_send(cx, ok),
+            State::Relay(_) | State::Intake(_) | State::Close(_) | State::Ended => {}
+        }
+    }
+
+    fn on_deadline(&mut self, cx: &mut Cx<'_>) {
+        if cx.now >= self.total_due {
+            return self.on_deadline_of(cx, DeadlineKind::Total);
+        }
+        if cx.now >= self.phase.due {
+            return self.on_deadline_of(cx, self.phase.kind);
+        }
+        if let State::Attempt(attempt) = &self.state
+            && cx.now >= attempt.comment_due()
+        {
+            self.send_comment(cx);
+        }
+    }
+
+    fn on_deadline_of(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
+        cx.count(deadline_counter(kind));
+        self.phase.due = Moment::NEVER;
+        match &self.state {
+            State::Intake(_) => self.intake_deadline(cx, kind),
+            State::Attempt(_) => self.attempt_deadline(cx, kind),
+            State::Relay(_) => self.relay_deadline(cx, kind),
+            State::Close(_) => self.close_now(cx),
+            State::Ended => {}
+        }
+    }
+
+    fn on_client_gone(&mut self, cx: &mut Cx<'_>) {
+        match &self.state {
+            State::Intake(_) | State::Close(_) => self.close_now(cx),
+            State::Attempt(_) | State::Relay(_) => self.client_left(cx),
+            State::Ended => {}
+        }
+    }
+
+    fn on_drain(&mut self, cx: &mut Cx<'_>) {
+        self.client.draining = true;
+        if self.is_idle() {
+            self.close_now(cx);
+        }
+    }
+
+    fn on_stop(&mut self, cx: &mut Cx<'_>) {
+        self.client.draining = true;
+        match &self.state {
+            State::Intake(_) | State::Close(_) => self.close_now(cx),
+            State::Attempt(_) => self.report(cx, Fault::Draining),
+            State::Relay(_) => self.cut(cx, Fault::Draining),
+            State::Ended => {}
+        }
+    }
+
+    /// Arms a receive from the client unless one is in flight or there is no room for more of the next request.
+    fn receive_from_client(&mut self, cx: &mut Cx<'_>) {
+        if self.client.receiving {
+            return;
+        }
+        self.inbox.compact();
+        if self.inbox.room() > 0 {
+            self.client.receiving = true;
+            cx.act(Action::ClientRecv);
+        }
+    }
+
+    /// While an answer is on its way the receive stays armed, so that a leaving client is noticed. Bytes of a next
+    /// request end that: they are taken in when their turn comes. Stray line ends between requests are nobody's.
+    fn watch_client(&mut self, cx: &mut Cx<'_>) {
+        if self.inbox.bytes().iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            self.inbox.take(self.inbox.len());
+            self.receive_from_client(cx);
+        }
+    }
+
+    fn send_to_client(&mut self, cx: &mut Cx<'_>) {
+        debug_assert!(!self.client.sending && self.to_client.total() > 0);
+        self.client.sending = true;
+        cx.act(Action::ClientSend);
+    }
+
+    fn receive_from_origin(&mut self, cx: &mut Cx<'_>) {
+        debug_assert!(!self.origin.receiving && self.window.room() > 0);
+        self.origin.receiving = true;
+        cx.act(Action::OriginRecv);
+    }
+
+    fn arm(&mut self, kind: DeadlineKind, due: Moment) {
+        self.phase = Phase { due, kind };
+    }
+}
+
+const fn deadline_counter(kind: DeadlineKind) -> Counter {
+    match kind {
+        DeadlineKind::ClientIdle => Counter::DeadlineClientIdle,
+        DeadlineKind::ClientHead => Counter::DeadlineClientHead,
+        DeadlineKind::ClientBody => Counter::DeadlineClientBody,
+        DeadlineKind::ClientSend => Counter::DeadlineClientSend,
+        DeadlineKind::Connect => Counter::DeadlineConnect,
+        DeadlineKind::ResponseHead => Counter::DeadlineResponseHead,
+        DeadlineKind::FirstEvent => Counter::DeadlineFirstEvent,
+        DeadlineKind::Idle => Counter::DeadlineIdle,
+        DeadlineKind::Total => Counter::DeadlineTotal,
+    }
+}

@@ -1,0 +1,420 @@
+//! Relay: an answer is on its way. What the origin sends is forwarded from the buffer it was received into; the
+//! window is the only thing between the two, so a slow client stops the reading and nothing piles up.
+//!
+//! Deliberately absent: the request, the plan, and therefore any way to try another candidate.
+
+use crate::base::fault::{DeadlineKind, Fault};
+use crate::base::ids::{GenerationId, KeyId};
+use crate::base::limits::{SPARE_WINDOWS, WINDOW_FIRST_BYTES};
+use crate::base::metrics::Counter;
+use crate::base::record::{AttemptRecord, Billed, Outcome, Record, Usage};
+use crate::base::time::Moment;
+use crate::dialect::{Dialect, dialect};
+use crate::exchange::answer::{Hold, Kept, Stage};
+use crate::exchange::attempt::Attempt;
+use crate::exchange::close::Close;
+use crate::exchange::emit::{BodyOut, Emit};
+use crate::exchange::pump::{Content, Flow, Pump};
+use crate::exchange::request::ClientTerms;
+use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
+use crate::wire::http1::{HeadWriter, ResponseFraming};
+use core::time::Duration;
+
+/// After the end marker an origin may take this long to end its body.
+const AFTER_DONE: Duration = Duration::from_secs(1);
+
+/// How a relay ends once the parcel in flight is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Not yet.
+    Open,
+    /// Whole: the end of the body is in the parcel.
+    Complete,
+    /// Cut by this fault.
+    Cut(Fault),
+}
+
+/// A committed answer.
+pub(super) struct Relay {
+    id: GenerationId,
+    key: Option<KeyId>,
+    terms: ClientTerms,
+    attempts: Vec<AttemptRecord>,
+    status: u16,
+    began: Moment,
+    first_byte_at: Moment,
+    dialect: &'static dyn Dialect,
+    pump: Pump,
+    emit: Emit,
+    events: bool,
+    /// The client's head announced a length: a cut answer is visibly short.
+    announced: bool,
+    /// The origin connection may serve again if the body ends as it should.
+    reusable: bool,
+    /// Window bytes that the parcel in flight uses up.
+    spent: usize,
+    ending: Ending,
+    idle: Duration,
+    client_send: Duration,
+    usage: Option<Usage>,
+}
+
+impl core::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Relay").field("id", &self.id).field("pump", &self.pump).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    fn new(mut attempt: Attempt, head: &Kept, pump: Pump, out: BodyOut, cx: &Cx<'_>, sending: bool) -> Self {
+        let provider = attempt.candidate().provider;
+        let ok = (200..300).contains(&head.status);
+        let fault = (!ok).then_some(Fault::Status(head.status));
+        let billed = if ok { Billed::Yes } else { Billed::No };
+        attempt.attempts.push(AttemptRecord { provider, fault, billed });
+        let deadlines = &attempt.provider().deadlines;
+        Self {
+            id: attempt.request.id,
+            key: attempt.request.tenant.key,
+            terms: attempt.request.terms,
+            status: head.status,
+            began: attempt.request.began,
+            first_byte_at: cx.now,
+            dialect: dialect(attempt.provider().dialect),
+            events: false,
+            announced: false,
+            reusable: head.keep_alive && !sending,
+            spent: 0,
+            ending: Ending::Open,
+            idle: deadlines.idle,
+            client_send: attempt.snapshot.deadlines.client_send,
+            usage: None,
+            emit: Emit::new(out),
+            pump,
+            attempts: core::mem::take(&mut attempt.attempts),
+        }
+    }
+
+    /// The record of the request, ending like this.
+    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Box<Record> {
+        Box::new(Record {
+            key: self.key,
+            outcome,
+            attempts: core::mem::take(&mut self.attempts),
+            usage: self.usage.or(self.pump.seen().usage),
+            answer_bytes: self.pump.seen().payload_bytes,
+            first_byte_nanos: self.first_byte_at.since(self.began).as_nanos() as u64,
+            total_nanos: now.since(self.began).as_nanos() as u64,
+            ..Record::empty(self.id)
+        })
+    }
+}
+
+impl Exchange {
+    /// Takes the attempt apart at the commit: from here on there is no request and no plan.
+    fn commit(&mut self) -> Option<(Attempt, Stage)> {
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::Attempt(mut attempt) => {
+                let stage = core::mem::replace(&mut attempt.stage, Stage::Dialing);
+                Some((*attempt, stage))
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// The first real event is here.
+    pub(super) fn commit_events(&mut self, cx: &mut Cx<'_>) {
+        let Some((attempt, stage)) = self.commit() else { return };
+        let Stage::Events { head, pump } = stage else { return };
+        let (terms, greeted, id) = (attempt.request.terms, attempt.greeted, attempt.request.id);
+        let out = if terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
+        let mut relay = Relay::new(attempt, &head, *pump, out, cx, self.origin.sending);
+        relay.events = true;
+        relay.pump.accept_first(&mut relay.emit);
+        if !greeted {
+            let close = terms.http10 || !terms.keep_alive || self.client.draining;
+            write_events_head(&mut self.to_client.own, id, &head.content_type, out, close);
+            self.to_client.push_own(0);
+        }
+        self.enter_relay(cx, relay);
+    }
+
+    /// A whole answer is here, `payload` bytes at the front of the window.
+    pub(super) fn commit_whole(&mut self, cx: &mut Cx<'_>, payload: usize, usage: Option<Usage>) {
+        let Some((attempt, stage)) = self.commit() else { return };
+        let Stage::Whole { head, hold } = stage else { return };
+        let terms = attempt.request.terms;
+        let pump = Pump::new(ResponseFraming::Length(payload as u64), Content::Opaque);
+        // After a body that the end of the connection ends, there is no connection to keep.
+        let kept = !matches!(hold, Hold::Close);
+        let id = attempt.request.id;
+        let control = matches!(attempt.request.subject, super::request::Subject::Control);
+        let mut relay = Relay::new(attempt, &head, pump, BodyOut::Plain, cx, self.origin.sending);
+        relay.reusable &= kept;
+        relay.announced = true;
+        relay.usage = usage;
+        let close = !terms.keep_alive || self.client.draining;
+        let mut writer = HeadWriter::response(&mut self.to_client.own, head.status);
+        content_fields(&mut writer, &head);
+        writer.number("content-length", payload as u64);
+        if !control {
+            writer.field("x-generation-id", id.as_str().as_bytes());
+        }
+        if close {
+            writer.field("connection", b"close");
+        }
+        writer.end();
+        self.to_client.push_own(0);
+        self.enter_relay(cx, relay);
+    }
+
+    /// An answer is longer than is held: `payload` decoded bytes are at the front of the window, the rest follows.
+    pub(super) fn commit_long(&mut self, cx: &mut Cx<'_>, payload: usize) {
+        let Some((attempt, stage)) = self.commit() else { return };
+        let Stage::Whole { head, hold } = stage else { return };
+        let terms = attempt.request.terms;
+        let id = attempt.request.id;
+        let announced = match hold {
+            Hold::Length(length) => Some(length),
+            Hold::Chunked { .. } | Hold::Close => None,
+        };
+        let out = if announced.is_some() || terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
+        let close = !terms.keep_alive || self.client.draining || terms.http10;
+        let mut writer = HeadWriter::response(&mut self.to_client.own, head.status);
+        content_fields(&mut writer, &head);
+        match announced {
+            Some(length) => {
+                writer.number("content-length", length);
+            }
+            None if out == BodyOut::Chunked => {
+                writer.field("transfer-encoding", b"chunked");
+            }
+            None => {}
+        }
+        writer.field("x-generation-id", id.as_str().as_bytes());
+        if close {
+            writer.field("connection", b"close");
+        }
+        writer.end();
+        self.to_client.push_own(0);
+        let pump = match hold {
+            Hold::Chunked { decoder, .. } => Pump::resumed(decoder, payload),
+            Hold::Length(_) | Hold::Close => Pump::new(head.framing, Content::Opaque),
+        };
+        let mut relay = Relay::new(attempt, &head, pump, out, cx, self.origin.sending);
+        relay.announced = announced.is_some();
+        self.enter_relay(cx, relay);
+    }
+
+    fn enter_relay(&mut self, cx: &mut Cx<'_>, relay: Relay) {
+        self.forget_request(cx);
+        self.state = State::Relay(Box::new(relay));
+        self.advance(cx);
+    }
+
+    /// Forwards everything that is complete in the window.
+    fn advance(&mut self, cx: &mut Cx<'_>) {
+        let State::Relay(relay) = &mut self.state else { return };
+        let before = relay.pump.seen().events;
+        let flow = relay.pump.run(&self.window, relay.dialect, &mut relay.emit, &mut self.to_client);
+        let events = relay.pump.seen().events - before;
+        cx.core.counters.add(Counter::Events, events);
+        match flow {
+            Flow::More | Flow::First(_) => {}
+            Flow::Bad => relay.ending = Ending::Cut(Fault::BadFraming),
+            Flow::Complete => {
+                relay.emit.finish(&mut self.to_client);
+                relay.ending = Ending::Complete;
+            }
+        }
+        relay.spent = relay.pump.spent();
+        if self.to_client.total() == 0 {
+            return self.after_relay_send(cx);
+        }
+        let due = cx.now + relay.client_send;
+        self.to_client.window = self.window.lend();
+        self.arm(DeadlineKind::ClientSend, due);
+        self.send_to_client(cx);
+    }
+
+    /// A parcel is out: make room and read on, or end.
+    pub(super) fn after_relay_send(&mut self, cx: &mut Cx<'_>) {
+        let State::Relay(relay) = &mut self.state else { return };
+        if !self.origin.receiving {
+            let spent = core::mem::take(&mut relay.spent);
+            self.window.take(spent);
+            relay.pump.shift(spent);
+        }
+        match relay.ending {
+            Ending::Complete => self.finish(cx),
+            Ending::Cut(fault) => self.cut(cx, fault),
+            Ending::Open => {
+                let (kind, wait) = if relay.pump.seen().done {
+                    (DeadlineKind::Idle, AFTER_DONE)
+                } else {
+                    (DeadlineKind::Idle, relay.idle)
+                };
+                self.arm(kind, cx.now + wait);
+                self.make_window_room();
+                if self.window.room() == 0 {
+                    return self.cut(cx, Fault::BadFraming);
+                }
+                self.receive_from_origin(cx);
+            }
+        }
+    }
+
+    /// More of the answer, or the end of the connection.
+    pub(super) fn on_relay_bytes(&mut self, cx: &mut Cx<'_>, got: Got) {
+        let State::Relay(relay) = &mut self.state else { return };
+        match got {
+            Got::Bytes(_) => self.advance(cx),
+            Got::End if relay.pump.end_of_connection() => {
+                relay.reusable = false;
+                self.advance(cx);
+            }
+            Got::End | Got::Failed => self.cut(cx, Fault::Truncated),
+        }
+    }
+
+    pub(super) fn relay_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
+        let State::Relay(relay) = &mut self.state else { return };
+        match kind {
+            // The end marker was seen: the answer is whole although its origin does not end the body.
+            DeadlineKind::Idle if relay.pump.seen().done && !self.client.sending => {
+                relay.reusable = false;
+                relay.ending = Ending::Complete;
+                relay.emit.finish(&mut self.to_client);
+                self.part(cx);
+                if self.to_client.total() == 0 {
+                    return self.finish(cx);
+                }
+                self.send_to_client(cx);
+            }
+            DeadlineKind::ClientSend => {
+                let record = relay.record(cx.now, Outcome::Cut(Fault::Deadline(kind)));
+                cx.count(Counter::AnswersCut);
+                cx.act(Action::Record(record));
+                self.part(cx);
+                self.state = State::Ended;
+                cx.act(Action::Close { reset: true });
+            }
+            DeadlineKind::Total
+            | DeadlineKind::Idle
+            | DeadlineKind::Connect
+            | DeadlineKind::ResponseHead
+            | DeadlineKind::FirstEvent
+            | DeadlineKind::ClientIdle
+            | DeadlineKind::ClientHead
+            | DeadlineKind::ClientBody => {
+                self.total_due = Moment::NEVER;
+                self.cut(cx, Fault::Deadline(kind));
+            }
+        }
+    }
+
+    /// The answer cannot be completed: say so if the client can still be told, and never let it look complete.
+    pub(super) fn cut(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        self.part(cx);
+        let State::Relay(relay) = &mut self.state else { return };
+        relay.ending = Ending::Cut(fault);
+        if self.client.sending {
+            return; // What is on its way ends complete framing; the rest follows it.
+        }
+        cx.count(Counter::AnswersCut);
+        let record = relay.record(cx.now, Outcome::Cut(fault));
+        let (id, tell) = (relay.id, relay.events && !relay.pump.seen().done);
+        let (out, mid_event) = (relay.emit.out(), relay.pump.mid_event());
+        let silent_end = out == BodyOut::Plain && !relay.announced;
+        cx.act(Action::Record(record));
+        if tell {
+            if mid_event {
+                Emit::new(out).own(b"\n\n", &mut self.to_client);
+            }
+            return self.end_with_error_event_as(cx, id, fault, out);
+        }
+        self.state = State::Ended;
+        self.discharge(cx);
+        cx.act(Action::Close { reset: silent_end });
+    }
+
+    /// Ends a stream that is out with an error event; the body is left unfinished.
+    pub(super) fn end_with_error_event(&mut self, cx: &mut Cx<'_>, id: GenerationId, fault: Fault) {
+        self.end_with_error_event_as(cx, id, fault, BodyOut::Chunked);
+    }
+
+    fn end_with_error_event_as(&mut self, cx: &mut Cx<'_>, id: GenerationId, fault: Fault, out: BodyOut) {
+        let mut event = Vec::new();
+        reply::write_error_event(&mut event, id.as_str(), fault);
+        Emit::new(out).own(&event, &mut self.to_client);
+        self.state = State::Close(Close::Sending { keep_alive: false });
+        self.total_due = Moment::NEVER;
+        self.arm(DeadlineKind::ClientSend, cx.now + cx.snapshot.deadlines.client_send);
+        self.send_to_client(cx);
+    }
+
+    /// Gives the window back to the core's spares when it has the usual size.
+    fn recycle_window(&mut self, cx: &mut Cx<'_>) {
+        let window = core::mem::take(&mut self.window);
+        if window.capacity() == WINDOW_FIRST_BYTES && cx.core.spare_windows.len() < SPARE_WINDOWS {
+            cx.core.spare_windows.push(window.into_storage());
+        }
+    }
+
+    /// The whole answer is with the client.
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        let State::Relay(relay) = &mut self.state else { return };
+        cx.count(Counter::RequestsCompleted);
+        let outcome = if relay.status < 400 { Outcome::Complete } else { Outcome::Failed(relay.status) };
+        let record = relay.record(cx.now, outcome);
+        let clean = relay.reusable && relay.pump.ended() && self.window.is_empty() && self.origin.quiet();
+        let keep_alive = relay.terms.keep_alive && !relay.terms.http10 && !self.client.draining;
+        cx.act(Action::Record(record));
+        if clean && self.origin.connected && !self.origin.released {
+            cx.act(Action::Release { reusable: true });
+            self.origin = OriginSide::default();
+        } else {
+            self.part(cx);
+        }
+        self.recycle_window(cx);
+        if keep_alive {
+            return self.next_request(cx);
+        }
+        self.half_close(cx);
+    }
+}
+
+/// Writes the fields that say what an answer is.
+fn content_fields(head: &mut HeadWriter<'_>, kept: &Kept) {
+    if !kept.content_type.is_empty() {
+        head.field("content-type", &kept.content_type);
+    }
+    if !kept.content_encoding.is_empty() {
+        head.field("content-encoding", &kept.content_encoding);
+    }
+}
+
+/// Writes the head of an event stream.
+pub(super) fn write_events_head(
+    own: &mut Vec<u8>,
+    id: GenerationId,
+    content_type: &[u8],
+    out: BodyOut,
+    close: bool,
+) {
+    let mut head = HeadWriter::response(own, 200);
+    head.field("content-type", content_type);
+    head.field("cache-control", b"no-cache");
+    head.field("x-accel-buffering", b"no");
+    head.field("x-generation-id", id.as_str().as_bytes());
+    if out == BodyOut::Chunked {
+        head.field("transfer-encoding", b"chunked");
+    }
+    if close {
+        head.field("connection", b"close");
+    }
+    head.end();
+}

@@ -1,0 +1,115 @@
+//! The paths Millrace answers, matched exactly: no normalisation before or after authentication. Every path exists
+//! under `/v1` and under `/api/v1`.
+//!
+//! Deliberately absent: what is behind a path.
+
+use crate::dialect::Api;
+use crate::wire::http1::Method;
+
+/// What a method and path ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Surface {
+    /// An inference API.
+    Inference {
+        /// Which.
+        api: Api,
+        /// Reached under `/api/v1`, as OpenRouter's clients do: they expect usage on every stream.
+        openrouter: bool,
+    },
+    /// Is this process well?
+    Health,
+    /// Relayed to the control plane.
+    Control,
+    /// The path exists with another method.
+    MethodWrong {
+        /// The methods it takes.
+        allow: &'static str,
+    },
+    /// No such path.
+    Unknown,
+}
+
+/// Matches method and path.
+#[must_use]
+pub(super) fn surface(method: Method, path: &str) -> Surface {
+    let (openrouter, rest) = match path.strip_prefix("/api/v1/") {
+        Some(rest) => (true, Some(rest)),
+        None => (false, path.strip_prefix("/v1/")),
+    };
+    let api = match rest {
+        Some("chat/completions") => Some(Api::ChatCompletions),
+        Some("completions") => Some(Api::Completions),
+        Some("embeddings") => Some(Api::Embeddings),
+        _ => None,
+    };
+    let reads = matches!(method, Method::Get | Method::Head);
+    if let Some(api) = api {
+        return if method == Method::Post {
+            Surface::Inference { api, openrouter }
+        } else {
+            Surface::MethodWrong { allow: "POST" }
+        };
+    }
+    if path == "/healthz" || rest == Some("healthz") {
+        return if reads { Surface::Health } else { Surface::MethodWrong { allow: "GET" } };
+    }
+    match rest {
+        Some(rest) if method == Method::Get && plain(rest) => Surface::Control,
+        Some(rest) if rest == "models" || rest.starts_with("models/") && plain(rest) => wrong_but_get(),
+        None if path == "/metrics" && method == Method::Get => Surface::Control,
+        None if path == "/metrics" => wrong_but_get(),
+        Some(_) | None => Surface::Unknown,
+    }
+}
+
+/// The control plane only reads so far.
+const fn wrong_but_get() -> Surface {
+    Surface::MethodWrong { allow: "GET" }
+}
+
+/// Only what needs no decoding and cannot climb: letters, digits, `.` `_` `~` `:` `@` `-` in non-empty segments that
+/// are not `.` or `..`.
+fn plain(path: &str) -> bool {
+    path.split('/').all(|segment| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~:@-".contains(&b))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_exactly() {
+        let chat = |openrouter| Surface::Inference { api: Api::ChatCompletions, openrouter };
+        for (method, path, want) in [
+            (Method::Post, "/v1/chat/completions", chat(false)),
+            (Method::Post, "/api/v1/chat/completions", chat(true)),
+            (Method::Post, "/v1/embeddings", Surface::Inference { api: Api::Embeddings, openrouter: false }),
+            (
+                Method::Post,
+                "/v1/completions",
+                Surface::Inference { api: Api::Completions, openrouter: false },
+            ),
+            (Method::Get, "/v1/chat/completions", Surface::MethodWrong { allow: "POST" }),
+            (Method::Get, "/healthz", Surface::Health),
+            (Method::Head, "/api/v1/healthz", Surface::Health),
+            (Method::Post, "/healthz", Surface::MethodWrong { allow: "GET" }),
+            (Method::Get, "/v1/models", Surface::Control),
+            (Method::Get, "/v1/models/sim/fast", Surface::Control),
+            (Method::Delete, "/v1/models", Surface::MethodWrong { allow: "GET" }),
+            (Method::Get, "/metrics", Surface::Control),
+            (Method::Post, "/v1/chat/completions/", Surface::Unknown),
+            (Method::Post, "/v1/responses", Surface::Unknown),
+            (Method::Get, "/v1/../metrics", Surface::Unknown),
+            (Method::Get, "/v1/%2e%2e/metrics", Surface::Unknown),
+            (Method::Get, "/v1//models", Surface::Unknown),
+            (Method::Get, "//v1/models", Surface::Unknown),
+            (Method::Post, "/v1%2fchat/completions", Surface::Unknown),
+            (Method::Get, "/", Surface::Unknown),
+        ] {
+            assert_eq!(surface(method, path), want, "{method:?} {path}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor: io.
+//!
+//! Deliberately absent: everything, so far.

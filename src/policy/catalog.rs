@@ -1,0 +1,161 @@
+//! The snapshot: everything a worker may know about models, endpoints, providers and keys, immutable and
+//! swapped whole. `control/` builds it, a worker picks it up between requests, a running exchange keeps its
+//! own.
+//!
+//! Deliberately absent: parsing of configuration, DNS, and anything that changes while a request runs.
+
+use core::net::SocketAddr;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
+use crate::base::limits::{Deadlines, Limits};
+use crate::base::money::TokenPrice;
+use crate::base::secret::Secret;
+use crate::dialect::{DialectName, StreamUsage};
+
+/// How a provider wants its credential.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// No credential (a private server).
+    None,
+    /// `Authorization: Bearer <key>`
+    Bearer(Secret),
+    /// A header of its own, such as `api-key` or `x-api-key`.
+    Header {
+        /// Lower-case field name.
+        name: Box<str>,
+        /// Its value.
+        value: Secret,
+    },
+}
+
+/// A host name and where it is now.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Name or address text, lower case, without brackets or port.
+    pub name: Box<str>,
+    /// Its addresses, without ports' meaning: the port is the provider's. Empty until resolved.
+    pub addresses: Arc<[core::net::IpAddr]>,
+}
+
+/// One upstream account: base URL, credential, dialect.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Id as used in `<provider>/<name>` and in records.
+    pub id: Box<str>,
+    /// Dialect spoken.
+    pub dialect: DialectName,
+    /// TLS (https) or plain TCP (http).
+    pub tls: bool,
+    /// Where.
+    pub host: HostId,
+    /// TCP port.
+    pub port: u16,
+    /// `Host` field value: name, and the port unless it is the scheme's default.
+    pub authority: Box<str>,
+    /// Path before the API's own, no trailing slash: `/v1`, `/openai/v1`, or empty.
+    pub base_path: Box<str>,
+    /// How to authenticate.
+    pub credential: Credential,
+    /// How usage comes on streams.
+    pub stream_usage: StreamUsage,
+    /// The deadlines of requests to it.
+    pub deadlines: Deadlines,
+    /// Its pool of connections.
+    pub pool: PoolId,
+    /// Takes `<provider>/<anything>` as is.
+    pub passthrough: bool,
+}
+
+impl Provider {
+    /// Address number `turn` (modulo how many there are) of this provider; `None` while its name is
+    /// unresolved.
+    #[must_use]
+    pub fn address(&self, snapshot: &Snapshot, turn: usize) -> Option<SocketAddr> {
+        let addresses = &snapshot.hosts[self.host.index()].addresses;
+        let ip = addresses.get(turn.checked_rem(addresses.len())?)?;
+        Some(SocketAddr::new(*ip, self.port))
+    }
+}
+
+/// A model at a provider.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Where.
+    pub provider: ProviderId,
+    /// The provider's own name of the model.
+    pub name: Box<str>,
+    /// What it costs; `None` is unknown, never free.
+    pub price: Option<TokenPrice>,
+}
+
+/// A model clients can ask for.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// `author/slug`.
+    pub id: Box<str>,
+    /// Its endpoints, tried in this order.
+    pub endpoints: Vec<EndpointId>,
+}
+
+/// A client key.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Name for records; not secret.
+    pub name: Box<str>,
+    /// SHA-256 of the key's text.
+    pub sha256: [u8; 32],
+}
+
+/// Comments for a streaming client that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingComment {
+    /// Text after `: `, one line, no CR or LF.
+    pub text: Box<str>,
+    /// Silence after which one is sent; `None` switches them off.
+    pub delay: Option<core::time::Duration>,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Keys are configured and demanded.
+    Keys,
+    /// Nobody needs a key: loopback, or written out in the configuration.
+    Open,
+}
+
+/// Everything a worker may know; immutable.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Hosts by `HostId`.
+    pub hosts: Vec<Host>,
+    /// Providers by `ProviderId`.
+    pub providers: Vec<Provider>,
+    /// Provider ids.
+    pub provider_ids: HashMap<Box<str>, ProviderId>,
+    /// Endpoints by `EndpointId`.
+    pub endpoints: Vec<Endpoint>,
+    /// Models by `ModelId`.
+    pub models: Vec<Model>,
+    /// Model ids.
+    pub model_ids: HashMap<Box<str>, ModelId>,
+    /// Keys by `KeyId`.
+    pub keys: Vec<Key>,
+    /// Keys by digest.
+    pub key_digests: HashMap<[u8; 32], KeyId>,
+    /// Who may call.
+    pub auth: AuthMode,
+    /// The control plane's own listener, to which paths that are no inference go. A provider like any other,
+    /// not in `providers` ids that clients can name.
+    pub control: Option<ProviderId>,
+    /// Bounds.
+    pub limits: Limits,
+    /// The deadlines of the client side (a provider's own rule its attempts).
+    pub deadlines: Deadlines,
+    /// Comments while waiting.
+    pub waiting: WaitingComment,
+    /// Fail over once after an ambiguous failure (the first attempt may be billed).
+    pub ambiguous_failover: bool,
+}

@@ -1,0 +1,10 @@
+//! Floor 3: decisions. Which key may call, what may be tried, in which order, and what a failure means.
+//!
+//! Everything here is a pure function of the snapshot, the request's facts and the core's own state.
+//! Deliberately absent: bytes of a body, sockets, clocks, and the building of snapshots (`control/` does
+//! that).
+
+pub mod auth;
+pub mod catalog;
+pub mod retry;
+pub mod route;

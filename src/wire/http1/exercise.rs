@@ -1,0 +1,161 @@
+//! Bodies of the HTTP/1.1 fuzz targets: laws that hold for any bytes. The table tests run every vector through
+//! them, the fuzzer runs everything else.
+//!
+//! The laws: nothing panics; the verdict does not depend on how the bytes were cut; what the tokeniser accepts, the
+//! plain line-by-line reading accepts; positions stay inside the head; what we write, we can read.
+//! Deliberately absent: expectations about particular inputs (`vectors`).
+
+use super::head::section_flaw;
+use super::{
+    ChunkDecoder, ChunkItem, HeadWriter, RequestField, ResponseField, TCHAR, decode_in_place, is_value_byte,
+};
+use super::{Version, request_head, response_head, trim};
+use crate::base::span::Span;
+use crate::wire::Parse;
+use crate::wire::flaw::Flaw;
+use memchr::memchr;
+
+/// Inputs up to this many bytes are cut everywhere, longer ones at this many places.
+const CUTS: usize = 512;
+
+/// Checks the laws of [`request_head`] on `data`.
+pub fn exercise_request_head(data: &[u8]) {
+    cut_everywhere(data, request_head);
+    if let Parse::Done { value, used } = request_head(data, &mut 0) {
+        check_section(&data[..used]);
+        let spans = [Some(value.target), Some(value.host), value.query];
+        check_spans(used, spans.into_iter().chain(RequestField::ALL.map(|field| value.field(field))));
+        assert!(!value.target.is_empty());
+        assert!(value.version == Version::Http11 || !value.keep_alive);
+    }
+}
+
+/// Checks the laws of [`response_head`] on `data`.
+pub fn exercise_response_head(data: &[u8]) {
+    cut_everywhere(data, response_head);
+    if let Parse::Done { value, used } = response_head(data, &mut 0) {
+        check_section(&data[..used]);
+        check_spans(used, ResponseField::ALL.map(|field| value.field(field)).into_iter());
+        assert!((100..=599).contains(&value.status) && value.status != 101);
+    }
+}
+
+/// Checks the laws of [`ChunkDecoder`] and [`decode_in_place`] on `data`.
+pub fn exercise_chunked(data: &[u8]) {
+    let whole = decode(data, &[data.len()]);
+    for cut in cuts(data.len()) {
+        assert_eq!(decode(data, &[cut, data.len()]), whole, "cut at {cut}");
+    }
+    let steps: Vec<usize> = cuts(data.len()).chain([data.len()]).collect();
+    assert_eq!(decode(data, &steps), whole, "cut everywhere");
+    check_in_place(data, &whole);
+}
+
+/// Checks that no value can break out of its field, and that a head we wrote reads as what was meant.
+pub fn exercise_head_writer(data: &[u8]) {
+    let value = &data[..data.len().min(4096)];
+    let mut out = Vec::new();
+    let mut writer = HeadWriter::response(&mut out, 200);
+    writer.field("Content-Type", value).number("Content-Length", value.len() as u64);
+    writer.end();
+    let Parse::Done { value: head, used } = response_head(&out, &mut 0) else {
+        panic!("not readable: {}", out.escape_ascii())
+    };
+    assert_eq!(used, out.len());
+    let expected: Vec<u8> = value.iter().map(|&byte| if is_value_byte(byte) { byte } else { b' ' }).collect();
+    let read = head.field(ResponseField::ContentType).map(|span| span.of(&out));
+    assert_eq!(read, Some(trim(&expected)));
+}
+
+/// Where to cut an input of `len` bytes.
+fn cuts(len: usize) -> impl Iterator<Item = usize> {
+    (0..len).step_by(1 + len / CUTS)
+}
+
+type HeadParser<T> = fn(&[u8], &mut usize) -> Parse<T>;
+
+fn cut_everywhere<T: PartialEq + core::fmt::Debug>(data: &[u8], parse: HeadParser<T>) {
+    let whole = parse(data, &mut 0);
+    let mut carried = 0;
+    let mut trickled = Parse::More;
+    for cut in cuts(data.len()).chain([data.len()]) {
+        let mut scanned = 0;
+        let first = parse(&data[..cut], &mut scanned);
+        let verdict = if first == Parse::More { parse(data, &mut scanned) } else { first };
+        assert_eq!(verdict, whole, "cut at {cut}: {}", data.escape_ascii());
+        if trickled == Parse::More {
+            trickled = parse(&data[..cut], &mut carried);
+        }
+    }
+    assert_eq!(trickled, whole, "cut everywhere: {}", data.escape_ascii());
+}
+
+/// The plain reading finds nothing wrong with an accepted head.
+fn check_section(head: &[u8]) {
+    let start = head.iter().position(|&byte| TCHAR[byte as usize]).unwrap_or(0);
+    let line = memchr(b'\n', &head[start..]).map_or(head.len(), |feed| start + feed + 1);
+    assert_eq!(section_flaw(&head[line..]), None, "{}", head.escape_ascii());
+    assert!(head.ends_with(b"\r\n\r\n"));
+}
+
+fn check_spans(used: usize, spans: impl Iterator<Item = Option<Span>>) {
+    for span in spans.flatten() {
+        assert!(span.start <= span.end && span.end as usize + 2 <= used, "{span:?} in {used} bytes");
+    }
+}
+
+/// What became of a chunked body: payload, and bytes used at its end, or the flaw, or neither.
+type Outcome = (Vec<u8>, Result<Option<usize>, Flaw>);
+
+/// Feeds `data` up to each of `ends` in turn.
+fn decode(data: &[u8], ends: &[usize]) -> Outcome {
+    let mut decoder = ChunkDecoder::new();
+    let mut payload = Vec::new();
+    let mut at = 0;
+    for &end in ends {
+        loop {
+            let (item, used) = match decoder.next(&data[at..end]) {
+                Parse::Done { value, used } => (value, used),
+                Parse::More => break,
+                Parse::Bad(flaw) => return (payload, Err(flaw)),
+            };
+            let piece = &data[at..at + used];
+            at += used;
+            match item {
+                ChunkItem::Start { size, canonical } => check_start(piece, size, canonical),
+                ChunkItem::Data { .. } => payload.extend_from_slice(piece),
+                ChunkItem::DataEnd => assert_eq!(piece, b"\r\n"),
+                ChunkItem::Trailer => assert!(piece.ends_with(b"\r\n") && !decoder.is_done()),
+                ChunkItem::End => {
+                    assert!(decoder.is_done());
+                    return (payload, Ok(Some(at)));
+                }
+            }
+            assert!(used > 0, "no progress");
+        }
+    }
+    (payload, Ok(None))
+}
+
+/// A canonical size line is the one we would write, but for the case of its digits.
+fn check_start(line: &[u8], size: u64, canonical: bool) {
+    assert!(size > 0 && line.ends_with(b"\r\n"));
+    if canonical {
+        assert!(format!("{size:x}\r\n").as_bytes().eq_ignore_ascii_case(line));
+    }
+}
+
+/// Decoding in place gives the same as decoding piece by piece.
+fn check_in_place(data: &[u8], whole: &Outcome) {
+    let mut bytes = data.to_vec();
+    let (payload, end) = whole;
+    match (decode_in_place(&mut ChunkDecoder::new(), &mut bytes), end) {
+        (Ok(decoded), Ok(end)) => {
+            assert_eq!(&bytes[..decoded.payload_len], &payload[..]);
+            assert_eq!(&bytes[decoded.consumed_raw..], &data[decoded.consumed_raw..]);
+            assert_eq!(decoded.done.then_some(decoded.consumed_raw), *end);
+        }
+        (Err(flaw), Err(expected)) => assert_eq!(flaw, *expected),
+        (found, expected) => panic!("{found:?} in place, {expected:?} by pieces"),
+    }
+}

@@ -1,0 +1,282 @@
+//! Field names we know and what their values mean for framing and for the connection.
+//!
+//! Deliberately absent: `Host` and targets (`target`), the values we only carry, and every name not listed here.
+
+use super::{TCHAR, only, trim};
+use crate::wire::flaw::Flaw;
+
+/// Protocol version of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: one exchange per connection, no chunked coding.
+    Http10,
+    /// HTTP/1.1, and any later 1.x, which RFC 9110 §2.5 lets us read as 1.1.
+    Http11,
+}
+
+/// Reads `HTTP/1.x`; another version in the same form is `Flaw::Version`, anything else is `malformed`.
+pub(super) fn version(text: &[u8], malformed: Flaw) -> Result<Version, Flaw> {
+    match text {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Ok(Version::Http11),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Flaw::Version),
+        _ => Err(malformed),
+    }
+}
+
+/// Request fields that are kept, each with the value as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestField {
+    /// `Authorization`
+    Authorization,
+    /// `X-Api-Key`
+    XApiKey,
+    /// `Api-Key`
+    ApiKey,
+    /// `Content-Type`
+    ContentType,
+    /// `Content-Encoding`
+    ContentEncoding,
+    /// `Accept`
+    Accept,
+    /// `Idempotency-Key`
+    IdempotencyKey,
+    /// `OpenAI-Beta`
+    OpenAiBeta,
+    /// `X-Session-Id`
+    XSessionId,
+    /// `HTTP-Referer`: the calling application's address
+    HttpReferer,
+    /// `X-Title` or `X-OpenRouter-Title`: the calling application's name
+    XTitle,
+    /// `User-Agent`
+    UserAgent,
+}
+
+impl RequestField {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 12] = [
+        Self::Authorization,
+        Self::XApiKey,
+        Self::ApiKey,
+        Self::ContentType,
+        Self::ContentEncoding,
+        Self::Accept,
+        Self::IdempotencyKey,
+        Self::OpenAiBeta,
+        Self::XSessionId,
+        Self::HttpReferer,
+        Self::XTitle,
+        Self::UserAgent,
+    ];
+
+    /// True when a second one is harmless and ignored: a preference or an attribution. The others decide who pays
+    /// and what is meant, so a second one is refused.
+    pub(super) const fn first_wins(self) -> bool {
+        matches!(self, Self::Accept | Self::HttpReferer | Self::XTitle | Self::UserAgent)
+    }
+}
+
+/// Response fields that are kept, each with the value as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseField {
+    /// `Content-Type`
+    ContentType,
+    /// `Content-Encoding`
+    ContentEncoding,
+    /// `Retry-After`: seconds or a date
+    RetryAfter,
+    /// `Retry-After-Ms`: milliseconds
+    RetryAfterMs,
+    /// `X-Should-Retry`: `true` or `false`
+    XShouldRetry,
+}
+
+impl ResponseField {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 5] =
+        [Self::ContentType, Self::ContentEncoding, Self::RetryAfter, Self::RetryAfterMs, Self::XShouldRetry];
+
+    /// True when a second one is ignored. A second content type or coding would change what the body is.
+    pub(super) const fn first_wins(self) -> bool {
+        matches!(self, Self::RetryAfter | Self::RetryAfterMs | Self::XShouldRetry)
+    }
+}
+
+/// What a field name says to us; `F` is the kind of fields kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name<F> {
+    /// The value is kept for the caller.
+    Kept(F),
+    /// `Host`
+    Host,
+    /// `Content-Length`
+    ContentLength,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `Connection`
+    Connection,
+    /// `Expect`
+    Expect,
+    /// A framing field written with underscores, which some servers read as the real one.
+    Underscore,
+    /// Not known: checked and dropped.
+    Other,
+}
+
+/// Names of a request; length and first letter leave one or two candidates to compare with.
+pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
+    use RequestField as R;
+    let Some(first) = name.first() else { return Name::Other };
+    let (candidate, meaning) = match (name.len(), first.to_ascii_lowercase()) {
+        (4, b'h') => ("host", Name::Host),
+        (6, b'a') => ("accept", Name::Kept(R::Accept)),
+        (6, b'e') => ("expect", Name::Expect),
+        (7, b'a') => ("api-key", Name::Kept(R::ApiKey)),
+        (7, b'x') => ("x-title", Name::Kept(R::XTitle)),
+        (9, b'x') => ("x-api-key", Name::Kept(R::XApiKey)),
+        (10, b'c') => ("connection", Name::Connection),
+        (10, b'u') => ("user-agent", Name::Kept(R::UserAgent)),
+        (11, b'o') => ("openai-beta", Name::Kept(R::OpenAiBeta)),
+        (12, b'c') => ("content-type", Name::Kept(R::ContentType)),
+        (12, b'h') => ("http-referer", Name::Kept(R::HttpReferer)),
+        (12, b'x') => ("x-session-id", Name::Kept(R::XSessionId)),
+        (13, b'a') => ("authorization", Name::Kept(R::Authorization)),
+        (14, b'c') => ("content-length", Name::ContentLength),
+        (15, b'i') => ("idempotency-key", Name::Kept(R::IdempotencyKey)),
+        (16, b'c') => ("content-encoding", Name::Kept(R::ContentEncoding)),
+        (17, b't') => ("transfer-encoding", Name::TransferEncoding),
+        (18, b'x') => ("x-openrouter-title", Name::Kept(R::XTitle)),
+        _ => return Name::Other,
+    };
+    match meaning {
+        _ if name.eq_ignore_ascii_case(candidate.as_bytes()) => meaning,
+        Name::ContentLength | Name::TransferEncoding if imitates(name, candidate.as_bytes()) => {
+            Name::Underscore
+        }
+        _ => Name::Other,
+    }
+}
+
+/// Names of a response.
+pub(super) fn response_name(name: &[u8]) -> Name<ResponseField> {
+    use ResponseField as R;
+    let Some(first) = name.first() else { return Name::Other };
+    let (candidate, meaning) = match (name.len(), first.to_ascii_lowercase()) {
+        (10, b'c') => ("connection", Name::Connection),
+        (11, b'r') => ("retry-after", Name::Kept(R::RetryAfter)),
+        (12, b'c') => ("content-type", Name::Kept(R::ContentType)),
+        (14, b'c') => ("content-length", Name::ContentLength),
+        (14, b'r') => ("retry-after-ms", Name::Kept(R::RetryAfterMs)),
+        (14, b'x') => ("x-should-retry", Name::Kept(R::XShouldRetry)),
+        (16, b'c') => ("content-encoding", Name::Kept(R::ContentEncoding)),
+        (17, b't') => ("transfer-encoding", Name::TransferEncoding),
+        _ => return Name::Other,
+    };
+    if name.eq_ignore_ascii_case(candidate.as_bytes()) { meaning } else { Name::Other }
+}
+
+/// True when `name` is `real` with underscores for hyphens.
+fn imitates(name: &[u8], real: &[u8]) -> bool {
+    let alike = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a == b'_' && *b == b'-');
+    name.len() == real.len() && name.iter().zip(real).all(alike)
+}
+
+/// Framing and connection fields of one message, as they come in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Framing {
+    length: Option<u64>,
+    chunked: bool,
+    /// `Connection: close` was there.
+    pub(super) close: bool,
+}
+
+impl Framing {
+    /// Takes a `Content-Length`. RFC 9110 §8.6 would let equal values collapse; one number is what we accept.
+    pub(super) fn content_length(&mut self, value: &[u8]) -> Result<(), Flaw> {
+        let length = decimal(value).ok_or(Flaw::ContentLength)?;
+        match self.length.replace(length) {
+            None => Ok(()),
+            Some(_) => Err(Flaw::ContentLength),
+        }
+    }
+
+    /// Takes a `Transfer-Encoding`: `chunked`, once, in HTTP/1.1 (RFC 9112 §6.1).
+    pub(super) fn transfer_encoding(&mut self, value: &[u8], version: Version) -> Result<(), Flaw> {
+        if self.chunked || version == Version::Http10 {
+            return Err(Flaw::TransferEncoding);
+        }
+        self.chunked = true;
+        if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(coding_flaw(value)) }
+    }
+
+    /// Takes a `Connection`: `close` counts, keep-alive is the default, and `nominate` judges each other name.
+    pub(super) fn connection(
+        &mut self,
+        value: &[u8],
+        nominate: impl Fn(&[u8]) -> Result<(), Flaw>,
+    ) -> Result<(), Flaw> {
+        // RFC 9110 §5.6.1.2: empty elements of a list are to be ignored.
+        for option in value.split(|&byte| byte == b',').map(trim).filter(|option| !option.is_empty()) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                nominate(option)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The length, or chunked, or neither. Both together is how requests are smuggled (RFC 9112 §6.3).
+    pub(super) const fn settle(self) -> Result<Settled, Flaw> {
+        match (self.length, self.chunked) {
+            (Some(_), true) => Err(Flaw::LengthAndChunked),
+            (Some(length), false) => Ok(Settled::Length(length)),
+            (None, true) => Ok(Settled::Chunked),
+            (None, false) => Ok(Settled::Unframed),
+        }
+    }
+}
+
+/// How a message says its body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// By `Content-Length`, in bytes.
+    Length(u64),
+    /// By the chunked coding.
+    Chunked,
+    /// Not at all.
+    Unframed,
+}
+
+/// `1*DIGIT` below 2^64; leading zeros are decimal zeros.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then_some(byte - b'0')?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// Malformed, or just not implemented? RFC 9112 §6.1 asks for a 501 for codings that are not understood; §6.3 for a
+/// 400 where chunked is there but not last.
+#[cold]
+fn coding_flaw(value: &[u8]) -> Flaw {
+    let mut chunked = 0;
+    let mut last_is_chunked = false;
+    for coding in value.split(|&byte| byte == b',').map(trim) {
+        if !only(&TCHAR, coding) {
+            return Flaw::TransferEncoding;
+        }
+        last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        chunked += usize::from(last_is_chunked);
+    }
+    match chunked {
+        0 => Flaw::TransferEncodingUnknown,
+        1 if last_is_chunked => Flaw::TransferEncodingUnknown,
+        _ => Flaw::TransferEncoding,
+    }
+}

@@ -1,0 +1,160 @@
+//! Writes the heads we send, into memory of the caller.
+//!
+//! Nothing a peer sent can end a line here: bytes that could are replaced as they are written, whatever the caller
+//! has or has not checked (RFC 9112 §11.1).
+//!
+//! Deliberately absent: which fields to send, and framing decisions.
+
+use super::target::TARGET;
+use super::{TCHAR, is_value_byte, only};
+
+/// A head being written. It is complete only after [`HeadWriter::end`].
+#[derive(Debug)]
+#[must_use = "a head without its end is no head"]
+pub struct HeadWriter<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> HeadWriter<'a> {
+    /// Begins a response: `HTTP/1.1`, the status (100 to 999) and its reason phrase.
+    pub fn response(out: &'a mut Vec<u8>, status: u16) -> Self {
+        debug_assert!((100..=999).contains(&status));
+        out.extend_from_slice(b"HTTP/1.1 ");
+        write_decimal(out, u64::from(status));
+        out.push(b' ');
+        out.extend_from_slice(reason(status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        Self { out }
+    }
+
+    /// Begins a request for the concatenation of `path_parts`, which must begin with `/`. Bytes that a target may
+    /// not have are written as escapes.
+    pub fn request(out: &'a mut Vec<u8>, method: &str, path_parts: &[&str]) -> Self {
+        debug_assert!(only(&TCHAR, method.as_bytes()));
+        debug_assert!(path_parts.iter().find_map(|part| part.as_bytes().first()) == Some(&b'/'));
+        out.extend_from_slice(method.as_bytes());
+        out.push(b' ');
+        for part in path_parts {
+            write_target(out, part.as_bytes());
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        Self { out }
+    }
+
+    /// Writes a field. Control bytes of `value`, line ends included and HTAB not, are written as spaces; `name` is
+    /// the caller's own and must be a token.
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.name(name);
+        if value.iter().all(|&byte| is_value_byte(byte)) {
+            self.out.extend_from_slice(value);
+        } else {
+            self.out.extend(value.iter().map(|&byte| if is_value_byte(byte) { byte } else { b' ' }));
+        }
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Writes a field whose value is the concatenation of `parts`, without a copy of their sum anywhere else.
+    pub fn joined(&mut self, name: &str, parts: &[&[u8]]) -> &mut Self {
+        self.name(name);
+        for part in parts {
+            self.out.extend(part.iter().map(|&byte| if is_value_byte(byte) { byte } else { b' ' }));
+        }
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Writes a field with a decimal number.
+    pub fn number(&mut self, name: &str, value: u64) -> &mut Self {
+        self.name(name);
+        write_decimal(self.out, value);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Writes the empty line that ends the head.
+    pub fn end(self) {
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    fn name(&mut self, name: &str) {
+        debug_assert!(only(&TCHAR, name.as_bytes()), "{name:?} is not a field name");
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+    }
+}
+
+/// Writes `part` of a target; what is not allowed there becomes an escape.
+fn write_target(out: &mut Vec<u8>, part: &[u8]) {
+    if part.iter().all(|&byte| TARGET[byte as usize]) {
+        out.extend_from_slice(part);
+        return;
+    }
+    for &byte in part {
+        if TARGET[byte as usize] {
+            out.push(byte);
+        } else {
+            let digit = |nibble: u8| b"0123456789ABCDEF"[usize::from(nibble)];
+            out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
+/// Writes `number` in decimal digits.
+fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len() - 1;
+    digits[first] = b'0' + (number % 10) as u8;
+    while number >= 10 {
+        number /= 10;
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+/// Reason phrases of RFC 9110 §15 for the statuses we send or relay; empty for others, which is allowed.
+const fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        422 => "Unprocessable Content",
+        424 => "Failed Dependency",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        529 => "Site Is Overloaded",
+        _ => "",
+    }
+}

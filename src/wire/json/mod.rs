@@ -1,0 +1,28 @@
+//! JSON without building anything: finding the few members a router needs, and splicing around them.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`scan`] | walks over values, fields of an object, items of an array; knows where they end, not what they mean |
+//! | [`peek`] | one pass over a request body: the members a router needs, checked; duplicates refused |
+//! | [`splice`] | a list of edits over a body that is never rewritten itself |
+//! | [`text`] | escaping and unescaping of single strings |
+//!
+//! What is not looked into is only checked for nesting and for ended strings (the provider parses it anyway); what is
+//! looked into is checked to the letter, so that router and provider cannot read two different requests.
+//!
+//! Deliberately absent: a document tree, and any change to the bytes themselves.
+
+pub mod exercise;
+pub mod peek;
+pub mod scan;
+pub mod splice;
+pub mod text;
+
+#[cfg(test)]
+mod generate;
+#[cfg(test)]
+mod peek_tests;
+#[cfg(test)]
+mod splice_tests;
+
+pub use text::{escape, unescape};

@@ -1,0 +1,392 @@
+//! One pass over a complete request body: the members a router needs, with their types checked.
+//!
+//! Two readers of one request must not see different things: what is looked at here and what the provider will look
+//! at have to be the same bytes. So a key that appears twice is refused, and so is a key that only a lenient reader
+//! would take for a known one (escapes, other case).
+//!
+//! Deliberately absent: what the members mean, the inside of `messages` and `tools`, and any copy of the text.
+
+use std::borrow::Cow;
+
+use super::scan::{Field, Fields, Items, skip_space, unsigned};
+use super::text::unescaped;
+use crate::base::limits::{JSON_DEPTH, JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST};
+use crate::base::span::Span;
+use crate::wire::flaw::Flaw;
+
+macro_rules! keys {
+    ($($name:ident = $text:literal,)*) => {
+        /// A top-level key that is known here.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        pub enum Key { #[default] $(#[doc = concat!("`", $text, "`")] $name,)* }
+
+        impl Key {
+            /// All of them, in the order of the enum.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The key as written.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+keys! {
+    Model = "model",
+    Models = "models",
+    Stream = "stream",
+    StreamOptions = "stream_options",
+    MaxTokens = "max_tokens",
+    MaxCompletionTokens = "max_completion_tokens",
+    Provider = "provider",
+    Usage = "usage",
+    Messages = "messages",
+    Tools = "tools",
+    ResponseFormat = "response_format",
+    User = "user",
+    SessionId = "session_id",
+    Metadata = "metadata",
+    Route = "route",
+    Transforms = "transforms",
+    Plugins = "plugins",
+    Trace = "trace",
+    Debug = "debug",
+}
+
+/// How many keys are known.
+pub const KNOWN_KEYS: usize = Key::ALL.len();
+
+/// Decisions are taken on these, so they are refused in any other case too: some providers' JSON readers ignore case
+/// (Go's `encoding/json` does), and for them `"Model"` would override the `"model"` we have read.
+const CASE_MATTERS: usize = Key::Usage as usize;
+
+/// A known member of the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Which one.
+    pub key: Key,
+    /// Position among all top-level members, unknown ones included, from 0.
+    pub ordinal: u16,
+    /// From the key's opening quote to the value's end.
+    pub whole: Span,
+    /// The value as written.
+    pub value: Span,
+    /// Where the comma before it is; `None` for the first member.
+    pub comma_before: Option<u32>,
+    /// Where the comma behind it is; `None` for the last member.
+    pub comma_after: Option<u32>,
+}
+
+/// What a request body says to a router. Spans point into the body. `null` counts as absent everywhere, except that
+/// `members` knows the member.
+#[derive(Clone, Debug, Default)]
+pub struct Peek {
+    /// `model`, the inside of its quotes.
+    pub model: Option<Span>,
+    /// `model` contains escapes: [`Peek::model_name`] decodes them.
+    pub model_escaped: bool,
+    /// `models`: the array, checked; see [`model_names`].
+    pub models: Option<Span>,
+    /// `stream` is true.
+    pub stream: bool,
+    /// `stream_options`: the object.
+    pub stream_options: Option<Span>,
+    /// The value of `stream_options.include_usage`, if the member is there (it may be `null`).
+    pub stream_include_usage: Option<Span>,
+    /// `stream_options.include_usage` or `usage.include` is true: the client wants to see usage.
+    pub include_usage: bool,
+    /// `provider`, as written.
+    pub provider: Option<Span>,
+    /// `max_tokens`, at least 1.
+    pub max_tokens: Option<u64>,
+    /// `max_completion_tokens`, at least 1.
+    pub max_completion_tokens: Option<u64>,
+    /// `tools`, as written.
+    pub tools: Option<Span>,
+    /// `response_format`, as written.
+    pub response_format: Option<Span>,
+    /// `user`, as written (with its quotes).
+    pub user: Option<Span>,
+    /// `session_id`, as written (with its quotes).
+    pub session_id: Option<Span>,
+    /// `metadata`, as written.
+    pub metadata: Option<Span>,
+    /// `messages`, as written; its length is the prompt's size in bytes.
+    pub messages: Option<Span>,
+    /// The whole object, braces included.
+    pub object: Span,
+    /// How many top-level members there are, unknown ones included.
+    pub member_count: u16,
+    known: [Member; KNOWN_KEYS],
+    known_count: u8,
+}
+
+impl Peek {
+    /// The known members that are present, in their order in the body.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.known[..usize::from(self.known_count)]
+    }
+
+    /// A known member, if present (also when its value is `null`).
+    #[must_use]
+    pub fn member(&self, key: Key) -> Option<&Member> {
+        self.members().iter().find(|member| member.key == key)
+    }
+
+    /// The model's name; decoded only when it has escapes. `None` when the body names no model.
+    #[must_use]
+    pub fn model_name<'a>(&self, body: &'a [u8]) -> Option<Cow<'a, str>> {
+        unescaped(self.model?.of(body))
+    }
+
+    fn note(&mut self, key: Key, field: &Field, ordinal: u16) {
+        self.known[usize::from(self.known_count)] = Member {
+            key,
+            ordinal,
+            whole: field.whole(),
+            value: field.value,
+            comma_before: field.comma_before(),
+            comma_after: field.comma_after(),
+        };
+        self.known_count += 1;
+    }
+
+    fn take(&mut self, body: &[u8], key: Key, value: Span) -> Result<(), Flaw> {
+        let present = (value.of(body) != b"null").then_some(value);
+        match key {
+            Key::Model => self.take_model(body, present)?,
+            Key::Models => {
+                present.map_or(Ok(()), |list| check_models(body, list))?;
+                self.models = present;
+            }
+            Key::Stream => self.stream = boolean(body, present).ok_or(Flaw::Stream)?,
+            Key::StreamOptions => self.take_stream_options(body, present)?,
+            Key::MaxTokens => self.max_tokens = whole_number(body, present)?,
+            Key::MaxCompletionTokens => self.max_completion_tokens = whole_number(body, present)?,
+            Key::Usage => self.include_usage |= usage_included(body, value)?,
+            Key::Provider => self.provider = present,
+            Key::Messages => self.messages = present,
+            Key::Tools => self.tools = present,
+            Key::ResponseFormat => self.response_format = present,
+            Key::User => self.user = present,
+            Key::SessionId => self.session_id = present,
+            Key::Metadata => self.metadata = present,
+            Key::Route | Key::Transforms | Key::Plugins | Key::Trace | Key::Debug => {}
+        }
+        Ok(())
+    }
+
+    fn take_model(&mut self, body: &[u8], value: Option<Span>) -> Result<(), Flaw> {
+        let Some(value) = value else { return Ok(()) };
+        let name = name_inside(body, value).ok_or(Flaw::Model)?;
+        self.model_escaped = name.of(body).contains(&b'\\');
+        self.model = Some(name);
+        Ok(())
+    }
+
+    fn take_stream_options(&mut self, body: &[u8], value: Option<Span>) -> Result<(), Flaw> {
+        let Some(value) = value else { return Ok(()) };
+        if body[value.range()].first() != Some(&b'{') {
+            return Err(Flaw::StreamOptions);
+        }
+        self.stream_options = Some(value);
+        self.stream_include_usage = member_of(body, value, b"include_usage")?;
+        let include = self.stream_include_usage.filter(|value| value.of(body) != b"null");
+        self.include_usage |= boolean(body, include).ok_or(Flaw::StreamOptions)?;
+        Ok(())
+    }
+}
+
+/// Reads a request body.
+///
+/// # Errors
+/// [`Flaw::Json`], [`Flaw::JsonDepth`], [`Flaw::JsonMembers`]: not an object we can walk. [`Flaw::JsonDuplicateKey`],
+/// [`Flaw::JsonEscapedKey`]: two readers could disagree about it. [`Flaw::Model`], [`Flaw::Models`], [`Flaw::Stream`],
+/// [`Flaw::StreamOptions`], [`Flaw::MaxTokens`]: a member has the wrong type or size.
+pub fn peek(body: &[u8]) -> Result<Peek, Flaw> {
+    if body.len() >= u32::MAX as usize {
+        return Err(Flaw::Json);
+    }
+    let start = skip_space(body, 0);
+    let mut fields = Fields::open(body, start, 0)?;
+    let mut peek = Peek::default();
+    let mut seen = Seen::new();
+    while let Some(field) = fields.next_field()? {
+        if field.key_escaped {
+            return Err(Flaw::JsonEscapedKey);
+        }
+        let ordinal = peek.member_count;
+        if usize::from(ordinal) == JSON_MEMBERS {
+            return Err(Flaw::JsonMembers);
+        }
+        peek.member_count += 1;
+        let Some(key) = known(field.key.of(body)) else {
+            seen.unknown(body, field.key)?;
+            continue;
+        };
+        seen.known(key)?;
+        peek.note(key, &field, ordinal);
+        peek.take(body, key, field.value)?;
+    }
+    peek.object = Span::new(start, fields.end());
+    if skip_space(body, fields.end()) != body.len() {
+        return Err(Flaw::Json);
+    }
+    Ok(peek)
+}
+
+/// The entries of `models`, in order; empty when there are none. At most `limits::MODELS_PER_REQUEST`, each of 1 to
+/// `limits::MODEL_NAME_BYTES` bytes (`peek` has checked it).
+pub fn model_names<'a>(body: &'a [u8], peek: &Peek) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
+    let mut items = peek.models.and_then(|list| Items::open(body, list.start as usize, 1).ok());
+    core::iter::from_fn(move || {
+        let item = items.as_mut()?.next_item().ok()??;
+        unescaped(name_inside(body, item)?.of(body))
+    })
+}
+
+fn known(key: &[u8]) -> Option<Key> {
+    // One comparison of lengths and bytes; the compiler turns it into a switch over the length.
+    Some(match key {
+        b"model" => Key::Model,
+        b"models" => Key::Models,
+        b"stream" => Key::Stream,
+        b"stream_options" => Key::StreamOptions,
+        b"max_tokens" => Key::MaxTokens,
+        b"max_completion_tokens" => Key::MaxCompletionTokens,
+        b"provider" => Key::Provider,
+        b"usage" => Key::Usage,
+        b"messages" => Key::Messages,
+        b"tools" => Key::Tools,
+        b"response_format" => Key::ResponseFormat,
+        b"user" => Key::User,
+        b"session_id" => Key::SessionId,
+        b"metadata" => Key::Metadata,
+        b"route" => Key::Route,
+        b"transforms" => Key::Transforms,
+        b"plugins" => Key::Plugins,
+        b"trace" => Key::Trace,
+        b"debug" => Key::Debug,
+        _ => return None,
+    })
+}
+
+/// The keys seen so far. Unknown ones are looked for only when a hash says they may be there.
+struct Seen {
+    known: u32,
+    hashes: [u64; 4],
+    /// Positions of the first bytes of unknown keys.
+    unknown: [u32; JSON_MEMBERS],
+    unknown_count: usize,
+}
+
+const _: () = assert!(KNOWN_KEYS <= u32::BITS as usize);
+
+impl Seen {
+    const fn new() -> Self {
+        Self { known: 0, hashes: [0; 4], unknown: [0; JSON_MEMBERS], unknown_count: 0 }
+    }
+
+    fn known(&mut self, key: Key) -> Result<(), Flaw> {
+        let bit = 1 << key as u32;
+        if self.known & bit != 0 {
+            return Err(Flaw::JsonDuplicateKey);
+        }
+        self.known |= bit;
+        Ok(())
+    }
+
+    fn unknown(&mut self, body: &[u8], span: Span) -> Result<(), Flaw> {
+        let key = span.of(body);
+        if Key::ALL[..=CASE_MATTERS].iter().any(|known| key.eq_ignore_ascii_case(known.text().as_bytes())) {
+            return Err(Flaw::JsonDuplicateKey);
+        }
+        let hash = key
+            .iter()
+            .fold(key.len() as u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        let hash = (hash ^ (hash >> 16)) as usize & 255;
+        let (word, bit) = (hash / 64, 1 << (hash % 64));
+        if self.hashes[word] & bit != 0 && self.holds(body, key) {
+            return Err(Flaw::JsonDuplicateKey);
+        }
+        self.hashes[word] |= bit;
+        self.unknown[self.unknown_count] = span.start;
+        self.unknown_count += 1;
+        Ok(())
+    }
+
+    fn holds(&self, body: &[u8], key: &[u8]) -> bool {
+        self.unknown[..self.unknown_count].iter().any(|start| {
+            let rest = &body[*start as usize..];
+            rest.starts_with(key) && rest.get(key.len()) == Some(&b'"')
+        })
+    }
+}
+
+/// `Some(false)` for an absent value, `None` for something that is no boolean.
+fn boolean(body: &[u8], value: Option<Span>) -> Option<bool> {
+    match value.map(|value| value.of(body)) {
+        None | Some(b"false") => Some(false),
+        Some(b"true") => Some(true),
+        Some(_) => None,
+    }
+}
+
+fn whole_number(body: &[u8], value: Option<Span>) -> Result<Option<u64>, Flaw> {
+    let Some(value) = value else { return Ok(None) };
+    match unsigned(value.of(body)) {
+        None | Some(0) => Err(Flaw::MaxTokens),
+        number => Ok(number),
+    }
+}
+
+/// The inside of a string value that can be a model's name: 1 to `limits::MODEL_NAME_BYTES` bytes of text once
+/// decoded, without control characters.
+fn name_inside(body: &[u8], value: Span) -> Option<Span> {
+    let raw = value.of(body).strip_prefix(b"\"")?;
+    let name = unescaped(raw.strip_suffix(b"\"")?)?;
+    let fits =
+        (1..=MODEL_NAME_BYTES).contains(&name.len()) && !name.bytes().any(|byte| byte.is_ascii_control());
+    fits.then(|| Span { start: value.start + 1, end: value.end - 1 })
+}
+
+fn check_models(body: &[u8], list: Span) -> Result<(), Flaw> {
+    let mut items = Items::open(body, list.start as usize, 1).map_err(|_| Flaw::Models)?;
+    let mut count = 0;
+    while let Some(item) = items.next_item()? {
+        count += 1;
+        if count > MODELS_PER_REQUEST || name_inside(body, item).is_none() {
+            return Err(Flaw::Models);
+        }
+    }
+    if count == 0 { Err(Flaw::Models) } else { Ok(()) }
+}
+
+/// The value of one member of the object at `object`. The same strictness as at the top level: the member may not
+/// come twice, and no key may be escaped, for that one could be it.
+fn member_of(body: &[u8], object: Span, key: &[u8]) -> Result<Option<Span>, Flaw> {
+    let mut fields = Fields::open(body, object.start as usize, 1)?;
+    let mut found = None;
+    while let Some(field) = fields.next_field()? {
+        if field.key_escaped {
+            return Err(Flaw::JsonEscapedKey);
+        }
+        if field.key.of(body) == key && found.replace(field.value).is_some() {
+            return Err(Flaw::JsonDuplicateKey);
+        }
+    }
+    Ok(found)
+}
+
+/// `usage: {"include": true}`. Any other shape is somebody else's member and asks for nothing.
+fn usage_included(body: &[u8], value: Span) -> Result<bool, Flaw> {
+    if value.of(body).first() != Some(&b'{') {
+        return Ok(false);
+    }
+    Ok(member_of(body, value, b"include")?.is_some_and(|value| value.of(body) == b"true"))
+}
+
+const _: () = assert!(JSON_DEPTH >= 2, "options of the body are objects inside an object");

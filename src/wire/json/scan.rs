@@ -1,0 +1,449 @@
+//! Walking over JSON text (RFC 8259) without recursion and without allocation: where a value ends, which fields an
+//! object has, which items an array has.
+//!
+//! Why this is fast enough without a block scanner: nearly all bytes of a request lie in strings, and strings are
+//! skipped by SIMD search (`memchr`), short ones by two machine words. The bytes between strings are few and are
+//! looked at one by one.
+//!
+//! What is checked: brackets match in kind and depth, strings end, and at the levels that are walked field by field
+//! also commas, colons, literals and numbers. Deliberately absent: the grammar inside containers that are skipped
+//! whole, and the inside of strings.
+
+use memchr::memchr2;
+
+use crate::base::limits::JSON_DEPTH;
+use crate::base::span::Span;
+use crate::wire::flaw::Flaw;
+
+/// "No comma there"; positions are below `limits::BODY_BYTES_CEILING`.
+const NONE: u32 = u32::MAX;
+
+/// One member of an object, as positions in the text it was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The key without its quotes, as written.
+    pub key: Span,
+    /// The key contains a backslash.
+    pub key_escaped: bool,
+    /// The value as written, quotes or brackets included, surrounding space excluded.
+    pub value: Span,
+    comma_before: u32,
+    comma_after: u32,
+}
+
+impl Field {
+    /// From the key's opening quote to the value's end.
+    #[must_use]
+    pub fn whole(&self) -> Span {
+        Span { start: self.key.start - 1, end: self.value.end }
+    }
+
+    /// Where the comma between the previous member and this one is; `None` for the first.
+    #[must_use]
+    pub fn comma_before(&self) -> Option<u32> {
+        (self.comma_before != NONE).then_some(self.comma_before)
+    }
+
+    /// Where the comma between this member and the next one is; `None` for the last.
+    #[must_use]
+    pub fn comma_after(&self) -> Option<u32> {
+        (self.comma_after != NONE).then_some(self.comma_after)
+    }
+}
+
+/// The members of one object, in order.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    walk: Walk<'a>,
+}
+
+/// The items of one array, in order.
+#[derive(Debug)]
+pub struct Items<'a> {
+    walk: Walk<'a>,
+}
+
+/// Position in a container whose direct children are read one by one.
+#[derive(Debug)]
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// Next byte to look at.
+    at: usize,
+    /// Levels of nesting around the children, this container included.
+    levels: usize,
+    closer: u8,
+    comma: u32,
+    state: WalkState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WalkState {
+    /// Nothing was read: the container may be empty.
+    First,
+    /// A comma was read: a child must follow.
+    Next,
+    /// The closing bracket was read, or a flaw found.
+    End,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens the object whose `{` is at `at`, with `outside` levels around it.
+    ///
+    /// # Errors
+    /// [`Flaw::Json`] when there is no `{`.
+    pub fn open(bytes: &'a [u8], at: usize, outside: usize) -> Result<Self, Flaw> {
+        Walk::open(bytes, at, outside, b'{', b'}').map(|walk| Self { walk })
+    }
+
+    /// The next member; `None` after the last.
+    ///
+    /// # Errors
+    /// [`Flaw::Json`] for broken text, [`Flaw::JsonDepth`] for deep nesting; nothing more is read after that.
+    pub fn next_field(&mut self) -> Result<Option<Field>, Flaw> {
+        let walk = &mut self.walk;
+        if !walk.enter()? {
+            return Ok(None);
+        }
+        let (bytes, comma_before) = (walk.bytes, walk.comma);
+        if bytes.get(walk.at) != Some(&b'"') {
+            return Err(walk.broken());
+        }
+        let start = walk.at + 1;
+        let Ok(end) = string_end(bytes, start) else { return Err(walk.broken()) };
+        let colon = skip_space(bytes, end + 1);
+        if bytes.get(colon) != Some(&b':') {
+            return Err(walk.broken());
+        }
+        let value = walk.child(skip_space(bytes, colon + 1))?;
+        let key = Span::new(start, end);
+        let key_escaped = key.of(bytes).contains(&b'\\');
+        Ok(Some(Field { key, key_escaped, value, comma_before, comma_after: walk.comma }))
+    }
+
+    /// One past the closing brace, once `next_field` has said `None`.
+    #[must_use]
+    pub const fn end(&self) -> usize {
+        self.walk.at
+    }
+}
+
+impl<'a> Items<'a> {
+    /// Opens the array whose `[` is at `at`, with `outside` levels around it.
+    ///
+    /// # Errors
+    /// [`Flaw::Json`] when there is no `[`.
+    pub fn open(bytes: &'a [u8], at: usize, outside: usize) -> Result<Self, Flaw> {
+        Walk::open(bytes, at, outside, b'[', b']').map(|walk| Self { walk })
+    }
+
+    /// The next item; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Fields::next_field`].
+    pub fn next_item(&mut self) -> Result<Option<Span>, Flaw> {
+        if !self.walk.enter()? {
+            return Ok(None);
+        }
+        self.walk.child(self.walk.at).map(Some)
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn open(bytes: &'a [u8], at: usize, outside: usize, opener: u8, closer: u8) -> Result<Self, Flaw> {
+        if bytes.get(at) != Some(&opener) {
+            return Err(Flaw::Json);
+        }
+        let levels = outside + 1;
+        Ok(Self { bytes, at: at + 1, levels, closer, comma: NONE, state: WalkState::First })
+    }
+
+    /// Goes to the next child; `false` at the closing bracket.
+    fn enter(&mut self) -> Result<bool, Flaw> {
+        match self.state {
+            WalkState::End => Ok(false),
+            WalkState::Next => Ok(true),
+            WalkState::First => {
+                self.at = skip_space(self.bytes, self.at);
+                if self.bytes.get(self.at) == Some(&self.closer) {
+                    self.at += 1;
+                    self.state = WalkState::End;
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Reads the value at `at` and what must follow it: a comma (and then a child), or the closing bracket.
+    fn child(&mut self, at: usize) -> Result<Span, Flaw> {
+        let end = value_end(self.bytes, at, self.levels).inspect_err(|_| self.state = WalkState::End)?;
+        let behind = skip_space(self.bytes, end);
+        match self.bytes.get(behind) {
+            Some(b',') => {
+                self.at = skip_space(self.bytes, behind + 1);
+                (self.comma, self.state) = (behind as u32, WalkState::Next);
+            }
+            Some(byte) if *byte == self.closer => {
+                self.at = behind + 1;
+                (self.comma, self.state) = (NONE, WalkState::End);
+            }
+            _ => return Err(self.broken()),
+        }
+        Ok(Span::new(at, end))
+    }
+
+    fn broken(&mut self) -> Flaw {
+        self.state = WalkState::End;
+        Flaw::Json
+    }
+}
+
+/// First position at or behind `at` that is not JSON white space (RFC 8259 §2).
+#[must_use]
+pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// One past the value that starts at `at`, with `outside` levels of nesting around it.
+///
+/// # Errors
+/// [`Flaw::Json`] when no value is there, [`Flaw::JsonDepth`] beyond `limits::JSON_DEPTH` levels.
+pub fn value_end(bytes: &[u8], at: usize, outside: usize) -> Result<usize, Flaw> {
+    match bytes.get(at) {
+        Some(b'"') => Ok(string_end(bytes, at + 1)? + 1),
+        Some(b'{' | b'[') => container_end(bytes, at, outside),
+        Some(b't') => literal_end(bytes, at, b"true"),
+        Some(b'f') => literal_end(bytes, at, b"false"),
+        Some(b'n') => literal_end(bytes, at, b"null"),
+        Some(b'-' | b'0'..=b'9') => number_end(bytes, at),
+        _ => Err(Flaw::Json),
+    }
+}
+
+/// Position of the quote that ends the string whose inside starts at `at`.
+fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
+    // Keys, roles and types are short: two words find their end faster than a call into the SIMD search.
+    for _ in 0..2 {
+        let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
+        match first_quote_or_backslash(u64::from_le_bytes(*word)) {
+            None => at += 8,
+            Some(offset) if word[offset] == b'"' => return Ok(at + offset),
+            Some(offset) => {
+                at += offset + 2;
+                break;
+            }
+        }
+    }
+    loop {
+        let rest = bytes.get(at..).ok_or(Flaw::Json)?;
+        let offset = memchr2(b'"', b'\\', rest).ok_or(Flaw::Json)?;
+        if rest[offset] == b'"' {
+            return Ok(at + offset);
+        }
+        at += offset + 2;
+    }
+}
+
+/// Index of the first `"` or `\` among eight bytes (the lowest byte is the first). A byte is zero after the exclusive
+/// or exactly where it matches; the subtraction borrows out of zero bytes only, so the lowest mark is exact.
+fn first_quote_or_backslash(word: u64) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let zeroes = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let marks = zeroes(word ^ (ONES * b'"' as u64)) | zeroes(word ^ (ONES * b'\\' as u64));
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
+/// One past the bracket that closes the container opened at `at`.
+fn container_end(bytes: &[u8], mut at: usize, outside: usize) -> Result<usize, Flaw> {
+    let mut open = Open { kinds: 0, levels: 0, room: JSON_DEPTH.saturating_sub(outside) };
+    loop {
+        let byte = *bytes.get(at).ok_or(Flaw::Json)?;
+        at += 1;
+        match byte {
+            b'"' => at = string_end(bytes, at)? + 1,
+            b'{' | b'[' => open.push(byte)?,
+            b'}' | b']' => {
+                if open.pop(byte)? {
+                    return Ok(at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The brackets that are open: one bit each, so that the depth bound costs no memory.
+struct Open {
+    kinds: u128,
+    levels: usize,
+    room: usize,
+}
+
+const _: () = assert!(JSON_DEPTH <= u128::BITS as usize);
+
+impl Open {
+    fn push(&mut self, bracket: u8) -> Result<(), Flaw> {
+        if self.levels == self.room {
+            return Err(Flaw::JsonDepth);
+        }
+        self.kinds = (self.kinds << 1) | u128::from(bracket == b'{');
+        self.levels += 1;
+        Ok(())
+    }
+
+    /// True when the outermost bracket was closed.
+    fn pop(&mut self, bracket: u8) -> Result<bool, Flaw> {
+        if self.kinds & 1 != u128::from(bracket == b'}') {
+            return Err(Flaw::Json);
+        }
+        self.kinds >>= 1;
+        self.levels -= 1;
+        Ok(self.levels == 0)
+    }
+}
+
+fn literal_end(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, Flaw> {
+    if bytes[at..].starts_with(literal) { Ok(at + literal.len()) } else { Err(Flaw::Json) }
+}
+
+/// `number = [ "-" ] int [ frac ] [ exp ]` (RFC 8259 §6).
+fn number_end(bytes: &[u8], at: usize) -> Result<usize, Flaw> {
+    let digits = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 { Err(Flaw::Json) } else { Ok(at + count) }
+    };
+    let start = at + usize::from(bytes.get(at) == Some(&b'-'));
+    let mut at = if bytes.get(start) == Some(&b'0') { start + 1 } else { digits(start)? };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(at + 1)?;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        at = digits(at + 1 + usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-'))))?;
+    }
+    Ok(at)
+}
+
+/// A JSON number that is a plain run of digits and fits.
+#[must_use]
+pub fn unsigned(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, want: Result<usize, Flaw>) {
+        assert_eq!(value_end(text.as_bytes(), 0, 0), want, "{text:?}");
+        if want == Ok(text.len()) && text.starts_with(['"', '{', '[', 't', 'f', 'n']) {
+            for cut in 0..text.len() {
+                assert_eq!(
+                    value_end(&text.as_bytes()[..cut], 0, 0),
+                    Err(Flaw::Json),
+                    "{text:?} cut at {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn values_end_where_they_end() {
+        check("true,", Ok(4));
+        check("null", Ok(4));
+        check("false ", Ok(5));
+        check("tru", Err(Flaw::Json));
+        check("\"\"", Ok(2));
+        check("\"a\\\"b\"", Ok(6));
+        check("\"\\\\\",", Ok(4));
+        check("\"0123456789012345678901234567890\\\"\"", Ok(35));
+        check("[]", Ok(2));
+        check("{\"a\":[1,{\"b\":\"]}\"}]}", Ok(20));
+        check("[}", Err(Flaw::Json));
+        check("{\"a\":[}]", Err(Flaw::Json));
+        check("-0.5e+10,", Ok(8));
+        check("12]", Ok(2));
+        for bad in ["", "-", "1.", "1e", "1e+", ".5", "+1", "x", "]", ",", "-a"] {
+            check(bad, Err(Flaw::Json));
+        }
+        check("01", Ok(1)); // the caller finds a digit where a comma must be
+    }
+
+    #[test]
+    fn strings_end_at_every_length() {
+        for len in 0..64 {
+            for slash in 0..=len {
+                let mut text = vec![b'x'; len];
+                text.insert(slash, b'\\');
+                text.insert(slash + 1, b'"');
+                text.push(b'"');
+                assert_eq!(string_end(&text, 0), Ok(len + 2), "{len} {slash}");
+                assert_eq!(string_end(&text[..len + 2], 0), Err(Flaw::Json), "{len} {slash}");
+            }
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        check(&nested(JSON_DEPTH), Ok(2 * JSON_DEPTH));
+        check(&nested(JSON_DEPTH + 1), Err(Flaw::JsonDepth));
+        assert_eq!(value_end(nested(JSON_DEPTH).as_bytes(), 0, 1), Err(Flaw::JsonDepth));
+        check(&"[".repeat(100_000), Err(Flaw::JsonDepth));
+    }
+
+    #[test]
+    fn fields_and_items_are_read_in_order() {
+        let text = b"{ \"a\" : 1 , \"b\\n\":[2, \"x\"],\"\":{} }!";
+        let mut fields = Fields::open(text, 0, 0).expect("an object");
+        let mut seen = Vec::new();
+        while let Some(field) = fields.next_field().expect("well formed") {
+            seen.push((field.key.of(text), field.key_escaped, field.value.of(text)));
+            assert_eq!(field.comma_before().map(|at| text[at as usize]), (seen.len() > 1).then_some(b','));
+            assert_eq!(field.comma_after().map(|at| text[at as usize]), (seen.len() < 3).then_some(b','));
+        }
+        let want = [(&b"a"[..], false, &b"1"[..]), (b"b\\n", true, b"[2, \"x\"]"), (b"", false, b"{}")];
+        assert_eq!((&seen[..], fields.end()), (&want[..], text.len() - 1));
+        let mut items = Items::open(b"[1, \"x\",[]]", 0, 0).expect("an array");
+        let mut spans = Vec::new();
+        while let Some(item) = items.next_item().expect("well formed") {
+            spans.push((item.start, item.end));
+        }
+        assert_eq!(spans, [(1, 2), (4, 7), (8, 10)]);
+    }
+
+    #[test]
+    fn broken_objects_are_refused_once() {
+        for bad in [
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\":1 \"b\":2}",
+            "{a:1}",
+            "{\"a\":1",
+            "{",
+            "{\"a\":1]",
+        ] {
+            let mut fields = Fields::open(bad.as_bytes(), 0, 0).expect("starts like an object");
+            let flaw = loop {
+                match fields.next_field() {
+                    Ok(Some(_)) => {}
+                    other => break other,
+                }
+            };
+            assert_eq!(flaw, Err(Flaw::Json), "{bad}");
+        }
+    }
+}

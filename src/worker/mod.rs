@@ -1,0 +1,3 @@
+//! Floor: worker.
+//!
+//! Deliberately absent: everything, so far.
