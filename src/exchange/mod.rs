@@ -28,6 +28,7 @@ mod relay;
 pub mod reply;
 mod request;
 mod surface;
+mod view;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,3 +1,43 @@
-//! Floor: io.
+//! Floor 1: the edge that owns the kernel. The runtime of a core and its ring flags, sockets, TLS, connecting to an
+//! address, the clock and the process limits. Only this floor and `worker` know monoio; only this floor is unsafe.
 //!
-//! Deliberately absent: everything, so far.
+//! | file | what lives there |
+//! |---|---|
+//! | `runtime` | which driver works here, and running a core on it |
+//! | `clock` | the monotonic and the wall clock |
+//! | `process` | limits of the process, the CPUs it may use |
+//! | `descriptor` | one descriptor on the core's driver: the operations, and who may start them |
+//! | `flight` | memory while the kernel holds it |
+//! | `listen` | accepting |
+//! | `mailbox` | messages from other threads to a core |
+//! | `socket` | receiving and sending, in the clear or under TLS |
+//! | `connect` | opening a connection, and the handshakes |
+//! | `session` | one TLS session, driven by hand over our buffers |
+//! | `tls` | TLS configurations, certificates that can be replaced |
+//!
+//! Two rules hold everywhere. An operation owns its bytes until its completion, so a receive or a send is never
+//! dropped while its socket is in use: to end one early, `shutdown(2)` the socket and let the completion come. What
+//! only waits for readiness (accept, mailbox, connect) moves no data and may be dropped at any time.
+//!
+//! Deliberately absent: names (DNS is the control plane's), deadlines (the worker's), HTTP, and retries.
+
+pub mod clock;
+pub mod connect;
+mod descriptor;
+mod flight;
+pub mod listen;
+pub mod mailbox;
+pub mod process;
+pub mod runtime;
+mod session;
+pub mod socket;
+pub mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use connect::{ConnectFault, Dial, Target, TlsTarget, connect};
+pub use listen::{AcceptedFd, Listener};
+pub use mailbox::{Mailbox, MailboxHalf, Message, Post, mailbox};
+pub use runtime::{Driver, DriverChoice, give_way, probe, run_on_core};
+pub use socket::{Socket, recv, send};

@@ -29,7 +29,7 @@ flaws! {
     /// The request line is too long.
     RequestLineTooLong = "the request line is longer than 8192 bytes",
     /// The method is not one we know.
-    MethodUnknown = "the method is not supported; expected GET, POST, HEAD or OPTIONS",
+    MethodUnknown = "the method is not supported; expected GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS",
     /// The target is malformed.
     Target = "the request target contains forbidden bytes or has the wrong form",
     /// The version is not HTTP/1.0 or HTTP/1.1.

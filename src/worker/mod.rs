@@ -1,3 +1,209 @@
-//! Floor: worker.
+//! Floor 5, the core edge: one worker per core, which connects sockets to exchanges.
 //!
-//! Deliberately absent: everything, so far.
+//! ```text
+//!  accept ──► place ──► connection task ⇄ exchange.step()      one task per client connection
+//!                ▲            │  ▲
+//!   mailbox ─────┘            ▼  │
+//!   (hand-over, drain)       pool, deadlines                    one of each per core
+//! ```
+//!
+//! A task drives at most five operations (two receives, two sends, one dial) in slots pinned on its own stack, so that
+//! an event costs no allocation and no operation is ever dropped in flight. Everything here belongs to one thread.
+//! Deliberately absent: what a request means (`exchange`), unsafe code (`io`), and the control plane.
+
+mod accept;
+mod bell;
+mod connection;
+mod deadlines;
+mod dial;
+mod pool;
+mod slot;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
+
+use arc_swap::ArcSwap;
+
+use crate::base::ids::PoolId;
+use crate::base::metrics::Counters;
+use crate::exchange::CoreState;
+use crate::io::tls::ServerTls;
+use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, TlsTarget, run_on_core};
+use crate::policy::catalog::Snapshot;
+use bell::{Bell, Notice};
+use deadlines::Deadlines;
+use pool::Pool;
+
+/// TLS settings of every pool that uses TLS, by `PoolId`.
+pub type UpstreamTls = Vec<Option<TlsTarget>>;
+
+/// What all workers share; immutable but for the two pointers, which are swapped whole.
+pub struct Shared {
+    /// The newest snapshot.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// TLS to upstreams.
+    pub upstream_tls: Arc<ArcSwap<UpstreamTls>>,
+    /// TLS for clients.
+    pub client_tls: Option<Arc<ServerTls>>,
+    /// Counters by core.
+    pub counters: Vec<Arc<Counters>>,
+    /// How to reach each core.
+    pub posts: Vec<Post>,
+}
+
+/// What one worker is started with.
+pub struct Options {
+    /// Its number, which is also its row in the shared tables.
+    pub index: usize,
+    /// The CPU to run on.
+    pub cpu: usize,
+    /// How the kernel is driven.
+    pub driver: Driver,
+    /// Its own listening socket.
+    pub listener: TcpListener,
+    /// Its end of the mailbox.
+    pub mailbox: MailboxHalf,
+    /// Seed of its ids.
+    pub seed: u64,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+}
+
+/// One core: everything its tasks share. Single-threaded; borrows never live across an await.
+struct Core {
+    index: usize,
+    shared: Arc<Shared>,
+    snapshot: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    state: RefCell<CoreState>,
+    pool: RefCell<Pool>,
+    deadlines: Deadlines,
+    /// One bell per connection, to reach all of them.
+    bells: RefCell<Vec<Rc<Bell>>>,
+    /// Turns the address of multi-address hosts.
+    turn: Cell<usize>,
+    draining: Cell<bool>,
+    stopping: Cell<bool>,
+    ended: RefCell<Option<Waker>>,
+}
+
+/// Runs one worker on the calling thread until it has drained.
+///
+/// # Errors
+/// The runtime could not be set up, or the listener and mailbox not be taken over.
+pub fn run(options: Options) -> io::Result<()> {
+    let Options { index, cpu, driver, listener, mailbox, seed, shared } = options;
+    let core = Core::new(index, seed, shared);
+    run_on_core(driver, cpu, move || async move {
+        let core = Rc::new(core);
+        let listener = Rc::new(Listener::new(listener)?);
+        let mailbox = Mailbox::open(mailbox)?;
+        monoio::spawn(deadlines::tick(Rc::clone(&core)));
+        let accepting = monoio::spawn(accept::accept(Rc::clone(&core), Rc::clone(&listener)));
+        monoio::spawn(accept::read_mail(Rc::clone(&core), mailbox, listener));
+        accepting.await;
+        core.drained().await;
+        Ok(())
+    })?
+}
+
+impl Core {
+    fn new(index: usize, seed: u64, shared: Arc<Shared>) -> Self {
+        let counters = Arc::clone(&shared.counters[index]);
+        let state = CoreState { counters, bodies_bytes: 0, spare_windows: Vec::new(), random: seed };
+        Self {
+            index,
+            snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
+            state: RefCell::new(state),
+            pool: RefCell::new(Pool::default()),
+            deadlines: Deadlines::default(),
+            bells: RefCell::new(Vec::new()),
+            turn: Cell::new(index),
+            draining: Cell::new(false),
+            stopping: Cell::new(false),
+            ended: RefCell::new(None),
+            shared,
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.shared.counters[self.index]
+    }
+
+    /// The newest snapshot.
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    /// TLS settings of a pool; `None` when it is plain (or its roots could not be read).
+    fn tls_target(&self, pool: PoolId) -> Option<TlsTarget> {
+        self.shared.upstream_tls.load().get(pool.index()).cloned().flatten()
+    }
+
+    /// A connection begins.
+    fn enlist(&self) -> Rc<Bell> {
+        let bell = Rc::new(Bell::default());
+        let mut bells = self.bells.borrow_mut();
+        bell.place.set(bells.len());
+        bells.push(Rc::clone(&bell));
+        self.counters().connections.store(bells.len() as u64, Ordering::Relaxed);
+        drop(bells);
+        if self.stopping.get() {
+            bell.tell(Notice::Stop);
+        } else if self.draining.get() {
+            bell.tell(Notice::Drain);
+        }
+        bell
+    }
+
+    /// A connection ended.
+    fn dismiss(&self, bell: &Bell) {
+        bell.retire();
+        let mut bells = self.bells.borrow_mut();
+        if bell.place.get() >= bells.len() {
+            return; // The core has given up on its connections.
+        }
+        bells.swap_remove(bell.place.get());
+        if let Some(moved) = bells.get(bell.place.get()) {
+            moved.place.set(bell.place.get());
+        }
+        self.counters().connections.store(bells.len() as u64, Ordering::Relaxed);
+        if bells.is_empty()
+            && let Some(waker) = self.ended.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Tells every connection.
+    fn tell_all(&self, notice: Notice) {
+        for bell in self.bells.borrow().iter() {
+            bell.tell(notice);
+        }
+    }
+
+    /// The time for last words is over: what is still open ends with the runtime.
+    fn give_up(&self) {
+        self.bells.borrow_mut().clear();
+        if let Some(waker) = self.ended.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until the last connection has ended.
+    async fn drained(&self) {
+        poll_fn(|cx| {
+            if self.bells.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            *self.ended.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}

@@ -1,5 +1,5 @@
-//! The chunked coding (RFC 9112 §7): a decoder that goes through bytes somebody else holds, and the two things a
-//! sender writes.
+//! The chunked coding (RFC 9112 §7): a decoder that goes through bytes somebody else holds, and the two
+//! things a sender writes.
 //!
 //! ```text
 //!   chunk        Start       1f ;ext CR LF
@@ -9,10 +9,11 @@
 //!                End         CR LF                           ┘
 //! ```
 //!
-//! Deliberately absent: the meaning of extensions and trailers. Both are validated, bounded and dropped
-//! (RFC 9112 §7.1.1, §7.1.2).
+//! Deliberately absent: the meaning of extensions and trailers. Both are validated, bounded and dropped (RFC
+//! 9112 §7.1.1, §7.1.2).
 
 use super::head::field_line;
+use super::is_value_byte;
 use crate::base::limits::{CHUNK_EXTENSION_BYTES, CHUNK_EXTENSIONS_BYTES, TRAILER_BYTES};
 use crate::wire::Parse;
 use crate::wire::flaw::Flaw;
@@ -24,7 +25,8 @@ const SIZE_DIGITS: usize = 16;
 /// The last chunk without trailers: the end of a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-const _: () = assert!(CHUNK_EXTENSIONS_BYTES <= u16::MAX as usize && TRAILER_BYTES <= u16::MAX as usize);
+const _: () = assert!(CHUNK_EXTENSIONS_BYTES <= u16::MAX as usize);
+const _: () = assert!(TRAILER_BYTES <= u16::MAX as usize);
 const _: () = assert!(CHUNK_EXTENSION_BYTES <= CHUNK_EXTENSIONS_BYTES);
 
 /// Writes the size line of a chunk of `size` bytes. `size` must not be 0: that would be the last chunk.
@@ -85,8 +87,9 @@ enum State {
 
 /// Decoder of one chunked body. It holds no bytes.
 ///
-/// After `More` the caller takes nothing and calls again with the same bytes and further ones. What it has to keep
-/// that way is bounded: one size line (under 300 bytes) or one trailer line. After `Bad` the decoder is of no use.
+/// After `More` the caller takes nothing and calls again with the same bytes and further ones. What it has to
+/// keep that way is bounded: one size line (under 300 bytes) or one trailer line. After `Bad` the decoder is
+/// of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkDecoder {
     state: State,
@@ -164,8 +167,8 @@ impl ChunkDecoder {
         }
     }
 
-    /// Goes through the lines of the trailer section that begins or continues at `at`, as far as they are complete.
-    /// The section may be `TRAILER_BYTES` long without the empty line that ends it.
+    /// Goes through the lines of the trailer section that begins or continues at `at`, as far as they are
+    /// complete. The section may be `TRAILER_BYTES` long without the empty line that ends it.
     fn trailers(
         &mut self,
         bytes: &[u8],
@@ -218,7 +221,8 @@ struct SizeLine {
     used: usize,
 }
 
-/// `1*HEXDIG [ chunk-ext ] CRLF`. White space before the extension, which RFC 9112 §7.1.1 calls bad, is refused.
+/// `1*HEXDIG [ chunk-ext ] CRLF`. White space before the extension, which RFC 9112 §7.1.1 calls bad, is
+/// refused.
 fn size_line(bytes: &[u8]) -> Parse<SizeLine> {
     let mut size = 0_u64;
     let mut digits = 0;
@@ -248,14 +252,14 @@ fn size_line(bytes: &[u8]) -> Parse<SizeLine> {
     }
 }
 
-/// Bytes of an extension up to its CR LF. A line end or control byte that is smuggled into one must not be read
-/// differently by the next hop, so none is accepted, in quotes or not.
+/// Bytes of an extension up to its CR LF. A line end or control byte that is smuggled into one must not be
+/// read differently by the next hop, so none is accepted, in quotes or not.
 fn extension_length(bytes: &[u8]) -> Parse<usize> {
     for (at, &byte) in bytes.iter().enumerate() {
         match (byte, bytes.get(at + 1)) {
             (b'\r', Some(b'\n')) => return Parse::Done { value: at, used: at + 2 },
             (b'\r', None) => return Parse::More,
-            _ if at >= CHUNK_EXTENSION_BYTES || !super::is_value_byte(byte) => {
+            _ if at >= CHUNK_EXTENSION_BYTES || !is_value_byte(byte) => {
                 return Parse::Bad(Flaw::ChunkExtension);
             }
             _ => {}
@@ -275,8 +279,9 @@ pub struct Decoded {
     pub done: bool,
 }
 
-/// Decodes as much as possible and moves the payload to the front of `bytes`: `payload_len <= consumed_raw`. The
-/// caller drops what lies between payload and rest, and comes again with the rest and what has arrived since.
+/// Decodes as much as possible and moves the payload to the front of `bytes`: `payload_len <= consumed_raw`.
+/// The caller drops what lies between payload and rest, and comes again with the rest and what has arrived
+/// since.
 ///
 /// # Errors
 ///

@@ -1,8 +1,9 @@
-//! Bodies of the HTTP/1.1 fuzz targets: laws that hold for any bytes. The table tests run every vector through
-//! them, the fuzzer runs everything else.
+//! Bodies of the HTTP/1.1 fuzz targets: laws that hold for any bytes. The table tests run every vector
+//! through them, the fuzzer runs everything else.
 //!
-//! The laws: nothing panics; the verdict does not depend on how the bytes were cut; what the tokeniser accepts, the
-//! plain line-by-line reading accepts; positions stay inside the head; what we write, we can read.
+//! The laws: nothing panics; the verdict does not depend on how the bytes were cut; what the tokeniser
+//! accepts, the plain line-by-line reading accepts; positions stay inside the head; what we write, we can
+//! read.
 //! Deliberately absent: expectations about particular inputs (`vectors`).
 
 use super::head::section_flaw;
@@ -157,5 +158,61 @@ fn check_in_place(data: &[u8], whole: &Outcome) {
         }
         (Err(flaw), Err(expected)) => assert_eq!(flaw, *expected),
         (found, expected) => panic!("{found:?} in place, {expected:?} by pieces"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind, to be damaged.
+    const SEEDS: [&[u8]; 4] = [
+        b"POST http://h:1/p?q HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: a, b\r\n\r\nhello",
+        b"\r\nGET /a%20b HTTP/1.0\r\nHost: [::1]:80\r\nAuthorization: Bearer k\r\nX:\t y \r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: a/b\r\nRetry-After: 1\r\n\r\n",
+        b"5;a=b\r\nhello\r\n1f\r\n0123456789012345678901234567890\r\n0\r\nX: y\r\nZ: 1\r\n\r\n",
+    ];
+    /// Bytes that mean something to one of the parsers.
+    const BYTES: &[u8] = b"\r\n\r\n\r\n \t:;,%/?#*@[]_-.0159aAfFgZ\0\x0b\x7f\x80\xff\"";
+
+    /// xorshift64: the tests repeat exactly.
+    fn next(state: &mut u64) -> usize {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 16) as usize
+    }
+
+    fn damage(data: &mut Vec<u8>, state: &mut u64) {
+        let at = next(state) % (data.len() + 1);
+        let byte = BYTES[next(state) % BYTES.len()];
+        match next(state) % 4 {
+            0 => data.insert(at, byte),
+            1 if at < data.len() => data[at] = byte,
+            2 if at < data.len() => drop(data.remove(at)),
+            _ => {
+                let end = (at + next(state) % 12).min(data.len());
+                data.splice(at..at, data[at..end].to_vec());
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_input_keeps_the_laws() {
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        let mut accepted = 0;
+        for round in 0..4000 {
+            let mut data = SEEDS[round % SEEDS.len()].to_vec();
+            for _ in 0..next(&mut state) % 4 {
+                damage(&mut data, &mut state);
+            }
+            accepted += usize::from(matches!(request_head(&data, &mut 0), Parse::Done { .. }));
+            accepted += usize::from(matches!(response_head(&data, &mut 0), Parse::Done { .. }));
+            exercise_request_head(&data);
+            exercise_response_head(&data);
+            exercise_chunked(&data);
+            exercise_head_writer(&data);
+        }
+        assert!((500..2500).contains(&accepted), "{accepted} of 4000: the seeds or the damage make no sense");
     }
 }

@@ -1,6 +1,7 @@
 //! Field names we know and what their values mean for framing and for the connection.
 //!
-//! Deliberately absent: `Host` and targets (`target`), the values we only carry, and every name not listed here.
+//! Deliberately absent: `Host` and targets (`target`), the values we only carry, and every name not listed
+//! here.
 
 use super::{TCHAR, only, trim};
 use crate::wire::flaw::Flaw;
@@ -71,8 +72,8 @@ impl RequestField {
         Self::UserAgent,
     ];
 
-    /// True when a second one is harmless and ignored: a preference or an attribution. The others decide who pays
-    /// and what is meant, so a second one is refused.
+    /// True when a second one is harmless and ignored: a preference or an attribution. The others decide who
+    /// pays and what is meant, so a second one is refused.
     pub(super) const fn first_wins(self) -> bool {
         matches!(self, Self::Accept | Self::HttpReferer | Self::XTitle | Self::UserAgent)
     }
@@ -151,7 +152,7 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         _ => return Name::Other,
     };
     match meaning {
-        _ if name.eq_ignore_ascii_case(candidate.as_bytes()) => meaning,
+        _ if is_name(name, candidate.as_bytes()) => meaning,
         Name::ContentLength | Name::TransferEncoding if imitates(name, candidate.as_bytes()) => {
             Name::Underscore
         }
@@ -174,7 +175,25 @@ pub(super) fn response_name(name: &[u8]) -> Name<ResponseField> {
         (17, b't') => ("transfer-encoding", Name::TransferEncoding),
         _ => return Name::Other,
     };
-    if name.eq_ignore_ascii_case(candidate.as_bytes()) { meaning } else { Name::Other }
+    if is_name(name, candidate.as_bytes()) { meaning } else { Name::Other }
+}
+
+/// True when `name`, made of `tchar`, is `known`, which is as long and made of lower-case letters and
+/// hyphens. Setting bit 5 folds case there: the only `tchar` it turns into a letter or hyphen is that
+/// letter's capital. Words are compared, not bytes: this runs for every field of every message. They may
+/// overlap.
+#[inline]
+fn is_name(name: &[u8], known: &[u8]) -> bool {
+    let differ = |at: usize| match (name[at..].first_chunk::<8>(), known[at..].first_chunk::<8>()) {
+        (Some(a), Some(b)) => (u64::from_ne_bytes(*a) | 0x2020_2020_2020_2020) != u64::from_ne_bytes(*b),
+        _ => true,
+    };
+    debug_assert_eq!(name.len(), known.len());
+    match known.len() {
+        length @ 8..=16 => !differ(0) && !differ(length - 8),
+        length @ 17..=24 => !differ(0) && !differ(8) && !differ(length - 8),
+        _ => name.eq_ignore_ascii_case(known),
+    }
 }
 
 /// True when `name` is `real` with underscores for hyphens.
@@ -211,7 +230,8 @@ impl Framing {
         if value.eq_ignore_ascii_case(b"chunked") { Ok(()) } else { Err(coding_flaw(value)) }
     }
 
-    /// Takes a `Connection`: `close` counts, keep-alive is the default, and `nominate` judges each other name.
+    /// Takes a `Connection`: `close` counts, keep-alive is the default, and `nominate` judges each other
+    /// name.
     pub(super) fn connection(
         &mut self,
         value: &[u8],
@@ -256,13 +276,13 @@ fn decimal(text: &[u8]) -> Option<u64> {
         return None;
     }
     text.iter().try_fold(0_u64, |number, &byte| {
-        let digit = byte.is_ascii_digit().then_some(byte - b'0')?;
+        let digit = char::from(byte).to_digit(10)?;
         number.checked_mul(10)?.checked_add(u64::from(digit))
     })
 }
 
-/// Malformed, or just not implemented? RFC 9112 §6.1 asks for a 501 for codings that are not understood; §6.3 for a
-/// 400 where chunked is there but not last.
+/// Malformed, or just not implemented? RFC 9112 §6.1 asks for a 501 for codings that are not understood; §6.3
+/// for a 400 where chunked is there but not last.
 #[cold]
 fn coding_flaw(value: &[u8]) -> Flaw {
     let mut chunked = 0;
@@ -278,5 +298,27 @@ fn coding_flaw(value: &[u8]) -> Flaw {
         0 => Flaw::TransferEncodingUnknown,
         1 if last_is_chunked => Flaw::TransferEncodingUnknown,
         _ => Flaw::TransferEncoding,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_and_has_its_slot() {
+        let names = [
+            "authorization x-api-key api-key content-type content-encoding accept idempotency-key",
+            "openai-beta x-session-id http-referer x-title user-agent",
+        ];
+        let names = names.iter().flat_map(|line| line.split(' '));
+        for (slot, (name, field)) in names.zip(RequestField::ALL).enumerate() {
+            assert_eq!((request_name(name.as_bytes()), field as usize), (Name::Kept(field), slot));
+            assert_eq!(request_name(name.to_uppercase().as_bytes()), Name::Kept(field));
+        }
+        let names = "content-type content-encoding retry-after retry-after-ms x-should-retry".split(' ');
+        for (slot, (name, field)) in names.zip(ResponseField::ALL).enumerate() {
+            assert_eq!((response_name(name.as_bytes()), field as usize), (Name::Kept(field), slot));
+        }
     }
 }

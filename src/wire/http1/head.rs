@@ -1,14 +1,14 @@
-//! Splits a head into its start line and its fields, once its end has arrived; says early what can never become
-//! a head. The only file that names `httparse`: it tokenises fields, our strictness stands around it.
+//! Splits a head into its start line and its fields, once its end has arrived; says early what can never
+//! become a head. The only file that names `httparse`: it tokenises fields, our strictness stands around it.
 //!
 //! ```text
 //!   0        start          line                 fields                          used
 //!   │ CRLF…  │ start line   │ CR LF │ name ":" value CR LF …              │ CR LF │ body …
 //! ```
 //!
-//! Whatever way the bytes are cut into reads, the verdict is the same. That holds because there is one order of
-//! judgement: the opening bytes, the start line, bare LFs, the length, and only in a head whose end has been
-//! found the fields.
+//! Whatever way the bytes are cut into reads, the verdict is the same. That holds because there is one order
+//! of judgement: the opening bytes, the start line, bare LFs, the length, and only in a head whose end has
+//! been found the fields.
 //!
 //! Deliberately absent: what a field means (`fields`, `request`, `response`).
 
@@ -31,7 +31,8 @@ pub(super) trait Message: Sized {
     /// What a longer one is.
     const LINE_TOO_LONG: Flaw;
 
-    /// Judges the first bytes of the start line, of which there may be any number, before its end is in sight.
+    /// Judges the first bytes of the start line, of which there may be any number, before its end is in
+    /// sight.
     fn opening(bytes: &[u8]) -> Result<(), Flaw>;
 
     /// Reads the start line, which is `line` of `bytes`.
@@ -42,6 +43,7 @@ pub(super) trait Message: Sized {
 }
 
 /// Reads the head that begins at `start`; `scanned` is how far an earlier call has looked.
+#[inline]
 pub(super) fn parse<M: Message>(bytes: &[u8], start: usize, scanned: &mut usize) -> Parse<M> {
     let window = &bytes[..bytes.len().min(start + HEAD_BYTES)];
     let looked = (*scanned).clamp(start, window.len());
@@ -108,8 +110,8 @@ fn end_of_head(window: &[u8], start: usize, looked: usize) -> Option<usize> {
     memmem::find(&window[from..], b"\r\n\r\n").map(|at| from + at + 4)
 }
 
-/// RFC 9112 §2.2 lets a recipient take a bare LF for a line end; parsers that do and parsers that do not disagree
-/// about where a head ends, so we do not.
+/// RFC 9112 §2.2 lets a recipient take a bare LF for a line end; parsers that do and parsers that do not
+/// disagree about where a head ends, so we do not.
 fn bare_line_feed(window: &[u8], from: usize) -> Result<(), Flaw> {
     let bare = |feed: usize| from + feed == 0 || window[from + feed - 1] != b'\r';
     if memchr_iter(b'\n', &window[from..]).any(bare) { Err(Flaw::LineEnd) } else { Ok(()) }
@@ -145,8 +147,8 @@ fn tokenise_many<'b>(
     }
 }
 
-/// Checks what httparse is lenient about, line ends, then visits. A name begins where its line does, so the two
-/// bytes before it are the line end of the line above.
+/// Checks what httparse is lenient about, line ends, then visits. A name begins where its line does, so the
+/// two bytes before it are the line end of the line above.
 #[inline]
 fn visit_all<'b>(
     window: &'b [u8],
@@ -174,8 +176,8 @@ fn diagnose(section: &[u8]) -> Flaw {
     section_flaw(section).unwrap_or(Flaw::Field)
 }
 
-/// The plain reading of a field section, line by line: the first flaw, or `None`. Slow and obvious; the exercises
-/// compare it with the tokeniser.
+/// The plain reading of a field section, line by line: the first flaw, or `None`. Slow and obvious; the
+/// exercises compare it with the tokeniser.
 pub(super) fn section_flaw(section: &[u8]) -> Option<Flaw> {
     if bare_line_feed(section, 0).is_err() {
         return Some(Flaw::LineEnd);

@@ -1,12 +1,13 @@
 //! HTTP/1.1: heads, framing, chunked coding, and the writer of our own heads.
 //!
-//! How a head is read: [`request_head`] and [`response_head`] look for its end without ever looking at a byte twice,
-//! `head` splits it into a start line and fields (the one place that names `httparse`), `target` and `fields` judge
-//! the values. Where RFC 9110 and RFC 9112 leave a choice, the strict branch is taken: what two parsers could read
-//! differently is refused, and nothing received is ever forwarded as framing. Only fields we know are kept; every
-//! other one, hop-by-hop fields included, ends here.
+//! How a head is read: [`request_head`] and [`response_head`] look for its end without ever looking at a byte
+//! twice, `head` splits it into a start line and fields (the one place that names the tokenising crate),
+//! `target` and `fields` judge the values. Where RFC 9110 and RFC 9112 leave a choice, the strict branch is
+//! taken: what two parsers could read differently is refused, and nothing received is ever forwarded as
+//! framing. Only fields we know are kept; every other one, hop-by-hop fields included, ends here.
 //!
-//! Deliberately absent: HTTP/2, upgrades, trailers that anybody would see, and the status a flaw is answered with.
+//! Deliberately absent: HTTP/2, upgrades, trailers that anybody would see, and the status a flaw is answered
+//! with.
 
 mod chunked;
 #[doc(hidden)]
@@ -52,9 +53,10 @@ fn only(set: &[bool; 256], text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| set[byte as usize])
 }
 
-/// True for bytes a field value may have: `field-vchar`, SP and HTAB of RFC 9110 §5.5, bytes from 0x80 included.
+/// True for bytes a field value may have: `field-vchar`, SP and HTAB of RFC 9110 §5.5, bytes from 0x80
+/// included.
 const fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
 }
 
 /// `text` without optional white space (RFC 9110 §5.6.3) at both ends.

@@ -76,13 +76,15 @@ pub struct RequestHead {
     pub target: Span,
     /// What follows the first `?` of the target.
     pub query: Option<Span>,
-    /// Host name and port the request is for: the target's, else the `Host` field's; empty if HTTP/1.0 sent none.
+    /// Host name and port the request is for: the target's, else the `Host` field's; empty if HTTP/1.0 sent
+    /// none.
     pub host: Span,
     /// The protocol version.
     pub version: Version,
     /// How the body is framed.
     pub framing: RequestFraming,
-    /// Whether the client waits for a `100 (Continue)`; only ever set for HTTP/1.1 with a body that is not empty.
+    /// Whether the client waits for a `100 (Continue)`; only ever set for HTTP/1.1 with a body that is not
+    /// empty.
     pub expect: Expect,
     /// Another request may follow on the connection: HTTP/1.1 without `Connection: close`.
     pub keep_alive: bool,
@@ -101,10 +103,10 @@ impl RequestHead {
 
 /// Reads a request head from the front of `bytes`.
 ///
-/// `scanned` says how far an earlier call on the same bytes has looked; 0 for the first call. What can never become
-/// an acceptable head is `Bad` as soon as that shows: foreign protocols, overlong lines and heads, a malformed
-/// request line, a bare LF. Everything else is judged when the head is complete. `used` is the length of the head
-/// with the empty lines before it.
+/// `scanned` says how far an earlier call on the same bytes has looked; 0 for the first call. What can never
+/// become an acceptable head is `Bad` as soon as that shows: foreign protocols, overlong lines and heads, a
+/// malformed request line, a bare LF. Everything else is judged when the head is complete. `used` is the
+/// length of the head with the empty lines before it.
 pub fn request_head(bytes: &[u8], scanned: &mut usize) -> Parse<RequestHead> {
     let start = match leading_empty_lines(bytes) {
         Parse::Done { used, .. } => used,
@@ -276,8 +278,8 @@ fn method(name: &[u8]) -> Option<Method> {
     }
 }
 
-/// Judges a name in `Connection`. A client that nominates a field with end-to-end meaning tries to have it removed
-/// before somebody looks at it (RFC 9110 §7.6.1 forbids it); any other field is dropped anyway.
+/// Judges a name in `Connection`. A client that nominates a field with end-to-end meaning tries to have it
+/// removed before somebody looks at it (RFC 9110 §7.6.1 forbids it); any other field is dropped anyway.
 fn nominate(option: &[u8]) -> Result<(), Flaw> {
     if !only(&TCHAR, option) {
         return Err(Flaw::Field);

@@ -1,7 +1,7 @@
 //! Response heads of upstreams, for requests that are GET or POST: RFC 9112 §4 (status line), §6.3 (framing).
 //!
-//! Deliberately absent: responses to HEAD and CONNECT, whose framing depends on the request; the upstream's other
-//! fields, which end here.
+//! Deliberately absent: responses to HEAD and CONNECT, whose framing depends on the request; the upstream's
+//! other fields, which end here.
 
 use super::fields::{Framing, Name, ResponseField, Settled, Version, response_name, version};
 use super::head::{self, Message};
@@ -50,8 +50,8 @@ impl ResponseHead {
 
 /// Reads a response head from the front of `bytes`; an interim (1xx) head is a head of its own.
 ///
-/// `scanned` says how far an earlier call on the same bytes has looked; 0 for the first call. `used` is the length
-/// of the head. `Bad` means that nothing on this connection can be trusted any more.
+/// `scanned` says how far an earlier call on the same bytes has looked; 0 for the first call. `used` is the
+/// length of the head. `Bad` means that nothing on this connection can be trusted any more.
 pub fn response_head(bytes: &[u8], scanned: &mut usize) -> Parse<ResponseHead> {
     match head::parse::<Builder>(bytes, 0, scanned) {
         Parse::Done { value, used } => match value.finish() {
@@ -126,8 +126,8 @@ impl Builder {
     }
 }
 
-/// `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 §4). The second space may be missing where there is
-/// no reason: many servers leave it out, and nothing is ambiguous then.
+/// `HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 §4). The second space may be missing where
+/// there is no reason: many servers leave it out, and nothing is ambiguous then.
 fn status_line(line: &[u8]) -> Result<Builder, Flaw> {
     let (protocol, rest) = line.split_at_checked(8).ok_or(Flaw::StatusLine)?;
     let (code, reason) = rest.split_at_checked(4).ok_or(Flaw::StatusLine)?;

@@ -1,7 +1,7 @@
 //! Request targets and authorities.
 //!
-//! Deliberately absent: normalisation. A target is compared as it came, so what was authorised is what is routed;
-//! `/v1/../x`, `%2e%2e` and `//v1` are just paths that no route has.
+//! Deliberately absent: normalisation. A target is compared as it came, so what was authorised is what is
+//! routed; `/v1/../x`, `%2e%2e` and `//v1` are just paths that no route has.
 
 use super::{alphanumeric_and, only};
 use crate::base::span::Span;
@@ -15,7 +15,8 @@ const HOST_BYTES: usize = 255;
 /// What RFC 3986 allows in a path or query, with the brackets that queries use and without `#`.
 pub(super) static TARGET: [bool; 256] = alphanumeric_and(b"-._~:/?[]@!$&'()*+,;=%");
 
-/// Letters of a host name. RFC 3986 allows more in a `reg-name`, such as commas and escapes; no host has them.
+/// Letters of a host name. RFC 3986 allows more in a `reg-name`, such as commas and escapes; no host has
+/// them.
 static HOST: [bool; 256] = alphanumeric_and(b"-._~");
 
 /// A target in its parts.
@@ -91,8 +92,8 @@ fn escapes_are_whole(mut text: &[u8]) -> bool {
     true
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110 §7.2), narrowed to host names, IPv4 and bracketed IPv6 addresses, and ports
-/// from 1 to 65535.
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2), narrowed to host names, IPv4 and bracketed IPv6 addresses, and
+/// ports from 1 to 65535.
 pub(super) fn is_authority(text: &[u8]) -> bool {
     if let [b'[', rest @ ..] = text {
         let Some(close) = memchr(b']', rest) else { return false };
@@ -101,8 +102,20 @@ pub(super) fn is_authority(text: &[u8]) -> bool {
         return address.is_some() && (rest.len() == close + 1 || is_port(&rest[close + 1..]));
     }
     let (name, port) = text.split_at(memchr(b':', text).unwrap_or(text.len()));
-    let dots = name.starts_with(b".") || name.windows(2).any(|pair| pair == b"..");
-    only(&HOST, name) && name.len() <= HOST_BYTES && !dots && (port.is_empty() || is_port(port))
+    only(&HOST, name)
+        && name.len() <= HOST_BYTES
+        && no_empty_label(name)
+        && (port.is_empty() || is_port(port))
+}
+
+/// No dot at the front and no two in a row; one at the end is how a full name is written.
+fn no_empty_label(name: &[u8]) -> bool {
+    let mut after_dot = true;
+    name.iter().all(|&byte| {
+        let empty = after_dot && byte == b'.';
+        after_dot = byte == b'.';
+        !empty
+    })
 }
 
 /// A colon and a number from 1 to 65535.

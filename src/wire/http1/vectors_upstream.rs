@@ -1,5 +1,5 @@
-//! Vectors as tables: response heads and chunked bodies, row by row of our HTTP/1.1 checklist (the row number stands
-//! first). Each vector is also fed cut at every byte (`exercise`).
+//! Vectors as tables: response heads and chunked bodies, row by row of our HTTP/1.1 checklist (the row number
+//! stands first). Each vector is also fed cut at every byte (`exercise`).
 //!
 //! Deliberately absent: request heads (`vectors`), and what becomes of a connection after a flaw.
 
@@ -47,10 +47,14 @@ const RESPONSES: &[(&str, &[u8], &str)] = &[
     ("ok", b"1 200 \r\nContent-Length: 0\r\n\r\n", "200 length=0 keep"),
     ("ok", b"1 200\r\nContent-Length: 0\r\n\r\n", "200 length=0 keep"),
     ("ok", b"1 599 d\xe9j\xe0\tvu\r\nContent-Length: 0\r\n\r\n", "599 length=0 keep"),
-    ("ok", b"1 200 OK\r\nContent-Type: a\r\nContent-Encoding: b\r\n\r\n", "200 until close ContentType=a ContentEncoding=b"),
     (
         "ok",
-        b"1 429 Slow\r\nRetry-After: 7\r\nretry-after-ms: 70\r\nX-Should-Retry: true\r\nContent-Length: 0\r\n\r\n",
+        b"1 200 \r\nContent-Type: a\r\nContent-Encoding: b\r\n\r\n",
+        "200 until close ContentType=a ContentEncoding=b",
+    ),
+    (
+        "ok",
+        b"1 429\r\nRetry-After: 7\r\nretry-after-ms: 70\r\nX-Should-Retry: true\r\nContent-Length: 0\r\n\r\n",
         "429 length=0 keep RetryAfter=7 RetryAfterMs=70 XShouldRetry=true",
     ),
     ("ok", b"1 200 OK\r\nRetry-After: 1\r\nRetry-After: 2\r\n\r\n", "200 until close RetryAfter=1"),
@@ -63,7 +67,11 @@ const RESPONSES: &[(&str, &[u8], &str)] = &[
     ("74", b"1 204 No\r\nContent-Length: -1\r\n\r\n", "bad ContentLength"),
     ("75", b"1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "bad TransferEncodingUnknown"),
     ("75", b"1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", "bad TransferEncodingUnknown"),
-    ("75", b"1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", "bad TransferEncoding"),
+    (
+        "75",
+        b"1 200 \r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "bad TransferEncoding",
+    ),
     ("75", b"1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", "bad TransferEncoding"),
     ("76", b"0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "bad TransferEncoding"),
     ("77", b"1 204 No Content\r\nContent-Length: 5\r\n\r\nabcde", "204 none keep then abcde"),
@@ -156,8 +164,8 @@ fn check_chunked(row: &str, bytes: &[u8], expected: &str) {
     exercise_chunked(bytes);
 }
 
-/// Row, a chunked body with perhaps something behind it, and what is expected. `*` marks a size line that may not be
-/// forwarded as it is.
+/// Row, a chunked body with perhaps something behind it, and what is expected. `*` marks a size line that may
+/// not be forwarded as it is.
 const CHUNKED: &[(&str, &[u8], &str)] = &[
     ("ok", b"5\r\nhello\r\n0\r\n\r\n", "5:hello end"),
     ("ok", b"A\r\n0123456789\r\n1\r\nx\r\n0\r\n\r\nGET /", "a:0123456789 1:x end then GET /"),
@@ -192,7 +200,7 @@ const CHUNKED: &[(&str, &[u8], &str)] = &[
     ("47", b"5\nhello\r\n", "bad ChunkSize"),
     ("47", b"5\r\nhello\n0\r\n\r\n", "5:hello bad ChunkEnd"),
     ("47", b"0\n\n", "bad ChunkSize"),
-    ("47", b"0\r\n\n", "trailer bad Trailer"),
+    ("47", b"0\r\n\n", "bad Trailer"),
     (
         "48",
         b"0\r\nContent-Length: 5\r\nHost: x\r\nAuthorization: y\r\nTransfer-Encoding: z\r\n\r\nA",
@@ -218,12 +226,7 @@ const CHUNKED: &[(&str, &[u8], &str)] = &[
 #[test]
 fn chunked_bodies_are_judged() {
     for (row, bytes, expected) in CHUNKED {
-        let expected = if *row == "47" || *row == "48" {
-            expected.replace("trailer bad", "bad")
-        } else {
-            (*expected).to_owned()
-        };
-        check_chunked(row, bytes, &expected);
+        check_chunked(row, bytes, expected);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes the heads we send, into memory of the caller.
 //!
-//! Nothing a peer sent can end a line here: bytes that could are replaced as they are written, whatever the caller
-//! has or has not checked (RFC 9112 §11.1).
+//! Nothing a peer sent can end a line here: bytes that could are replaced as they are written, whatever the
+//! caller has or has not checked (RFC 9112 §11.1).
 //!
 //! Deliberately absent: which fields to send, and framing decisions.
 
@@ -27,8 +27,8 @@ impl<'a> HeadWriter<'a> {
         Self { out }
     }
 
-    /// Begins a request for the concatenation of `path_parts`, which must begin with `/`. Bytes that a target may
-    /// not have are written as escapes.
+    /// Begins a request for the concatenation of `path_parts`, which must begin with `/`. Bytes that a target
+    /// may not have are written as escapes.
     pub fn request(out: &'a mut Vec<u8>, method: &str, path_parts: &[&str]) -> Self {
         debug_assert!(only(&TCHAR, method.as_bytes()));
         debug_assert!(path_parts.iter().find_map(|part| part.as_bytes().first()) == Some(&b'/'));
@@ -41,11 +41,13 @@ impl<'a> HeadWriter<'a> {
         Self { out }
     }
 
-    /// Writes a field. Control bytes of `value`, line ends included and HTAB not, are written as spaces; `name` is
-    /// the caller's own and must be a token.
+    /// Writes a field. Control bytes of `value`, line ends included and HTAB not, are written as spaces;
+    /// `name` is the caller's own and must be a token.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
         self.name(name);
-        if value.iter().all(|&byte| is_value_byte(byte)) {
+        // Looking at every byte, instead of stopping at the first bad one, is what lets the loop run in wide
+        // steps.
+        if value.iter().fold(true, |clean, &byte| clean & is_value_byte(byte)) {
             self.out.extend_from_slice(value);
         } else {
             self.out.extend(value.iter().map(|&byte| if is_value_byte(byte) { byte } else { b' ' }));

@@ -1,0 +1,23 @@
+//! What the edge may see of an exchange beyond its actions: whom to dial, and what it holds of the core's budget.
+//!
+//! Deliberately absent: anything that changes it.
+
+use crate::exchange::{Exchange, State};
+use crate::policy::catalog::{Provider, Snapshot};
+
+impl Exchange {
+    /// The provider of the candidate in hand, in the snapshot the request lives with.
+    #[must_use]
+    pub fn dialed_provider(&self) -> Option<(&Snapshot, &Provider)> {
+        match &self.state {
+            State::Attempt(attempt) => Some((&attempt.snapshot, attempt.provider())),
+            State::Intake(_) | State::Relay(_) | State::Close(_) | State::Ended => None,
+        }
+    }
+
+    /// Request bytes charged to the core's budget by this exchange.
+    #[must_use]
+    pub const fn charged(&self) -> usize {
+        self.charged
+    }
+}

@@ -1,0 +1,87 @@
+//! Accepting connections, placing each on the core with room, and reading the core's mail.
+//!
+//! The kernel spreads connections over the cores by a hash, which is uneven when they are few and long-lived. A core
+//! that is clearly above the least loaded one hands a fresh connection over: a descriptor is only a number.
+//! Deliberately absent: serving a connection (`connection`).
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::bell::Notice;
+use super::{Core, connection};
+use crate::base::metrics::Counter;
+use crate::io::{AcceptedFd, Listener, Mailbox, Message, Socket};
+
+/// How long accepting pauses when there are no descriptors or no room.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After `Stop`, connections have this long to send their last bytes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Accepts until the listener is shut down.
+pub(super) async fn accept(core: Rc<Core>, listener: Rc<Listener>) {
+    while !core.draining.get() {
+        if core.bells.borrow().len() >= core.snapshot().limits.connections_per_core {
+            monoio::time::sleep(PAUSE).await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((fd, _)) => place(&core, fd),
+            Err(_) if core.draining.get() => return,
+            // Out of descriptors: the connection waits in the kernel's queue.
+            Err(_) => monoio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Serves a fresh connection here, or hands it to a core that is clearly less loaded.
+fn place(core: &Rc<Core>, fd: AcceptedFd) {
+    core.counters().add(Counter::ConnectionsAccepted, 1);
+    let here = core.bells.borrow().len() as u64;
+    let counters = core.shared.counters.iter();
+    let least = counters.enumerate().map(|(index, row)| (row.connections.load(Ordering::Relaxed), index)).min();
+    let mut fd = fd;
+    if let Some((there, index)) = least
+        && index != core.index
+        && here > there + 1 + there / 8
+    {
+        match core.shared.posts[index].post(Message::Adopt(fd)) {
+            Ok(()) => return core.counters().add(Counter::ConnectionsHandedOver, 1),
+            Err(Message::Adopt(back)) => fd = back,
+            Err(Message::Drain | Message::Stop) => return,
+        }
+    }
+    serve(core, fd);
+}
+
+/// Starts the task of a connection.
+fn serve(core: &Rc<Core>, fd: AcceptedFd) {
+    if let Some(tls) = &core.shared.client_tls {
+        monoio::spawn(connection::serve_tls(Rc::clone(core), fd, tls.config()));
+    } else if let Ok(socket) = Socket::adopt(fd) {
+        monoio::spawn(connection::serve(Rc::clone(core), socket));
+    }
+}
+
+/// Reads what other threads have to say.
+pub(super) async fn read_mail(core: Rc<Core>, mut mailbox: Mailbox, listener: Rc<Listener>) {
+    loop {
+        match mailbox.next().await {
+            Ok(Message::Adopt(fd)) => serve(&core, fd),
+            Ok(Message::Drain) => {
+                core.draining.set(true);
+                listener.shutdown();
+                core.tell_all(Notice::Drain);
+            }
+            Ok(Message::Stop) | Err(_) => {
+                core.draining.set(true);
+                core.stopping.set(true);
+                listener.shutdown();
+                core.tell_all(Notice::Stop);
+                monoio::time::sleep(LAST_WORDS).await;
+                core.give_up();
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A bell: how the rest of the core reaches a connection's task, for a deadline, a drain or a stop.
+//!
+//! Deliberately absent: what the task does about it.
+
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+
+use crate::base::time::Moment;
+
+/// What a task may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Finish what runs, keep nothing alive.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// One per connection, shared between its task and the core.
+#[derive(Debug)]
+pub(super) struct Bell {
+    /// When the task wants to be woken; it may move at any time, at the price of a store.
+    pub(super) due: Cell<Moment>,
+    /// The earliest entry of this bell in the deadline queues.
+    pub(super) queued: Cell<Moment>,
+    /// Position in the core's list.
+    pub(super) place: Cell<usize>,
+    notice: Cell<Option<Notice>>,
+    retired: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self {
+            due: Cell::new(Moment::NEVER),
+            queued: Cell::new(Moment::NEVER),
+            place: Cell::new(0),
+            notice: Cell::new(None),
+            retired: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+}
+
+impl Bell {
+    /// Registers the task, once.
+    pub(super) fn attach(&self, waker: &Waker) {
+        let mut slot = self.waker.borrow_mut();
+        if slot.is_none() {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// Wakes the task.
+    pub(super) fn ring(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Leaves a notice and wakes the task.
+    pub(super) fn tell(&self, notice: Notice) {
+        self.notice.set(Some(notice));
+        self.ring();
+    }
+
+    /// Takes the notice.
+    pub(super) fn notice(&self) -> Option<Notice> {
+        self.notice.take()
+    }
+
+    /// The task has ended; queue entries that still name it mean nothing.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.due.set(Moment::NEVER);
+        self.waker.borrow_mut().take();
+    }
+
+    /// The task has ended.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+}
