@@ -1,3 +1,27 @@
-//! Floor: app.
+//! Floor 6, the process edge: the command line, the order of starting and stopping, threads and signals. The only
+//! place that prints.
 //!
-//! Deliberately absent: everything, so far.
+//! Deliberately absent: anything a request passes through.
+
+pub mod cli;
+mod serve;
+mod upstream_tls;
+
+use std::io::{stderr, stdout};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, KeyCommand};
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().into_command() {
+        Command::Serve(options) => serve::serve(&options),
+        Command::Check(options) => cli::check(&options, &mut stdout().lock(), &mut stderr().lock()),
+        Command::Key(KeyCommand::New(options)) => {
+            cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
+    }
+}

@@ -1,3 +1,21 @@
-//! Floor: control.
+//! Floor 5, the control plane: everything that is not on the path of a token, on one tokio runtime, with well-kept
+//! libraries.
 //!
-//! Deliberately absent: everything, so far.
+//! | room | what it does |
+//! |---|---|
+//! | [`config`] | TOML and environment to a checked configuration, or every problem at once |
+//! | [`snapshot`] | configuration to what the workers run on |
+//! | [`dns`] | keeps the snapshot's addresses fresh |
+//! | [`api`] | what Millrace itself answers behind its public port |
+//! | [`sim`] | the built-in upstream |
+//! | [`watch`] | notices that files were replaced |
+//!
+//! Deliberately absent: workers, exchanges and sockets of clients. What goes down is a snapshot, what comes up is read
+//! from counters.
+
+pub mod api;
+pub mod config;
+pub mod dns;
+pub mod sim;
+pub mod snapshot;
+pub mod watch;

@@ -1,5 +1,5 @@
-//! The properties a fuzzer checks: `peek` sees what a full JSON reader sees, and a spliced body is the body without
-//! the removed members.
+//! The properties a fuzzer checks: `peek` sees what a full JSON reader sees, and a spliced body is the body
+//! without the removed members.
 //!
 //! Deliberately absent: the fuzz target itself and its corpus; speed.
 
@@ -152,7 +152,10 @@ fn same_fields(body: &[u8], peek: &Peek, entries: &Entries) {
     assert_eq!(whole.as_ref(), Some(entries));
     for member in peek.members() {
         let (key, expected) = &entries.0[usize::from(member.ordinal)];
-        assert_eq!((key.as_str(), Some(expected)), (member.key.text(), parsed(body, member.value).as_ref()));
+        assert_eq!(
+            (key.as_str(), Some(expected)),
+            (member.key.text(), parsed(body, member.field.value).as_ref())
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! Random request bodies for tests: valid JSON with known and unknown members in any order and spacing, and small
-//! damage to it. Everything follows from the seed.
+//! Random request bodies for tests: valid JSON with known and unknown members in any order and spacing, and
+//! small damage to it. Everything follows from the seed.
 //!
 //! Deliberately absent: expectations (`exercise` has the oracle).
 
@@ -65,7 +65,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("seed", &["42", "true", "false"]),
 ];
 
-/// A body that is valid JSON. One in eight has a member twice, in another case, or with an escaped key.
+/// A body that is valid JSON. Now and then a member comes twice, in another case, or with an escaped key.
 pub(super) fn body(random: &mut Random) -> String {
     let mut text = String::from(random.pick(&["", " ", "\n\t"]));
     text.push('{');

@@ -2,13 +2,14 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | [`scan`] | walks over values, fields of an object, items of an array; knows where they end, not what they mean |
+//! | [`scan`] | walks over values, fields, items; knows where they end, not what they mean |
 //! | [`peek`] | one pass over a request body: the members a router needs, checked; duplicates refused |
 //! | [`splice`] | a list of edits over a body that is never rewritten itself |
 //! | [`text`] | escaping and unescaping of single strings |
 //!
-//! What is not looked into is only checked for nesting and for ended strings (the provider parses it anyway); what is
-//! looked into is checked to the letter, so that router and provider cannot read two different requests.
+//! What is not looked into is only checked for nesting and for ended strings (the provider parses it anyway);
+//! what is looked into is checked to the letter, so that router and provider cannot read two different
+//! requests.
 //!
 //! Deliberately absent: a document tree, and any change to the bytes themselves.
 

@@ -1,10 +1,11 @@
 //! One pass over a complete request body: the members a router needs, with their types checked.
 //!
-//! Two readers of one request must not see different things: what is looked at here and what the provider will look
-//! at have to be the same bytes. So a key that appears twice is refused, and so is a key that only a lenient reader
-//! would take for a known one (escapes, other case).
+//! Two readers of one request must not see different things: what is looked at here and what the provider
+//! will look at have to be the same bytes. So a key that appears twice is refused, and so is a key that only
+//! a lenient reader would take for a known one (escapes, other case).
 //!
-//! Deliberately absent: what the members mean, the inside of `messages` and `tools`, and any copy of the text.
+//! Deliberately absent: what the members mean, the inside of `messages` and `tools`, and any copy of the
+//! text.
 
 use std::borrow::Cow;
 
@@ -58,8 +59,8 @@ keys! {
 /// How many keys are known.
 pub const KNOWN_KEYS: usize = Key::ALL.len();
 
-/// Decisions are taken on these, so they are refused in any other case too: some providers' JSON readers ignore case
-/// (Go's `encoding/json` does), and for them `"Model"` would override the `"model"` we have read.
+/// Decisions are taken on these, so they are refused in any other case too: some providers' JSON readers
+/// ignore case (Go's `encoding/json` does), and for them `"Model"` would override the `"model"` we have read.
 const CASE_MATTERS: usize = Key::Usage as usize;
 
 /// A known member of the body.
@@ -69,18 +70,12 @@ pub struct Member {
     pub key: Key,
     /// Position among all top-level members, unknown ones included, from 0.
     pub ordinal: u16,
-    /// From the key's opening quote to the value's end.
-    pub whole: Span,
-    /// The value as written.
-    pub value: Span,
-    /// Where the comma before it is; `None` for the first member.
-    pub comma_before: Option<u32>,
-    /// Where the comma behind it is; `None` for the last member.
-    pub comma_after: Option<u32>,
+    /// Where it is: key, value, and the commas around it.
+    pub field: Field,
 }
 
-/// What a request body says to a router. Spans point into the body. `null` counts as absent everywhere, except that
-/// `members` knows the member.
+/// What a request body says to a router. Spans point into the body. `null` counts as absent everywhere,
+/// except that `members` knows the member.
 #[derive(Clone, Debug, Default)]
 pub struct Peek {
     /// `model`, the inside of its quotes.
@@ -142,15 +137,8 @@ impl Peek {
         unescaped(self.model?.of(body))
     }
 
-    fn note(&mut self, key: Key, field: &Field, ordinal: u16) {
-        self.known[usize::from(self.known_count)] = Member {
-            key,
-            ordinal,
-            whole: field.whole(),
-            value: field.value,
-            comma_before: field.comma_before(),
-            comma_after: field.comma_after(),
-        };
+    fn note(&mut self, key: Key, field: Field, ordinal: u16) {
+        self.known[usize::from(self.known_count)] = Member { key, ordinal, field };
         self.known_count += 1;
     }
 
@@ -203,8 +191,10 @@ impl Peek {
 /// Reads a request body.
 ///
 /// # Errors
-/// [`Flaw::Json`], [`Flaw::JsonDepth`], [`Flaw::JsonMembers`]: not an object we can walk. [`Flaw::JsonDuplicateKey`],
-/// [`Flaw::JsonEscapedKey`]: two readers could disagree about it. [`Flaw::Model`], [`Flaw::Models`], [`Flaw::Stream`],
+/// [`Flaw::Json`], [`Flaw::JsonDepth`], [`Flaw::JsonMembers`]: not an object we can walk.
+/// [`Flaw::JsonDuplicateKey`],
+/// [`Flaw::JsonEscapedKey`]: two readers could disagree about it. [`Flaw::Model`], [`Flaw::Models`],
+/// [`Flaw::Stream`],
 /// [`Flaw::StreamOptions`], [`Flaw::MaxTokens`]: a member has the wrong type or size.
 pub fn peek(body: &[u8]) -> Result<Peek, Flaw> {
     if body.len() >= u32::MAX as usize {
@@ -228,7 +218,7 @@ pub fn peek(body: &[u8]) -> Result<Peek, Flaw> {
             continue;
         };
         seen.known(key)?;
-        peek.note(key, &field, ordinal);
+        peek.note(key, field, ordinal);
         peek.take(body, key, field.value)?;
     }
     peek.object = Span::new(start, fields.end());
@@ -238,7 +228,8 @@ pub fn peek(body: &[u8]) -> Result<Peek, Flaw> {
     Ok(peek)
 }
 
-/// The entries of `models`, in order; empty when there are none. At most `limits::MODELS_PER_REQUEST`, each of 1 to
+/// The entries of `models`, in order; empty when there are none. At most `limits::MODELS_PER_REQUEST`, each
+/// of 1 to
 /// `limits::MODEL_NAME_BYTES` bytes (`peek` has checked it).
 pub fn model_names<'a>(body: &'a [u8], peek: &Peek) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
     let mut items = peek.models.and_then(|list| Items::open(body, list.start as usize, 1).ok());
@@ -304,11 +295,11 @@ impl Seen {
         if Key::ALL[..=CASE_MATTERS].iter().any(|known| key.eq_ignore_ascii_case(known.text().as_bytes())) {
             return Err(Flaw::JsonDuplicateKey);
         }
-        let hash = key
-            .iter()
-            .fold(key.len() as u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-        let hash = (hash ^ (hash >> 16)) as usize & 255;
-        let (word, bit) = (hash / 64, 1 << (hash % 64));
+        // Keys that differ should rarely share a bit: length, ends and middle are enough for that.
+        let byte = |at: usize| key.get(at).map_or(0, |byte| usize::from(*byte));
+        let hash =
+            key.len() * 41 + byte(0) * 3 + byte(key.len() / 2) * 5 + byte(key.len().wrapping_sub(1)) * 29;
+        let (word, bit) = (hash / 64 % 4, 1 << (hash % 64));
         if self.hashes[word] & bit != 0 && self.holds(body, key) {
             return Err(Flaw::JsonDuplicateKey);
         }
@@ -343,8 +334,8 @@ fn whole_number(body: &[u8], value: Option<Span>) -> Result<Option<u64>, Flaw> {
     }
 }
 
-/// The inside of a string value that can be a model's name: 1 to `limits::MODEL_NAME_BYTES` bytes of text once
-/// decoded, without control characters.
+/// The inside of a string value that can be a model's name: 1 to `limits::MODEL_NAME_BYTES` bytes of text
+/// once decoded, without control characters.
 fn name_inside(body: &[u8], value: Span) -> Option<Span> {
     let raw = value.of(body).strip_prefix(b"\"")?;
     let name = unescaped(raw.strip_suffix(b"\"")?)?;
@@ -365,8 +356,8 @@ fn check_models(body: &[u8], list: Span) -> Result<(), Flaw> {
     if count == 0 { Err(Flaw::Models) } else { Ok(()) }
 }
 
-/// The value of one member of the object at `object`. The same strictness as at the top level: the member may not
-/// come twice, and no key may be escaped, for that one could be it.
+/// The value of one member of the object at `object`. The same strictness as at the top level: the member may
+/// not come twice, and no key may be escaped, for that one could be it.
 fn member_of(body: &[u8], object: Span, key: &[u8]) -> Result<Option<Span>, Flaw> {
     let mut fields = Fields::open(body, object.start as usize, 1)?;
     let mut found = None;

@@ -11,7 +11,8 @@ pub const EDITS: usize = 32;
 
 const _: () = assert!(super::peek::KNOWN_KEYS < EDITS);
 
-/// One edit: `at` of the body becomes `with` of our own bytes. An empty `at` inserts, an empty `with` removes.
+/// One edit: `at` of the body becomes `with` of our own bytes. An empty `at` inserts, an empty `with`
+/// removes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Edit {
     at: Span,
@@ -56,8 +57,17 @@ impl Splice {
     /// # Panics
     /// When `at` overlaps another edit, or at more than [`EDITS`] edits: both are bugs of the caller.
     pub fn replace(&mut self, at: Span, with: &[u8]) {
+        self.replace_with(at, |own| own.extend_from_slice(with));
+    }
+
+    /// `at` of the body becomes what `write` appends to [`Splice::own`]; `write` must not touch what is
+    /// there.
+    ///
+    /// # Panics
+    /// As [`Splice::replace`].
+    pub fn replace_with(&mut self, at: Span, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.own.len();
-        self.own.extend_from_slice(with);
+        write(&mut self.own);
         self.add(Edit { at, with: Span::new(start, self.own.len()) });
     }
 
@@ -77,12 +87,12 @@ impl Splice {
         self.add(Edit { at, with: Span::default() });
     }
 
-    /// Leaves out every known member that `unwanted` names, with the commas that go with it. Says how many members
-    /// stay, unknown ones included.
+    /// Leaves out every known member that `unwanted` names, with the commas that go with it. Says how many
+    /// members stay, unknown ones included.
     ///
-    /// A member goes together with the comma before it. Only the members of an unbroken run at the front go with the
-    /// comma behind them instead, because nothing stays before them. So no two removals share a comma, and what
-    /// stays is separated by one each.
+    /// A member goes together with the comma before it. Only the members of an unbroken run at the front go
+    /// with the comma behind them instead, because nothing stays before them. So no two removals share a
+    /// comma, and what stays is separated by one each.
     ///
     /// # Panics
     /// As [`Splice::replace`].
@@ -90,11 +100,11 @@ impl Splice {
         let mut removed = 0;
         for member in peek.members().iter().filter(|member| unwanted(member.key)) {
             let front = usize::from(member.ordinal) == removed;
-            let Span { start, end } = member.whole;
+            let Span { start, end } = member.field.whole();
             self.remove(if front {
-                Span { start, end: member.comma_after.map_or(end, |comma| comma + 1) }
+                Span { start, end: member.field.comma_after().map_or(end, |comma| comma + 1) }
             } else {
-                Span { start: member.comma_before.unwrap_or(start), end }
+                Span { start: member.field.comma_before().unwrap_or(start), end }
             });
             removed += 1;
         }
@@ -144,8 +154,8 @@ impl Splice {
     fn add(&mut self, edit: Edit) {
         assert!(self.count < EDITS, "more than {EDITS} edits of one body");
         let sorted = &self.edits[..self.count];
-        // An insertion goes behind the insertions at its position and before a replacement that starts there; a
-        // replacement goes behind the insertions at its start.
+        // An insertion goes behind the insertions at its position and before a replacement that starts there;
+        // a replacement goes behind the insertions at its start.
         let place = sorted.partition_point(|known| {
             known.at.start < edit.at.start || (known.at.start == edit.at.start && known.at.is_empty())
         });

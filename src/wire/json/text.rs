@@ -24,8 +24,8 @@ pub fn escape(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// The text of a JSON string's inside (without quotes). `None` when it is not one: a bare quote or control character,
-/// an unknown escape, half a surrogate pair, or no UTF-8.
+/// The text of a JSON string's inside (without quotes). `None` when it is not one: a bare quote or control
+/// character, an unknown escape, half a surrogate pair, or no UTF-8.
 #[must_use]
 pub fn unescape(raw: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(raw.len());

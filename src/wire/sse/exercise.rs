@@ -17,8 +17,8 @@ pub struct Seen {
     pub name: Vec<u8>,
 }
 
-/// Everything a stream says: its events, and whether it ends inside one. Feeds the pieces in order and checks on the
-/// way that every byte is used exactly once.
+/// Everything a stream says: its events, and whether it ends inside one. Feeds the pieces in order and checks
+/// on the way that every byte is used exactly once.
 #[must_use]
 pub fn transcript<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<Seen>, bool) {
     let mut watch = Watch::new();
@@ -43,8 +43,8 @@ pub fn transcript<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<Seen>,
     (events, watch.in_event())
 }
 
-/// Fuzz body: the first byte says how long the pieces are, the rest is the stream. Whole, in such pieces, and byte by
-/// byte, it must say the same.
+/// Fuzz body: the first byte says how long the pieces are, the rest is the stream. Whole, in such pieces, and
+/// byte by byte, it must say the same.
 pub fn exercise(input: &[u8]) {
     let Some((step, stream)) = input.split_first() else { return };
     let whole = transcript([stream]);

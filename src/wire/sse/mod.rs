@@ -1,15 +1,16 @@
 //! Server-sent events as they pass by: where each event ends and what its `data:` says (WHATWG HTML §9.2).
 //!
-//! The watcher never changes, delays or rebuilds a byte; it is handed the pieces of a stream in the order they are
-//! sent on and names the end of each event. Pieces may be cut anywhere: the events are the same for every cut.
+//! The watcher never changes, delays or rebuilds a byte; it is handed the pieces of a stream in the order
+//! they are sent on and names the end of each event. Pieces may be cut anywhere: the events are the same for
+//! every cut.
 //!
-//! How a value gets out without being copied: while a value lies inside the piece at hand it is only a range of that
-//! piece. It is copied into a bounded carry when the piece ends in the middle of the event, or when a second `data:`
-//! line has to be joined to the first. So a stream whose pieces hold whole events is never copied, and a giant event
-//! costs no more memory than the bound.
+//! How a value gets out without being copied: while a value lies inside the piece at hand it is only a range
+//! of that piece. It is copied into a bounded carry when the piece ends in the middle of the event, or when a
+//! second `data:` line has to be joined to the first. So a stream whose pieces hold whole events is never
+//! copied, and a giant event costs no more memory than the bound.
 //!
-//! Deliberately absent: dialect knowledge (`dialect/` judges the data), `id:` and `retry:` values (a relay does not
-//! reconnect), UTF-8 decoding (a relay works on bytes).
+//! Deliberately absent: dialect knowledge (`dialect/` judges the data), `id:` and `retry:` values (a relay
+//! does not reconnect), UTF-8 decoding (a relay works on bytes).
 
 pub mod exercise;
 mod value;
@@ -30,8 +31,8 @@ const BOM: &[u8; 3] = b"\xEF\xBB\xBF";
 const NAME_BYTES: usize = 5;
 const DONE: &[u8] = b"[DONE]";
 
-/// Watches one stream. Holds at most `limits::EVENT_HOLD_BYTES` + [`EVENT_NAME_BYTES`], and nothing at all as long
-/// as every event lies within one piece.
+/// Watches one stream. Holds at most `limits::EVENT_HOLD_BYTES` + [`EVENT_NAME_BYTES`], and nothing at all as
+/// long as every event lies within one piece.
 #[derive(Debug)]
 pub struct Watch {
     line: Line,
@@ -50,7 +51,8 @@ pub struct Watch {
 /// What a piece brought.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fed<'a> {
-    /// Bytes of the piece that were looked at: up to and including the blank line that ended `event`, or all of it.
+    /// Bytes of the piece that were looked at: up to and including the blank line that ended `event`, or all
+    /// of it.
     pub used: usize,
     /// The event that ended there, if one did.
     pub event: Option<Event<'a>>,
@@ -123,15 +125,16 @@ impl Watch {
         }
     }
 
-    /// True when bytes of an event were seen that no blank line has ended yet: a stream that ends now was cut.
+    /// True when bytes of an event were seen that no blank line has ended yet: a stream that ends now was
+    /// cut.
     #[must_use]
     pub fn in_event(&self) -> bool {
         let bom_part = self.bom > 0 && usize::from(self.bom) < BOM.len();
         self.begun || bom_part || self.line != Line::Start
     }
 
-    /// Looks at the next bytes of the stream, up to the end of the first event that ends in them. The caller feeds
-    /// `piece[used..]` next, until nothing is left.
+    /// Looks at the next bytes of the stream, up to the end of the first event that ends in them. The caller
+    /// feeds `piece[used..]` next, until nothing is left.
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> Fed<'a> {
         if self.ended {
             self.ended = false;
@@ -190,8 +193,8 @@ impl Watch {
         (at, false)
     }
 
-    /// A byte order mark at the start of a stream does not count. Bytes that only look like the start of one are
-    /// the start of a field name.
+    /// A byte order mark at the start of a stream does not count. Bytes that only look like the start of one
+    /// are the start of a field name.
     fn skip_bom(&mut self, piece: &[u8], mut at: usize) -> usize {
         while at < piece.len() {
             let matched = usize::from(self.bom);
@@ -259,8 +262,8 @@ impl Watch {
         if end == piece.len() { end } else { self.end_line(piece, end) }
     }
 
-    /// Takes the line end at `at`: LF, CR, or CR LF. When the piece ends behind a CR the line ends all the same,
-    /// and a LF at the start of the next piece is swallowed there.
+    /// Takes the line end at `at`: LF, CR, or CR LF. When the piece ends behind a CR the line ends all the
+    /// same, and a LF at the start of the next piece is swallowed there.
     fn end_line(&mut self, piece: &[u8], at: usize) -> usize {
         self.line = Line::Start;
         self.begun = true;

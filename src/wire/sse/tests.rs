@@ -341,6 +341,6 @@ fn random_streams_agree_with_the_twin() {
             rest = behind;
         }
         assert_eq!(transcript(pieces), want, "seed {seed} in pieces: {:?}", String::from_utf8_lossy(&stream));
-        super::exercise::exercise(&stream);
+        exercise::exercise(&stream);
     }
 }

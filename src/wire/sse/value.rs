@@ -1,5 +1,5 @@
-//! The value of one field of the event at hand: a range of the current piece as long as possible, a bounded copy
-//! when it must outlive the piece.
+//! The value of one field of the event at hand: a range of the current piece as long as possible, a bounded
+//! copy when it must outlive the piece.
 //!
 //! Deliberately absent: line ends and field names (`mod.rs` finds them).
 
@@ -14,7 +14,8 @@ enum Place {
     Carry,
 }
 
-/// A value and its bound. At most `bound` bytes are ever held or given out; what is longer is marked, not kept.
+/// A value and its bound. At most `bound` bytes are ever held or given out; what is longer is marked, not
+/// kept.
 #[derive(Debug)]
 pub(super) struct Value {
     place: Place,
@@ -41,13 +42,15 @@ impl Value {
         !matches!(self.place, Place::Absent)
     }
 
-    /// Starts a value at `at` of the piece; an earlier one of the same event is forgotten (the last `event:` counts).
+    /// Starts a value at `at` of the piece; an earlier one of the same event is forgotten (the last `event:`
+    /// counts).
     pub(super) fn begin(&mut self, at: usize) {
         self.clear();
         self.place = Place::Piece { start: at, end: at };
     }
 
-    /// Starts a line of the value at `at` of the piece; an earlier line of the same event is joined to it by LF.
+    /// Starts a line of the value at `at` of the piece; an earlier line of the same event is joined to it by
+    /// LF.
     pub(super) fn begin_joined(&mut self, piece: &[u8], at: usize) {
         if self.is_present() {
             self.settle(piece);

@@ -1,0 +1,336 @@
+//! `millrace serve`: starts the control plane, then the workers, tells where it listens, and stops in order.
+//!
+//! ```text
+//!  config ─► limits ─► driver ─► simulator, control API, DNS ─► listeners ─► workers ─► "listening on …"
+//!  SIGTERM/SIGINT ─► drain (answers in progress end, up to drain_timeout) ─► stop; a second signal stops at once
+//! ```
+//! Deliberately absent: what a worker does.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::cli::{EXIT_CONFIG, EXIT_IO, ServeOptions};
+use super::upstream_tls;
+use crate::base::metrics::Counters;
+use crate::control::config::{Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles};
+use crate::control::dns::{self, Names};
+use crate::control::sim::{self, Simulator};
+use crate::control::snapshot::{Extras, Internal, Interner, build};
+use crate::control::{api, watch};
+use crate::io::tls::ServerTls;
+use crate::io::{Driver, DriverChoice, Listener, Message, MailboxHalf, Post, clock, mailbox, probe, process};
+use crate::policy::catalog::{Credential, Snapshot};
+use crate::worker::{self, Shared};
+
+/// Connections that wait to be accepted, per core.
+const BACKLOG: u32 = 4096;
+/// How long the start waits for names to be resolved.
+const DNS_PATIENCE: Duration = Duration::from_secs(2);
+/// After a stop, how long workers may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Serves until told to stop.
+pub(super) fn serve(options: &ServeOptions) -> ExitCode {
+    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
+    let (config, exposure) = match options.load() {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let _ = writeln!(io::stderr().lock(), "{problems}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match run(&config, exposure) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "millrace: {error}");
+            ExitCode::from(EXIT_IO)
+        }
+    }
+}
+
+fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
+    match process::raise_descriptor_limit() {
+        Ok(limit) if limit < 65_536 => warn!("only {limit} file descriptors allowed; raise the limit (ulimit -Hn)"),
+        Ok(_) => {}
+        Err(error) => warn!("the limit of file descriptors could not be raised: {error}"),
+    }
+    if let Err(error) = process::forbid_dumps() {
+        warn!("core dumps could not be switched off: {error}");
+    }
+    let driver = choose_driver(config.server.driver)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the control plane's runtime could not be started: {error}"))?;
+    let cores = match config.server.cores {
+        Cores::All => process::cores_allowed(),
+        Cores::Count(number) => number,
+    };
+    let control = runtime.block_on(start_control(config, exposure, cores))?;
+    let client_tls = config.tls.as_ref().map(|files| load_client_tls(files, &runtime)).transpose()?;
+    let workers = start_workers(config.server.listen, cores, driver, &control, client_tls)?;
+    announce(config, exposure, driver, &workers)?;
+    runtime.block_on(until_stopped(config.server.drain_timeout, workers))
+}
+
+fn choose_driver(wanted: WantedDriver) -> Result<Driver, String> {
+    let choice = match wanted {
+        WantedDriver::Auto => DriverChoice::Auto,
+        WantedDriver::Uring => DriverChoice::Uring,
+        WantedDriver::Epoll => DriverChoice::Epoll,
+    };
+    let driver = probe(choice)?;
+    if choice == DriverChoice::Auto && driver == Driver::Epoll {
+        warn!("io_uring is not available here (containers often forbid it): using epoll");
+    }
+    Ok(driver)
+}
+
+/// What the control plane shares with the workers, and what must stay alive while they run.
+struct Control {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    upstream_tls: Arc<ArcSwap<worker::UpstreamTls>>,
+    counters: Vec<Arc<Counters>>,
+    _simulator: Simulator,
+    _api: api::Api,
+}
+
+async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Result<Control, String> {
+    let failed = |what: &'static str| move |error: io::Error| format!("{what} could not be started: {error}");
+    let simulator = Simulator::start().await.map_err(failed("the simulator"))?;
+    let internals = simulator_providers(&simulator, config);
+    let models = simulator_models();
+    let mut interner = Interner::default();
+    let extras = Extras { control: None, internals: &internals, models: &models, resolved: None };
+    let counters: Vec<Arc<Counters>> = (0..cores).map(|_| Arc::default()).collect();
+    let built = build(config, exposure, extras, &mut interner);
+    let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
+    let state = api::ApiState {
+        snapshot: Arc::clone(&snapshot),
+        counters: counters.clone(),
+        sim: Some(Arc::clone(&simulator.seen)),
+        started: clock::unix_seconds(),
+    };
+    let api = api::start(state).await.map_err(failed("the control API"))?;
+    let control = Internal {
+        id: "control".into(),
+        address: api.address,
+        base_path: "".into(),
+        credential: Credential::Header { name: api::TOKEN_FIELD.into(), value: api.token.clone() },
+        passthrough: false,
+        deadlines: config.deadlines.clone(),
+    };
+    let built = build(config, exposure, Extras { control: Some(&control), ..extras }, &mut interner);
+    let (targets, problems) = upstream_tls::build(&built.snapshot, &built.trust);
+    for problem in problems {
+        warn!("{problem}");
+    }
+    snapshot.store(Arc::new(built.snapshot));
+    let mut names = Names::new(Arc::clone(&snapshot), dns::SystemLookup::default());
+    for name in names.resolve_now(DNS_PATIENCE).await {
+        warn!("{name} has no address yet; requests to it fail over until it has");
+    }
+    tokio::spawn(names.run());
+    let upstream_tls = Arc::new(ArcSwap::from_pointee(targets));
+    Ok(Control { snapshot, upstream_tls, counters, _simulator: simulator, _api: api })
+}
+
+/// The simulator's listeners as providers.
+fn simulator_providers(simulator: &Simulator, config: &Config) -> Vec<Internal> {
+    let addresses = simulator.addresses();
+    sim::Listener::ALL
+        .into_iter()
+        .map(|listener| Internal {
+            id: listener.provider_id().into(),
+            address: addresses.of(listener),
+            base_path: sim::BASE_PATH.into(),
+            credential: Credential::None,
+            passthrough: false,
+            deadlines: listener.deadlines(&config.deadlines),
+        })
+        .collect()
+}
+
+/// The simulator's models.
+fn simulator_models() -> Vec<ModelEntry> {
+    let entry = |&(listener, name): &(sim::Listener, &str)| EndpointEntry {
+        provider: listener.provider_id().into(),
+        name: name.into(),
+        price: None,
+    };
+    sim::models()
+        .iter()
+        .map(|model| ModelEntry { id: model.id.into(), endpoints: model.endpoints.iter().map(entry).collect() })
+        .collect()
+}
+
+/// Reads the certificate for clients and keeps it fresh.
+fn load_client_tls(files: &TlsFiles, runtime: &Runtime) -> Result<Arc<ServerTls>, String> {
+    let read = |files: &TlsFiles| -> Result<(Vec<u8>, Vec<u8>), String> {
+        let file = |path: &std::path::Path| {
+            std::fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+        };
+        Ok((file(&files.cert)?, file(&files.key)?))
+    };
+    let (cert, key) = read(files)?;
+    let tls = Arc::new(ServerTls::new(&cert, &key)?);
+    let (files, fresh) = (files.clone(), Arc::clone(&tls));
+    let paths = vec![files.cert.clone(), files.key.clone()];
+    runtime.spawn(watch::watch(paths, move || {
+        match read(&files).and_then(|(cert, key)| fresh.replace(&cert, &key)) {
+            Ok(()) => info!("the certificate for clients was replaced"),
+            Err(error) => warn!("the certificate for clients was not replaced: {error}"),
+        }
+    }));
+    Ok(tls)
+}
+
+/// The running workers.
+struct Workers {
+    address: SocketAddr,
+    tls: bool,
+    posts: Vec<Post>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+fn start_workers(
+    listen: SocketAddr,
+    cores: usize,
+    driver: Driver,
+    control: &Control,
+    client_tls: Option<Arc<ServerTls>>,
+) -> Result<Workers, String> {
+    let listeners = bind(listen, cores).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let address = listeners[0].local_addr().map_err(|error| error.to_string())?;
+    let boxes: io::Result<Vec<(Post, MailboxHalf)>> = (0..cores).map(|_| mailbox()).collect();
+    let (posts, halves): (Vec<Post>, Vec<MailboxHalf>) =
+        boxes.map_err(|error| format!("no mailboxes for the workers: {error}"))?.into_iter().unzip();
+    let tls = client_tls.is_some();
+    let shared = Arc::new(Shared {
+        snapshot: Arc::clone(&control.snapshot),
+        upstream_tls: Arc::clone(&control.upstream_tls),
+        client_tls,
+        counters: control.counters.clone(),
+        posts: posts.clone(),
+    });
+    let mut threads = Vec::with_capacity(cores);
+    for (index, (listener, mailbox)) in listeners.into_iter().zip(halves).enumerate() {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| format!("no random bytes from the kernel: {error}"))?;
+        let shared = Arc::clone(&shared);
+        let options = worker::Options {
+            index,
+            cpu: index,
+            driver,
+            listener,
+            mailbox,
+            seed: u64::from_ne_bytes(seed),
+            shared,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || worker::run(options))
+            .map_err(|error| format!("worker {index} could not be started: {error}"))?;
+        threads.push(thread);
+    }
+    Ok(Workers { address, tls, posts, threads })
+}
+
+/// One listening socket per core on the same port; with port 0 the first one's port is everybody's.
+fn bind(listen: SocketAddr, cores: usize) -> io::Result<Vec<TcpListener>> {
+    let first = Listener::bind(listen, cores > 1, BACKLOG)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..cores {
+        listeners.push(Listener::bind(address, true, BACKLOG)?);
+    }
+    Ok(listeners)
+}
+
+/// Tells the operator, on standard output, where clients connect.
+fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Workers) -> Result<(), String> {
+    let scheme = if workers.tls { "https" } else { "http" };
+    let driver = match driver {
+        Driver::Uring => "io_uring",
+        Driver::Epoll => "epoll",
+    };
+    let cores = workers.threads.len();
+    let plural = if cores == 1 { "core" } else { "cores" };
+    let mut out = io::stdout().lock();
+    let mut say = || -> io::Result<()> {
+        if let Some(notice) = exposure.notice() {
+            writeln!(out, "{notice}")?;
+        }
+        let names: Vec<&str> = config.upstreams.iter().map(|upstream| &*upstream.id).collect();
+        let names = if names.is_empty() { "sim only; set OPENAI_API_KEY or another key".to_owned() } else { names.join(", ") };
+        writeln!(out, "providers: {names}")?;
+        writeln!(out, "listening on {scheme}://{} (driver {driver}, {cores} {plural})", workers.address)?;
+        out.flush()
+    };
+    say().map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// Waits for a signal (or for the workers to fail), then drains and stops.
+async fn until_stopped(drain_timeout: Duration, workers: Workers) -> Result<(), String> {
+    let handler = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
+    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let posts = workers.posts;
+    let mut ended = tokio::task::spawn_blocking(|| join(workers.threads));
+    tokio::select! {
+        outcome = &mut ended => return flatten(outcome),
+        () = next(&mut terminate, &mut interrupt) => {}
+    }
+    info!("draining: answers in progress may take up to {drain_timeout:?}; a second signal ends them");
+    tell(&posts, || Message::Drain);
+    tokio::select! {
+        outcome = &mut ended => return flatten(outcome),
+        () = next(&mut terminate, &mut interrupt) => warn!("second signal: stopping now"),
+        () = tokio::time::sleep(drain_timeout) => warn!("drain time is over: stopping now"),
+    }
+    tell(&posts, || Message::Stop);
+    match tokio::time::timeout(STOP_PATIENCE, ended).await {
+        Ok(outcome) => flatten(outcome),
+        Err(_) => Err("a worker did not stop".to_owned()),
+    }
+}
+
+fn tell(posts: &[Post], message: impl Fn() -> Message) {
+    for (index, post) in posts.iter().enumerate() {
+        if post.post(message()).is_err() {
+            warn!("worker {index} did not take the message");
+        }
+    }
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn join(threads: Vec<JoinHandle<io::Result<()>>>) -> Result<(), String> {
+    for (index, thread) in threads.into_iter().enumerate() {
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(format!("worker {index} ended: {error}")),
+            Err(_) => return Err(format!("worker {index} panicked; this is a bug")),
+        }
+    }
+    Ok(())
+}
+
+fn flatten(outcome: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), String> {
+    outcome.unwrap_or_else(|error| Err(error.to_string()))
+}

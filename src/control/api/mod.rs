@@ -1,0 +1,176 @@
+//! The control API: what Millrace itself answers behind its public port. Workers relay every path that is no
+//! inference here, over loopback, like to any other upstream.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /v1/models`, `/api/v1/models` | the list of models |
+//! | `GET /v1/models/{id}`, `/api/v1/models/{id}` | one model; the id may hold slashes, plain or as `%2F` |
+//! | `GET /v1/sim/stats`, `/api/v1/sim/stats` | the simulator's counters, when it runs |
+//! | `GET /metrics` | counters and gauges in Prometheus' text format |
+//!
+//! Every request must carry the token that only the workers of this process know; without it nothing exists
+//! here.
+//! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
+
+mod metrics;
+mod models;
+#[cfg(test)]
+mod tests;
+
+use core::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use crate::base::metrics::Counters;
+use crate::base::secret::Secret;
+use crate::base::time::UnixSeconds;
+use crate::control::sim::Seen;
+use crate::policy::catalog::Snapshot;
+
+/// The field that carries the internal token. Workers drop it from clients' requests and set their own.
+pub const TOKEN_FIELD: &str = "x-millrace-internal";
+
+/// Random bytes of a token; its text is twice as long.
+const TOKEN_BYTES: usize = 32;
+
+/// What the API reads. Everything in it is shared and nothing is written.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    /// The current snapshot.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The counters of every core.
+    pub counters: Vec<Arc<Counters>>,
+    /// The simulator's counters, when it runs.
+    pub sim: Option<Arc<Seen>>,
+    /// When this process started: the `created` of every model, because nothing better is known.
+    pub started: UnixSeconds,
+}
+
+/// The running API. Dropping it closes the listener.
+#[derive(Debug)]
+pub struct Api {
+    /// Where it listens: loopback, an ephemeral port.
+    pub address: SocketAddr,
+    /// The value of [`TOKEN_FIELD`] it demands.
+    pub token: Secret,
+    serving: AbortHandle,
+}
+
+/// Starts the API on the current tokio runtime, with a fresh token.
+///
+/// # Errors
+/// When no loopback port can be bound or the kernel gives no random bytes.
+pub async fn start(state: ApiState) -> io::Result<Api> {
+    let mut random = [0_u8; TOKEN_BYTES];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    // A socket that refuses the option is already dead, and serving it ends by itself.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let router = router(state, Secret::new(token.as_str()));
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+    Ok(Api { address, token: Secret::new(token), serving })
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+fn router(state: ApiState, token: Secret) -> Router {
+    let shared = Router::new()
+        .route("/models", get(list))
+        .route("/models/{*id}", get(one))
+        .route("/sim/stats", get(simulator));
+    let paths = Router::new()
+        .nest("/v1", shared.clone())
+        .nest("/api/v1", shared)
+        .route("/metrics", get(metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .with_state(state);
+    // The check stands around the whole router, not inside: a layer on the routes would run before axum adds
+    // `Allow` to the answer, and so tell strangers which paths exist.
+    let check = middleware::from_fn_with_state(Arc::new(token), demand_token);
+    Router::new().fallback_service(paths).layer(check)
+}
+
+async fn list(State(state): State<ApiState>) -> Json<Value> {
+    Json(models::list(&state.snapshot.load(), state.started))
+}
+
+async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> Response {
+    match models::one(&state.snapshot.load(), state.started, &id) {
+        Some(model) => Json(model).into_response(),
+        None => error(StatusCode::NOT_FOUND, "not_found", &format!("{id} is not a model of this server")),
+    }
+}
+
+async fn simulator(State(state): State<ApiState>) -> Response {
+    match &state.sim {
+        Some(seen) => Json(seen.counts()).into_response(),
+        None => error(StatusCode::NOT_FOUND, "not_found", "the simulator is not running"),
+    }
+}
+
+async fn metrics(State(state): State<ApiState>) -> Response {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters)).into_response()
+}
+
+async fn not_found() -> Response {
+    error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+}
+
+/// A known path with another method; every route here is read-only. RFC 9110 §15.5.6 demands the `Allow`
+/// field.
+async fn not_allowed() -> Response {
+    let text = "this path only takes GET and HEAD";
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// The envelope of OpenRouter's errors: the HTTP status as `code`, the class under `metadata.error_type`.
+fn error(status: StatusCode, error_type: &str, message: &str) -> Response {
+    let code = status.as_u16();
+    let body = json!({"error": {"code": code, "message": message, "metadata": {"error_type": error_type}}});
+    (status, Json(body)).into_response()
+}
+
+/// Lets only the workers in. Everybody else on this machine sees a server without any path.
+async fn demand_token(State(token): State<Arc<Secret>>, request: Request, next: Next) -> Response {
+    if presents(request.headers(), &token) { next.run(request).await } else { not_found().await }
+}
+
+/// Is the token presented, exactly once?
+fn presents(headers: &HeaderMap, token: &Secret) -> bool {
+    let mut presented = headers.get_all(TOKEN_FIELD).iter();
+    match (presented.next(), presented.next()) {
+        (Some(value), None) => same(value.as_bytes(), token.expose().as_bytes()),
+        _ => false,
+    }
+}
+
+/// Compares in a time that depends on the lengths only, so that it does not tell how many bytes were right.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let differing = left.iter().zip(right).fold(0_u8, |bits, (a, b)| core::hint::black_box(bits | (a ^ b)));
+    core::hint::black_box(differing) == 0
+}

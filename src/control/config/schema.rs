@@ -1,0 +1,277 @@
+//! Every key of the configuration file: one documented, defaulted field each, with the rule that reads it.
+//!
+//! A new key is one field here; the reference in `docs/configuration.md` follows (a test holds it).
+//! Deliberately absent: checks that need two keys, the environment or a file (`resolve`), and the shipped
+//! providers (`shipped`).
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::path::PathBuf;
+
+use super::reader::{Optional, Required, Section, section, table, tables};
+pub use super::rules::Cores;
+use super::rules::{
+    Address, Bytes, COMMENT, Choice, CoresRule, Count, DAY_MS, Digest, FilePath, Flag, LABEL, MODEL_NAME,
+    PROVIDER_ID, Price, Time, TimeOrOff,
+};
+use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
+use super::url::{BaseUrl, Url};
+use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits};
+use crate::base::money::{PicoDollars, TokenPrice};
+use crate::dialect::{DialectName, StreamUsage};
+
+/// Most `[[provider]]` tables.
+const PROVIDERS_MAX: usize = 1_000;
+/// Most `[[model]]` tables.
+const MODELS_MAX: usize = 10_000;
+/// Most `[[key]]` tables.
+const KEYS_MAX: usize = 100_000;
+/// Any deadline: zero would fail every request, a day is longer than any answer.
+const DEADLINE: Time = Time(1, DAY_MS);
+
+/// Which kernel interface carries the data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring where the kernel allows it, else epoll.
+    Auto,
+    /// io_uring, or refuse to start.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// The drivers by name.
+pub(crate) const DRIVERS: [(&str, Driver); 3] =
+    [("auto", Driver::Auto), ("uring", Driver::Uring), ("epoll", Driver::Epoll)];
+
+/// What `server.auth` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerAuth {
+    /// Written out: nobody needs a key.
+    None,
+}
+
+const DIALECTS: Choice<DialectName> = Choice(&[("openai", DialectName::OpenAi)]);
+pub(super) const STREAM_USAGE: Choice<StreamUsage> =
+    Choice(&[("ask", StreamUsage::OnRequest), ("always", StreamUsage::Always)]);
+
+section! {
+    /// All keys of a configuration file.
+    pub(super) struct File {
+        /// The listener and the process.
+        server: Server = Server::default(), table();
+        /// TLS for clients.
+        tls: Tls = Tls::default(), table();
+        /// Bounds.
+        limits: Limits = Limits::default(), table();
+        /// Deadlines.
+        deadlines: Deadlines = Deadlines::default(), table();
+        /// Comments on streams that wait.
+        waiting: Waiting = Waiting::default(), table();
+        /// Failover.
+        retry: Retry = Retry::default(), table();
+        /// Providers.
+        provider: Vec<ProviderTable> = Vec::new(), tables(PROVIDERS_MAX);
+        /// Models.
+        model: Vec<ModelTable> = Vec::new(), tables(MODELS_MAX);
+        /// Client keys.
+        key: Vec<KeyTable> = Vec::new(), tables(KEYS_MAX);
+    }
+}
+
+section! {
+    /// The listener and the process.
+    pub struct Server {
+        /// Where clients connect. An address that is not loopback needs client keys, or `auth = "none"`.
+        listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080), Address;
+        /// Worker threads, one per core.
+        cores: Cores = Cores::All, CoresRule;
+        /// Kernel interface of the data plane. `auto` takes io_uring where the kernel allows it, else epoll.
+        driver: Driver = Driver::Auto, Choice(&DRIVERS);
+        /// After the first SIGTERM, how long answers that have begun may still take.
+        drain_timeout: Duration = Duration::from_secs(600), Time(0, DAY_MS);
+        /// Write `"none"` to let everybody who reaches the address use it. Without it, a configuration
+        /// without client keys serves loopback only. Excludes `[[key]]`.
+        auth: Option<ServerAuth> = None, Optional(Choice(&[("none", ServerAuth::None)]));
+        /// Take models that are not configured, named `<provider>/<name>`, and pass the name on. A provider's
+        /// own `passthrough` goes first.
+        passthrough: bool = true, Flag;
+    }
+}
+
+section! {
+    /// TLS for clients. Both keys or neither; without them clients speak plain HTTP.
+    pub(super) struct Tls {
+        /// PEM file with the certificate and its chain, leaf first.
+        cert: Option<PathBuf> = None, Optional(FilePath);
+        /// PEM file with the private key.
+        key: Option<PathBuf> = None, Optional(FilePath);
+    }
+}
+
+section! {
+    /// Bounds. What is beyond one is refused at once, never queued without end.
+    for Limits {
+        /// Largest request body; a larger one is a 413.
+        body_bytes: Bytes(1 << 10, BODY_BYTES_CEILING);
+        /// All request bodies held by one core at once; beyond it new ones are a 503. At least `body_bytes`.
+        bodies_bytes_per_core: Bytes(1 << 10, 1 << 40);
+        /// Client connections of one core; beyond it the listener stops accepting.
+        connections_per_core: Count(1, 1_000_000);
+        /// Idle connections kept to one upstream, per core.
+        idle_per_upstream: Count(0, 65_536);
+    }
+}
+
+section! {
+    /// Deadlines. A provider may have its own (`provider.deadlines`).
+    for Deadlines {
+        /// TCP and TLS to an upstream.
+        connect: DEADLINE;
+        /// From the request sent to the upstream's response head.
+        response_head: DEADLINE;
+        /// From the request sent to the first event of a stream, or the whole of an answer that is held back.
+        first_event: DEADLINE;
+        /// Between two reads from an upstream once the answer has begun.
+        idle: DEADLINE;
+        /// The whole request, all attempts and the answer together.
+        total: DEADLINE;
+        /// A client's request head, from its first byte to its last.
+        client_head: DEADLINE;
+        /// A client's request body, from the head to its last byte.
+        client_body: DEADLINE;
+        /// A client that does not take what we send.
+        client_send: DEADLINE;
+        /// A client connection between two requests.
+        client_idle: DEADLINE;
+        /// An upstream connection between two requests.
+        upstream_idle: DEADLINE;
+    }
+}
+
+section! {
+    /// Comment lines sent to a streaming client while nothing comes from upstream, so that proxies and
+    /// clients do not give up on a silent connection.
+    pub struct Waiting {
+        /// Text of the comment.
+        comment: Box<str> = "MILLRACE PROCESSING".into(), COMMENT;
+        /// Silence after which one is sent.
+        delay: Option<Duration> = Some(Duration::from_secs(10)), TimeOrOff(Time(100, DAY_MS));
+    }
+}
+
+section! {
+    /// Failover to the next endpoint, before the client has seen a byte.
+    pub struct Retry {
+        /// Fail over once after a failure that leaves open whether the provider did the work (and bills it):
+        /// a 500, a reset after the request was sent, a deadline. Refusals such as 429 always fail over.
+        ambiguous_failover: bool = true, Flag;
+        /// Upstream attempts of one request, the first included.
+        attempts: usize = Limits::default().attempts, Count(1, CANDIDATES);
+    }
+}
+
+section! {
+    /// An upstream account. A shipped provider (see below) needs only its `id` and what differs; any other
+    /// needs `base_url` too.
+    pub(super) struct ProviderTable {
+        /// Name in `model.endpoint.provider`, in `<provider>/<name>` and in records.
+        id: Box<str> = "".into(), Required(PROVIDER_ID);
+        /// API it speaks.
+        dialect: DialectName = DialectName::OpenAi, DIALECTS;
+        /// URL before the API's own path. Required unless the provider is shipped.
+        base_url: Option<BaseUrl> = None, Optional(Url);
+        /// Its key: `env:NAME` reads the environment, `file:PATH` a file (without surrounding white space).
+        /// A shipped provider's is read from its own variable when this is absent.
+        api_key: Option<SecretSource> = None, Optional(SecretRule);
+        /// How the key is sent; `"none"` when it needs none. Absent: as shipped, else `"bearer"`.
+        auth: Option<AuthStyle> = None, Optional(AuthRule);
+        /// PEM file with the certificates that may sign this provider's, instead of the system's. Only for
+        /// https.
+        ca_file: Option<PathBuf> = None, Optional(FilePath);
+        /// Whether usage on streams comes when asked for, or always (and asking might be refused). Absent: as
+        /// shipped, else `"ask"`.
+        stream_usage: Option<StreamUsage> = None, Optional(STREAM_USAGE);
+        /// Take `<provider>/<name>` as is. Absent: as `server.passthrough`.
+        passthrough: Option<bool> = None, Optional(Flag);
+        /// `false` switches it off; endpoints at it are left out.
+        enabled: bool = true, Flag;
+        /// Its own deadlines.
+        deadlines: DeadlineTable = DeadlineTable::default(), table();
+    }
+}
+
+section! {
+    /// Deadlines of one provider. Absent ones are as in `[deadlines]`; those of the client side and of the
+    /// whole request are only there.
+    pub(super) struct DeadlineTable {
+        /// TCP and TLS.
+        connect: Option<Duration> = None, Optional(DEADLINE);
+        /// From the request sent to the response head.
+        response_head: Option<Duration> = None, Optional(DEADLINE);
+        /// From the request sent to the first event, or the whole of an answer that is held back.
+        first_event: Option<Duration> = None, Optional(DEADLINE);
+        /// Between two reads once the answer has begun.
+        idle: Option<Duration> = None, Optional(DEADLINE);
+        /// A connection between two requests.
+        upstream_idle: Option<Duration> = None, Optional(DEADLINE);
+    }
+}
+
+section! {
+    /// A model clients can ask for.
+    pub(super) struct ModelTable {
+        /// Name clients use, by custom `<author>/<model>`.
+        id: Box<str> = "".into(), Required(MODEL_NAME);
+        /// Where it runs, tried in this order. At least one.
+        endpoint: Vec<EndpointTable> = Vec::new(), Required(tables(CANDIDATES));
+    }
+}
+
+section! {
+    /// A model at a provider.
+    pub(super) struct EndpointTable {
+        /// Id of the provider.
+        provider: Box<str> = "".into(), Required(PROVIDER_ID);
+        /// The provider's own name of the model.
+        name: Box<str> = "".into(), Required(MODEL_NAME);
+        /// What it costs. Absent is unknown, never free.
+        price: Option<PriceTable> = None, Optional(table());
+    }
+}
+
+section! {
+    /// Price of one endpoint.
+    pub(super) struct PriceTable {
+        /// Per million prompt tokens.
+        prompt: PicoDollars = PicoDollars(0), Required(Price);
+        /// Per million completion tokens.
+        completion: PicoDollars = PicoDollars(0), Required(Price);
+    }
+}
+
+impl From<PriceTable> for TokenPrice {
+    fn from(price: PriceTable) -> Self {
+        Self { prompt: price.prompt, completion: price.completion }
+    }
+}
+
+section! {
+    /// A client's key. As soon as there is one, every request needs one.
+    pub struct KeyTable {
+        /// Name for records; not secret.
+        name: Box<str> = "".into(), Required(LABEL);
+        /// SHA-256 of the key, in hexadecimal. The key itself is nowhere in the configuration.
+        sha256: [u8; 32] = [0; 32], Required(Digest);
+    }
+}
+
+/// The full path of a key called `name` in one of the top-level tables, for the hint at a key in the wrong
+/// place.
+pub(super) fn key_elsewhere(name: &str) -> Option<String> {
+    let (_, sections) = File::describe();
+    sections.iter().find_map(|section| {
+        let rows = &section.nested.as_ref()?.rows;
+        rows.iter().find(|row| row.name == name).map(|row| format!("{}.{}", section.name, row.name))
+    })
+}

@@ -1,0 +1,295 @@
+//! From configuration to the snapshot the workers run on: names become rows, base URLs become hosts, equal
+//! connections become one pool.
+//!
+//! Deliberately absent: DNS (names that are no addresses stay empty until it has answered), TLS set-up (it
+//! needs the trust files listed here, and lives in `io`), and the decision to swap.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::config::{Config, Exposure, ModelEntry, Upstream};
+use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
+use crate::base::limits::Deadlines;
+use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::catalog::{Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment};
+
+/// Gives pools their ids, and the same id again as long as nothing about the pool changes. One per process,
+/// kept by whoever builds snapshots. An id is never given to two different pools: a connection under an old
+/// credential must not be found under a new one.
+#[derive(Debug, Default)]
+pub struct Interner {
+    pools: HashMap<PoolKey, PoolId>,
+    next: u32,
+}
+
+/// What makes two connections interchangeable. The name in TLS (SNI) is always the host's, so it has no
+/// field.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PoolKey {
+    tls: bool,
+    host: Box<str>,
+    port: u16,
+    ca_file: Option<PathBuf>,
+    /// SHA-256 of the credential, so that the table holds no secret.
+    credential: [u8; 32],
+}
+
+impl Interner {
+    fn pool(&mut self, key: PoolKey) -> PoolId {
+        let next = &mut self.next;
+        *self.pools.entry(key).or_insert_with(|| {
+            let id = PoolId(*next);
+            *next = next.checked_add(1).expect("invariant: fewer than 2^32 pools in a process's life");
+            id
+        })
+    }
+
+    /// Forgets pools that `used` does not list, so that the table is as large as the configuration.
+    fn keep_only(&mut self, used: &[PoolId]) {
+        self.pools.retain(|_, id| used.contains(id));
+    }
+}
+
+/// A server inside this process: the control plane's listener, the simulator.
+#[derive(Clone, Debug)]
+pub struct Internal {
+    /// Id, and the prefix of models passed through to it.
+    pub id: Box<str>,
+    /// Its loopback listener, spoken to in plain HTTP.
+    pub address: SocketAddr,
+    /// Path before the API's own, as of a provider.
+    pub base_path: Box<str>,
+    /// The header that proves to it that a request came through a worker.
+    pub credential: Credential,
+    /// Takes `<id>/<name>` as is.
+    pub passthrough: bool,
+    /// Deadlines of requests to it.
+    pub deadlines: Deadlines,
+}
+
+/// What a snapshot has beside the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Where paths go that are no inference. Clients cannot name it.
+    pub control: Option<&'a Internal>,
+    /// Providers that clients can name. A configured provider of the same id goes first.
+    pub internals: &'a [Internal],
+    /// Further models; a configured one of the same id goes first. Endpoints at unknown providers are left
+    /// out.
+    pub models: &'a [ModelEntry],
+    /// Addresses of names, as far as DNS has answered, by [`Host::name`].
+    pub resolved: Option<&'a HashMap<Box<str>, Arc<[IpAddr]>>>,
+}
+
+/// Trust files of TLS pools that do not use the system's roots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsTrust {
+    ca_files: HashMap<PoolId, PathBuf>,
+}
+
+impl TlsTrust {
+    /// The PEM file that replaces the system's roots for this pool.
+    #[must_use]
+    pub fn ca_file(&self, pool: PoolId) -> Option<&Path> {
+        self.ca_files.get(&pool).map(PathBuf::as_path)
+    }
+
+    /// Every pool with a file of its own.
+    pub fn iter(&self) -> impl Iterator<Item = (PoolId, &Path)> {
+        self.ca_files.iter().map(|(pool, path)| (*pool, path.as_path()))
+    }
+}
+
+/// A snapshot and what `io` needs beside it.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// For the workers.
+    pub snapshot: Snapshot,
+    /// For TLS.
+    pub trust: TlsTrust,
+}
+
+/// Builds a snapshot. `exposure` is the evidence that the listener may be as open as it is.
+#[must_use]
+pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: &mut Interner) -> Built {
+    let mut builder = Builder {
+        snapshot: empty(config, exposure),
+        trust: TlsTrust::default(),
+        host_ids: HashMap::new(),
+        resolved: extras.resolved,
+        interner,
+    };
+    for upstream in &config.upstreams {
+        builder.add_upstream(upstream);
+    }
+    for internal in extras.internals {
+        let id = builder.add_internal(internal);
+        builder.snapshot.provider_ids.entry(internal.id.clone()).or_insert(id);
+    }
+    builder.snapshot.control = extras.control.map(|control| builder.add_internal(control));
+    for model in config.models.iter().chain(extras.models) {
+        builder.add_model(model);
+    }
+    let used: Vec<PoolId> = builder.snapshot.providers.iter().map(|provider| provider.pool).collect();
+    builder.interner.keep_only(&used);
+    Built { snapshot: builder.snapshot, trust: builder.trust }
+}
+
+/// A snapshot without providers and models.
+fn empty(config: &Config, exposure: Exposure) -> Snapshot {
+    let keys: Vec<Key> =
+        config.keys.iter().map(|key| Key { name: key.name.clone(), sha256: key.sha256 }).collect();
+    Snapshot {
+        hosts: Vec::new(),
+        providers: Vec::new(),
+        provider_ids: HashMap::new(),
+        endpoints: Vec::new(),
+        models: Vec::new(),
+        model_ids: HashMap::new(),
+        key_digests: (0..).map(KeyId).zip(&keys).map(|(id, key)| (key.sha256, id)).collect(),
+        keys,
+        auth: exposure.auth_mode(),
+        control: None,
+        limits: config.limits.clone(),
+        deadlines: config.deadlines.clone(),
+        waiting: WaitingComment { text: config.waiting.comment.clone(), delay: config.waiting.delay },
+        ambiguous_failover: config.retry.ambiguous_failover,
+    }
+}
+
+struct Builder<'a> {
+    snapshot: Snapshot,
+    trust: TlsTrust,
+    host_ids: HashMap<Box<str>, HostId>,
+    resolved: Option<&'a HashMap<Box<str>, Arc<[IpAddr]>>>,
+    interner: &'a mut Interner,
+}
+
+/// The number of the next row. Configuration bounds every table far below 2³².
+fn next_row<T>(table: &[T]) -> u32 {
+    u32::try_from(table.len()).expect("invariant: tables are bounded by the configuration's limits")
+}
+
+impl Builder<'_> {
+    fn add_upstream(&mut self, upstream: &Upstream) {
+        let url = &upstream.url;
+        let pool = self.interner.pool(PoolKey {
+            tls: url.tls,
+            host: url.host.clone(),
+            port: url.port,
+            ca_file: upstream.ca_file.clone(),
+            credential: digest(&upstream.credential),
+        });
+        if let Some(ca_file) = &upstream.ca_file {
+            self.trust.ca_files.insert(pool, ca_file.clone());
+        }
+        let id = ProviderId(next_row(&self.snapshot.providers));
+        let host = self.host(&url.host);
+        self.snapshot.providers.push(Provider {
+            id: upstream.id.clone(),
+            dialect: upstream.dialect,
+            tls: url.tls,
+            host,
+            port: url.port,
+            authority: url.authority(),
+            base_path: url.path.clone(),
+            credential: upstream.credential.clone(),
+            stream_usage: upstream.stream_usage,
+            deadlines: upstream.deadlines.clone(),
+            pool,
+            passthrough: upstream.passthrough,
+        });
+        self.snapshot.provider_ids.insert(upstream.id.clone(), id);
+    }
+
+    fn add_internal(&mut self, internal: &Internal) -> ProviderId {
+        let id = ProviderId(next_row(&self.snapshot.providers));
+        let name: Box<str> = internal.address.ip().to_string().into();
+        let pool = self.interner.pool(PoolKey {
+            tls: false,
+            host: name.clone(),
+            port: internal.address.port(),
+            ca_file: None,
+            credential: digest(&internal.credential),
+        });
+        let host = self.host(&name);
+        self.snapshot.providers.push(Provider {
+            id: internal.id.clone(),
+            dialect: DialectName::OpenAi,
+            tls: false,
+            host,
+            port: internal.address.port(),
+            authority: internal.address.to_string().into(),
+            base_path: internal.base_path.clone(),
+            credential: internal.credential.clone(),
+            stream_usage: StreamUsage::OnRequest,
+            deadlines: internal.deadlines.clone(),
+            pool,
+            passthrough: internal.passthrough,
+        });
+        id
+    }
+
+    /// The row of a host. An address is its own answer; a name's is empty until DNS has one.
+    fn host(&mut self, name: &str) -> HostId {
+        if let Some(id) = self.host_ids.get(name) {
+            return *id;
+        }
+        let addresses = match name.parse::<IpAddr>() {
+            Ok(address) => Arc::from([address]),
+            Err(_) => self.resolved.and_then(|resolved| resolved.get(name)).cloned().unwrap_or_default(),
+        };
+        let id = HostId(next_row(&self.snapshot.hosts));
+        self.snapshot.hosts.push(Host { name: name.into(), addresses });
+        self.host_ids.insert(name.into(), id);
+        id
+    }
+
+    fn add_model(&mut self, model: &ModelEntry) {
+        if self.snapshot.model_ids.contains_key(&model.id) {
+            return;
+        }
+        let mut endpoints = Vec::with_capacity(model.endpoints.len());
+        for endpoint in &model.endpoints {
+            let Some(provider) = self.snapshot.provider_ids.get(&endpoint.provider) else { continue };
+            endpoints.push(EndpointId(next_row(&self.snapshot.endpoints)));
+            self.snapshot.endpoints.push(Endpoint {
+                provider: *provider,
+                name: endpoint.name.clone(),
+                price: endpoint.price,
+            });
+        }
+        if endpoints.is_empty() {
+            return;
+        }
+        let id = ModelId(next_row(&self.snapshot.models));
+        self.snapshot.models.push(Model { id: model.id.clone(), endpoints });
+        self.snapshot.model_ids.insert(model.id.clone(), id);
+    }
+}
+
+/// SHA-256 over the kind, the header's name and the value, with separators that none of them can contain.
+fn digest(credential: &Credential) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    match credential {
+        Credential::None => hash.update("none"),
+        Credential::Bearer(secret) => {
+            hash.update("bearer\0");
+            hash.update(secret.expose());
+        }
+        Credential::Header { name, value } => {
+            hash.update("header\0");
+            hash.update(name.as_bytes());
+            hash.update("\0");
+            hash.update(value.expose());
+        }
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! OpenAI's chat completions, legacy completions and embeddings, as OpenAI and everybody compatible with it
+//! speaks them: where requests go, which members are ours and not the provider's, what events and answers
+//! say.
+//!
+//! Deliberately absent: the Responses API, and anything that differs per provider by configuration (the
+//! catalogue).
+
+mod error;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use super::{Answer, Api, Dialect, Signal, StreamUsage};
+use crate::base::span::Span;
+use crate::wire::json::escape;
+use crate::wire::json::peek::{Key, Member, Peek};
+use crate::wire::json::scan::skip_space;
+use crate::wire::json::splice::Splice;
+use report::Report;
+
+/// The dialect.
+pub struct OpenAi;
+
+/// Members that speak to a router; a provider would refuse or misread them. Everything else stays, unknown
+/// members included: they may be the provider's own.
+const ROUTER_ONLY: &[Key] = &[
+    Key::Models,
+    Key::Provider,
+    Key::Route,
+    Key::SessionId,
+    Key::Transforms,
+    Key::Plugins,
+    Key::Usage,
+    Key::Trace,
+    Key::Debug,
+];
+
+const INCLUDE_USAGE: &[u8] = b"{\"include_usage\":true}";
+
+// Built once: a searcher costs more to build than one event costs to search. Inside a JSON string a quote is
+// always escaped, so text of the model can never look like these.
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+
+impl Dialect for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn path(&self, api: Api) -> &'static str {
+        match api {
+            Api::ChatCompletions => "/chat/completions",
+            Api::Completions => "/completions",
+            Api::Embeddings => "/embeddings",
+        }
+    }
+
+    fn splice(&self, peek: &Peek, body: &[u8], model: &str, usage: StreamUsage, splice: &mut Splice) {
+        let left = splice.remove_members(peek, |key| ROUTER_ONLY.contains(&key));
+        let model_missing = match peek.member(Key::Model) {
+            Some(member) => {
+                replace_model(peek, body, member, model, splice);
+                false
+            }
+            None => true,
+        };
+        let ask = peek.stream && usage == StreamUsage::OnRequest;
+        let options_missing = match peek.member(Key::StreamOptions) {
+            Some(member) => {
+                if ask {
+                    ask_inside(peek, body, member, splice);
+                }
+                false
+            }
+            None => ask,
+        };
+        if model_missing || options_missing {
+            let front = peek.object.start + 1;
+            splice.replace_with(Span { start: front, end: front }, |own| {
+                if model_missing {
+                    own.extend_from_slice(b"\"model\":");
+                    push_string(model, own);
+                }
+                if options_missing {
+                    own.extend_from_slice(if model_missing { b"," } else { b"" });
+                    own.extend_from_slice(b"\"stream_options\":");
+                    own.extend_from_slice(INCLUDE_USAGE);
+                }
+                own.extend_from_slice(if left > 0 { b"," } else { b"" });
+            });
+        }
+    }
+
+    fn judge_event(&self, data: &[u8]) -> Signal {
+        if data == b"[DONE]" {
+            return Signal::Done;
+        }
+        if !mentions_error(data) && !mentions_usage(data) {
+            return Signal::Content;
+        }
+        let report = Report::read(data);
+        if let Some(status) = report.error {
+            return Signal::Error { status };
+        }
+        report.usage.map_or(Signal::Content, |usage| Signal::Usage { usage, only: report.choices_empty })
+    }
+
+    fn judge_answer(&self, body: &[u8]) -> Answer {
+        let report = Report::read(body);
+        if !report.complete {
+            return Answer::Unusable;
+        }
+        match report.error {
+            Some(status) => Answer::Error { status },
+            None if report.answers => Answer::Content { usage: report.usage },
+            None => Answer::Unusable,
+        }
+    }
+}
+
+/// Leaves the name alone when it is already the one wanted.
+fn replace_model(peek: &Peek, body: &[u8], member: &Member, model: &str, splice: &mut Splice) {
+    let same = peek.model.is_some_and(|name| name.of(body) == model.as_bytes());
+    if !same || peek.model_escaped {
+        splice.replace_with(member.field.value, |own| push_string(model, own));
+    }
+}
+
+/// Makes sure that `stream_options` asks for usage, and keeps its other members.
+fn ask_inside(peek: &Peek, body: &[u8], member: &Member, splice: &mut Splice) {
+    match (peek.stream_options, peek.stream_include_usage) {
+        (None, _) => splice.replace(member.field.value, INCLUDE_USAGE),
+        (Some(_), Some(value)) if value.of(body) == b"true" => {}
+        (Some(_), Some(value)) => splice.replace(value, b"true"),
+        (Some(options), None) => {
+            let inside = options.start as usize + 1;
+            let empty = body.get(skip_space(body, inside)) == Some(&b'}');
+            splice.insert(inside, if empty { b"\"include_usage\":true" } else { b"\"include_usage\":true," });
+        }
+    }
+}
+
+fn push_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape(text, out);
+    out.push(b'"');
+}
+
+/// An event may be an error only if `"error"` is in it: as a key with a value that is not `null` (many
+/// servers send `"error":null` with every event), or as a value (`"object":"error"`).
+fn mentions_error(data: &[u8]) -> bool {
+    mentions(data, &ERROR, true)
+}
+
+/// An event may report usage only if a key `"usage"` in it has a value that is not `null`.
+fn mentions_usage(data: &[u8]) -> bool {
+    mentions(data, &USAGE, false)
+}
+
+fn mentions(data: &[u8], word: &Finder<'_>, as_value: bool) -> bool {
+    word.find_iter(data).any(|at| {
+        let behind = skip_space(data, at + word.needle().len());
+        match data.get(behind) {
+            Some(b':') => !data[skip_space(data, behind + 1)..].starts_with(b"null"),
+            _ => as_value,
+        }
+    })
+}
