@@ -21,13 +21,15 @@ use tracing::{info, warn};
 use super::cli::{EXIT_CONFIG, EXIT_IO, ServeOptions};
 use super::upstream_tls;
 use crate::base::metrics::Counters;
-use crate::control::config::{Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles};
+use crate::control::config::{
+    Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles,
+};
 use crate::control::dns::{self, Names};
 use crate::control::sim::{self, Simulator};
 use crate::control::snapshot::{Extras, Internal, Interner, build};
 use crate::control::{api, watch};
 use crate::io::tls::ServerTls;
-use crate::io::{Driver, DriverChoice, Listener, Message, MailboxHalf, Post, clock, mailbox, probe, process};
+use crate::io::{Driver, DriverChoice, Listener, MailboxHalf, Message, Post, clock, mailbox, probe, process};
 use crate::policy::catalog::{Credential, Snapshot};
 use crate::worker::{self, Shared};
 
@@ -59,7 +61,9 @@ pub(super) fn serve(options: &ServeOptions) -> ExitCode {
 
 fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
     match process::raise_descriptor_limit() {
-        Ok(limit) if limit < 65_536 => warn!("only {limit} file descriptors allowed; raise the limit (ulimit -Hn)"),
+        Ok(limit) if limit < 65_536 => {
+            warn!("only {limit} file descriptors allowed; raise the limit (ulimit -Hn)")
+        }
         Ok(_) => {}
         Err(error) => warn!("the limit of file descriptors could not be raised: {error}"),
     }
@@ -171,7 +175,10 @@ fn simulator_models() -> Vec<ModelEntry> {
     };
     sim::models()
         .iter()
-        .map(|model| ModelEntry { id: model.id.into(), endpoints: model.endpoints.iter().map(entry).collect() })
+        .map(|model| ModelEntry {
+            id: model.id.into(),
+            endpoints: model.endpoints.iter().map(entry).collect(),
+        })
         .collect()
 }
 
@@ -273,7 +280,11 @@ fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Worke
             writeln!(out, "{notice}")?;
         }
         let names: Vec<&str> = config.upstreams.iter().map(|upstream| &*upstream.id).collect();
-        let names = if names.is_empty() { "sim only; set OPENAI_API_KEY or another key".to_owned() } else { names.join(", ") };
+        let names = if names.is_empty() {
+            "sim only; set OPENAI_API_KEY or another key".to_owned()
+        } else {
+            names.join(", ")
+        };
         writeln!(out, "providers: {names}")?;
         writeln!(out, "listening on {scheme}://{} (driver {driver}, {cores} {plural})", workers.address)?;
         out.flush()
@@ -284,7 +295,8 @@ fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Worke
 /// Waits for a signal (or for the workers to fail), then drains and stops.
 async fn until_stopped(drain_timeout: Duration, workers: Workers) -> Result<(), String> {
     let handler = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
-    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     let posts = workers.posts;
     let mut ended = tokio::task::spawn_blocking(|| join(workers.threads));
     tokio::select! {

@@ -38,7 +38,10 @@ mod tests {
         }
         let passed = now().since(ours);
         let bound = theirs.elapsed();
-        assert!(passed >= Duration::from_millis(4) && passed <= bound + Duration::from_millis(1), "{passed:?}");
+        assert!(
+            passed >= Duration::from_millis(4) && passed <= bound + Duration::from_millis(1),
+            "{passed:?}"
+        );
     }
 
     #[test]

@@ -112,7 +112,8 @@ pub async fn connect(dial: Rc<Dial>, target: Target) -> Result<Rc<Socket>, Conne
         }
     };
     let fd = begin(target.address).map_err(|error| fault(&error))?;
-    let socket = Socket::open(fd, Some(target.address), session).map(Rc::new).map_err(|error| fault(&error))?;
+    let socket =
+        Socket::open(fd, Some(target.address), session).map(Rc::new).map_err(|error| fault(&error))?;
     dial.watch(&socket);
     let outcome = establish(&socket).await.map(|()| socket);
     dial.settle(outcome)
@@ -135,7 +136,8 @@ impl Socket {
         }
         let server = ServerConnection::new(config).map_err(|_| ConnectFault::Tls)?;
         let session = Session::new(Connection::Server(server));
-        let socket = Self::open(fd.into(), None, Some(session)).map(Rc::new).map_err(|error| fault(&error))?;
+        let socket =
+            Self::open(fd.into(), None, Some(session)).map(Rc::new).map_err(|error| fault(&error))?;
         dial.watch(&socket);
         let outcome = handshake(&socket).await.map_err(|_| ConnectFault::Tls).map(|()| socket);
         dial.settle(outcome)

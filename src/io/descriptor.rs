@@ -40,7 +40,10 @@ impl Descriptor {
     }
 
     /// Receives into `buffer`.
-    pub(super) fn read<T: IoBufMut>(&self, buffer: T) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
+    pub(super) fn read<T: IoBufMut>(
+        &self,
+        buffer: T,
+    ) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
         // SAFETY: the exclusive reference lives only during this call: monoio submits the operation at once with a
         // counted handle of the descriptor, and the future it returns holds that operation and no reference to the
         // stream. Nothing else touches the stream meanwhile, because the type is not Sync and the call does not
@@ -49,14 +52,20 @@ impl Descriptor {
     }
 
     /// Sends from `buffer` with `MSG_NOSIGNAL`; may send less than all of it.
-    pub(super) fn write<T: IoBuf>(&self, buffer: T) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
+    pub(super) fn write<T: IoBuf>(
+        &self,
+        buffer: T,
+    ) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
         // SAFETY: as in `read`: the reference ends when the operation has been submitted, before the future is returned.
         unsafe { &mut *self.stream.get() }.write(buffer)
     }
 
     /// Sends from several places with one operation; may send less than all of it. `SIGPIPE` is ignored by every
     /// Rust program before `main`, so a closed peer is the error `EPIPE` here too.
-    pub(super) fn writev<T: IoVecBuf>(&self, buffers: T) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
+    pub(super) fn writev<T: IoVecBuf>(
+        &self,
+        buffers: T,
+    ) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
         // SAFETY: as in `read`: the reference ends when the operation has been submitted, before the future is returned.
         unsafe { &mut *self.stream.get() }.writev(buffers)
     }

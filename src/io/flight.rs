@@ -2,7 +2,10 @@
 //! its completion.
 //!
 //! Deliberately absent: starting the operations (`descriptor`) and deciding which one to use (`socket`).
-#![allow(unsafe_code, reason = "monoio's buffer traits promise stable pointers, which the compiler cannot check")]
+#![allow(
+    unsafe_code,
+    reason = "monoio's buffer traits promise stable pointers, which the compiler cannot check"
+)]
 
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
 
@@ -83,9 +86,11 @@ impl Gather {
     /// `vectors` is reused storage; what it held is forgotten.
     pub(super) fn new(parcel: Parcel, mut vectors: Vec<libc::iovec>) -> Self {
         vectors.clear();
-        vectors.extend(parcel.pieces.iter().map(|&piece| parcel.bytes(piece)).filter(|bytes| !bytes.is_empty()).map(
-            |bytes| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() },
-        ));
+        vectors.extend(
+            parcel.pieces.iter().map(|&piece| parcel.bytes(piece)).filter(|bytes| !bytes.is_empty()).map(
+                |bytes| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() },
+            ),
+        );
         Self { parcel, vectors, next: 0 }
     }
 
@@ -207,7 +212,8 @@ mod tests {
                 assert_eq!(gather.is_done(), cut == expected.len());
             }
         };
-        let (own, window, shared) = (Piece::Own(Span::new(1, 4)), Piece::Window(Span::new(2, 3)), Span::new(0, 10));
+        let (own, window, shared) =
+            (Piece::Own(Span::new(1, 4)), Piece::Window(Span::new(2, 3)), Span::new(0, 10));
         check(&[], b"");
         check(&[own], b"123");
         check(&[own, window, Piece::Shared(shared)], b"123cABCDEFGHIJ");

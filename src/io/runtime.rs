@@ -65,7 +65,11 @@ pub fn probe(choice: DriverChoice) -> Result<Driver, String> {
 ///
 /// # Errors
 /// The driver could not be set up.
-pub fn run_on_core<F: Future>(driver: Driver, core: usize, main: impl FnOnce() -> F) -> io::Result<F::Output> {
+pub fn run_on_core<F: Future>(
+    driver: Driver,
+    core: usize,
+    main: impl FnOnce() -> F,
+) -> io::Result<F::Output> {
     let _unpinned_is_slower_not_wrong = process::pin(core);
     // `main` is called inside, so that it may open sockets before its first wait.
     match driver {
@@ -99,10 +103,13 @@ fn ring() -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
             if flags >= 2 {
                 ring.setup_single_issuer();
             }
-            let builder = RuntimeBuilder::<IoUringDriver>::new().uring_builder(ring).with_entries(SUBMISSIONS);
+            let builder =
+                RuntimeBuilder::<IoUringDriver>::new().uring_builder(ring).with_entries(SUBMISSIONS);
             match builder.enable_timer().build() {
                 Ok(runtime) => return Ok(runtime),
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOMEM)) => refused = error,
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOMEM)) => {
+                    refused = error
+                }
                 Err(error) => return Err(error),
             }
         }

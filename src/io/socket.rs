@@ -302,7 +302,11 @@ impl Socket {
     }
 
     /// Sends all of `batch` and gives the session its buffer back.
-    pub(super) async fn send_ciphertext(&self, session: &RefCell<Session>, mut batch: Vec<u8>) -> io::Result<()> {
+    pub(super) async fn send_ciphertext(
+        &self,
+        session: &RefCell<Session>,
+        mut batch: Vec<u8>,
+    ) -> io::Result<()> {
         let mut sent = 0;
         while sent < batch.len() {
             let (result, rest) = self.descriptor.write(batch.slice(sent..)).await;

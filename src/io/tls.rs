@@ -27,11 +27,15 @@ pub fn client_config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, String>
     roots.add_parsable_certificates(system.iter().cloned());
     if let Some(pem) = ca_pem {
         for certificate in certificates(pem, "the CA file")? {
-            roots.add(certificate).map_err(|error| format!("the CA file: a certificate is not usable: {error}"))?;
+            roots
+                .add(certificate)
+                .map_err(|error| format!("the CA file: a certificate is not usable: {error}"))?;
         }
     }
     if roots.is_empty() {
-        return Err(format!("no trusted root certificates: install ca-certificates or name a CA file; {complaints}"));
+        return Err(format!(
+            "no trusted root certificates: install ca-certificates or name a CA file; {complaints}"
+        ));
     }
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

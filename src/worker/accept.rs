@@ -39,7 +39,8 @@ fn place(core: &Rc<Core>, fd: AcceptedFd) {
     core.counters().add(Counter::ConnectionsAccepted, 1);
     let here = core.bells.borrow().len() as u64;
     let counters = core.shared.counters.iter();
-    let least = counters.enumerate().map(|(index, row)| (row.connections.load(Ordering::Relaxed), index)).min();
+    let least =
+        counters.enumerate().map(|(index, row)| (row.connections.load(Ordering::Relaxed), index)).min();
     let mut fd = fd;
     if let Some((there, index)) = least
         && index != core.index

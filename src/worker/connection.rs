@@ -249,13 +249,15 @@ where
             }
             Action::OriginSend => {
                 let parcel = self.exchange.take_origin_parcel();
-                let origin = self.origin.as_ref().expect("the exchange sends only on a connection it was given");
+                let origin =
+                    self.origin.as_ref().expect("the exchange sends only on a connection it was given");
                 self.ops.origin_send.start(Rc::clone(origin), parcel);
                 self.started = true;
             }
             Action::OriginRecv => {
                 let lent = self.exchange.lend_window();
-                let origin = self.origin.as_ref().expect("the exchange receives only on a connection it was given");
+                let origin =
+                    self.origin.as_ref().expect("the exchange receives only on a connection it was given");
                 self.ops.origin_recv.start(Rc::clone(origin), lent);
                 self.started = true;
             }

@@ -116,9 +116,12 @@ pub(super) async fn tick(core: Rc<Core>) {
         let mut sleep = pin!(monoio::time::sleep(next.since(now)));
         poll_fn(|cx| {
             *core.deadlines.sleeper.borrow_mut() = Some(cx.waker().clone());
-            let earlier = core.deadlines.queues.borrow().iter().any(|queue| {
-                queue.front().is_some_and(|entry| entry.at < core.deadlines.wakes.get())
-            });
+            let earlier = core
+                .deadlines
+                .queues
+                .borrow()
+                .iter()
+                .any(|queue| queue.front().is_some_and(|entry| entry.at < core.deadlines.wakes.get()));
             if earlier { Poll::Ready(()) } else { sleep.as_mut().poll(cx) }
         })
         .await;

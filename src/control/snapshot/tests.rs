@@ -60,6 +60,7 @@ fn internal(id: &str, port: u16) -> Internal {
     Internal {
         id: id.into(),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        base_path: "/v1".into(),
         credential: Credential::Header { name: "x-token".into(), value: Secret::new(format!("t-{id}")) },
         passthrough: true,
         deadlines: Deadlines::default(),

@@ -13,7 +13,8 @@ fn blackhole() -> (TcpListener, Vec<socket2::Socket>) {
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();
     for _ in 0..8 {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM.nonblocking(), None).unwrap();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM.nonblocking(), None).unwrap();
         let _in_progress = socket.connect(&address.into());
         queued.push(socket);
     }

@@ -85,7 +85,10 @@ fn an_end_without_close_notify_is_an_error() {
         let socket = dial_to(address, Some(identity.target("localhost"))).await.unwrap();
         assert_eq!(recv_exact(&socket, 11).await, b"half an ans");
         for _ in 0..2 {
-            assert_eq!(recv(Rc::clone(&socket), room(8)).await.0.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+            assert_eq!(
+                recv(Rc::clone(&socket), room(8)).await.0.unwrap_err().kind(),
+                ErrorKind::UnexpectedEof
+            );
         }
     });
 }
@@ -168,9 +171,7 @@ fn a_certificate_for_another_name_or_from_a_stranger_is_refused() {
 #[test]
 fn abort_ends_a_handshake_that_gets_no_answer() {
     on_each_driver(async || {
-        let (address, served) = peer(|mut stream| {
-            std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
-        });
+        let (address, served) = peer(|mut stream| std::io::copy(&mut stream, &mut std::io::sink()).unwrap());
         let dial = Rc::new(Dial::new());
         let target = Target { address, tls: Some(Identity::new().target("localhost")) };
         let attempt = monoio::spawn(connect(Rc::clone(&dial), target));

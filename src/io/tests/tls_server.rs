@@ -138,7 +138,8 @@ fn a_client_that_only_speaks_another_protocol_is_refused() {
         let (listener, address) = listen();
         let mut target = identity.target("localhost");
         Arc::make_mut(&mut target.config).alpn_protocols = vec![b"h2".to_vec()];
-        let client = tls_client(address, target, |mut stream| stream.write_all(b"?").unwrap_err().to_string());
+        let client =
+            tls_client(address, target, |mut stream| stream.write_all(b"?").unwrap_err().to_string());
         assert_eq!(accept_tls(&listener, identity.server().config()).await.err(), Some(ConnectFault::Tls));
         until("the client is done", || client.is_finished()).await;
         let told = client.join().unwrap();
