@@ -7,3 +7,5 @@ pub use crate::control::config::exercise_config;
 pub use crate::wire::http1::exercise::{
     exercise_chunked, exercise_head_writer, exercise_request_head, exercise_response_head,
 };
+pub use crate::wire::json::exercise::exercise as exercise_json;
+pub use crate::wire::sse::exercise::exercise as exercise_sse;

@@ -7,10 +7,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-
 use crate::control::snapshot::TlsTrust;
+use crate::io::tls::{ClientConfig, ServerName};
 use crate::io::{TlsTarget, tls};
 use crate::policy::catalog::Snapshot;
 use crate::worker::UpstreamTls;

@@ -1,5 +1,5 @@
-//! The two clocks, read through the vDSO (no system call). The core reads them once per loop turn and hands the
-//! values down.
+//! The two clocks, read through the vDSO (no system call). The core reads them once per loop turn and hands
+//! the values down.
 //!
 //! Deliberately absent: timers and deadlines.
 #![allow(unsafe_code, reason = "clock_gettime has no face in std that yields plain nanoseconds")]

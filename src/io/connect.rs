@@ -1,9 +1,10 @@
-//! Opening connections: TCP to an address, then TLS where wanted, and the TLS handshake with a client. Each can be
-//! ended from outside through its [`Dial`].
+//! Opening connections: TCP to an address, then TLS where wanted, and the TLS handshake with a client. Each
+//! can be ended from outside through its [`Dial`].
 //!
-//! TCP connects with a non-blocking `connect(2)` and a wait for readiness: shutting the socket down ends that wait at
-//! once, where a ring connect would have to be cancelled and would race with its own success. Before the handshake
-//! nothing is read, so bytes that a stranger injects early are taken for TLS records and fail (CVE-2026-1642).
+//! TCP connects with a non-blocking `connect(2)` and a wait for readiness: shutting the socket down ends that
+//! wait at once, where a ring connect would have to be cancelled and would race with its own success. Before
+//! the handshake nothing is read, so bytes that a stranger injects early are taken for TLS records and fail
+//! (CVE-2026-1642).
 //!
 //! Deliberately absent: resolving names, choosing among addresses, deadlines, retries.
 
@@ -69,8 +70,8 @@ impl Dial {
         Self::default()
     }
 
-    /// Ends the attempt: its future completes soon with [`ConnectFault::Aborted`], or at once when it has not begun.
-    /// Does nothing to a connection that was handed out already.
+    /// Ends the attempt: its future completes soon with [`ConnectFault::Aborted`], or at once when it has not
+    /// begun. Does nothing to a connection that was handed out already.
     pub fn abort(&self) {
         self.aborted.set(true);
         if let Some(socket) = self.socket.take().upgrade() {
@@ -88,15 +89,16 @@ impl Dial {
         self.socket.replace(Rc::downgrade(socket));
     }
 
-    /// The outcome, unless the attempt was ended from outside; from now on the dial no longer knows the socket.
+    /// The outcome, unless the attempt was ended from outside; from now on the dial no longer knows the
+    /// socket.
     fn settle(&self, outcome: Result<Rc<Socket>, ConnectFault>) -> Result<Rc<Socket>, ConnectFault> {
         self.socket.take();
         if self.is_aborted() { Err(ConnectFault::Aborted) } else { outcome }
     }
 }
 
-/// Opens a connection with TCP_NODELAY, and TLS where the target asks for it. The future must be driven to its end;
-/// [`Dial::abort`] brings that end.
+/// Opens a connection with TCP_NODELAY, and TLS where the target asks for it. The future must be driven to
+/// its end; [`Dial::abort`] brings that end.
 ///
 /// # Errors
 /// See [`ConnectFault`]. Nothing of a request has been sent in any case.
@@ -120,12 +122,12 @@ pub async fn connect(dial: Rc<Dial>, target: Target) -> Result<Rc<Socket>, Conne
 }
 
 impl Socket {
-    /// Takes an accepted connection over to this core and performs the server's side of a TLS handshake on it. Ended
-    /// from outside like [`connect`].
+    /// Takes an accepted connection over to this core and performs the server's side of a TLS handshake on
+    /// it. Ended from outside like [`connect`].
     ///
     /// # Errors
-    /// [`ConnectFault::Tls`] for whatever the client does wrong, [`ConnectFault::Aborted`], or the driver did not
-    /// take the descriptor.
+    /// [`ConnectFault::Tls`] for whatever the client does wrong, [`ConnectFault::Aborted`], or the driver did
+    /// not take the descriptor.
     pub async fn handshake_server(
         fd: AcceptedFd,
         config: Arc<ServerConfig>,
@@ -164,9 +166,9 @@ async fn establish(socket: &Socket) -> Result<(), ConnectFault> {
     handshake(socket).await.map_err(|_| ConnectFault::Tls)
 }
 
-/// Alternates between sending what the session wants to send and receiving, until neither side has anything to say.
-/// Every turn takes at least one byte from the peer, and rustls bounds a handshake's length, so this ends; how long a
-/// peer may take is the deadline of whoever holds the [`Dial`].
+/// Alternates between sending what the session wants to send and receiving, until neither side has anything
+/// to say. Every turn takes at least one byte from the peer, and rustls bounds a handshake's length, so this
+/// ends; how long a peer may take is the deadline of whoever holds the [`Dial`].
 async fn handshake(socket: &Socket) -> io::Result<()> {
     let Some(session) = socket.session() else { return Ok(()) };
     loop {
@@ -184,8 +186,9 @@ async fn handshake(socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// Feeds what was received. It stops where the handshake does: application data that came in the same segment stays
-/// for the first receive. A failure's alert is sent if that needs no waiting, so that the peer learns the reason.
+/// Feeds what was received. It stops where the handshake does: application data that came in the same segment
+/// stays for the first receive. A failure's alert is sent if that needs no waiting, so that the peer learns
+/// the reason.
 fn take_in(socket: &Socket, session: &mut Session) -> io::Result<()> {
     while session.is_handshaking() && session.has_ciphertext() {
         if let Err(error) = session.feed() {

@@ -1,7 +1,8 @@
-//! One descriptor on this core's driver: starting ring operations on it, waiting for readiness, and the few direct
-//! system calls that must not wait.
+//! One descriptor on this core's driver: starting ring operations on it, waiting for readiness, and the few
+//! direct system calls that must not wait.
 //!
-//! Deliberately absent: what the bytes mean, and the rule of one receive and one send at a time (`socket` holds it).
+//! Deliberately absent: what the bytes mean, and the rule of one receive and one send at a time (`socket`
+//! holds it).
 #![allow(unsafe_code, reason = "monoio wants &mut for operations that the kernel runs side by side")]
 
 use std::cell::UnsafeCell;
@@ -15,15 +16,16 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::TcpStream;
 use socket2::SockRef;
 
-/// A socket of any kind, registered with the driver of the core it was opened on. monoio's stream type serves as the
-/// handle: it issues plain RECV, SEND, WRITEV and POLL operations and never looks at the address family.
+/// A socket of any kind, registered with the driver of the core it was opened on. monoio's stream type serves
+/// as the handle: it issues plain RECV, SEND, WRITEV and POLL operations and never looks at the address
+/// family.
 pub(super) struct Descriptor {
     stream: UnsafeCell<TcpStream>,
 }
 
 impl Descriptor {
-    /// For receiving and sending. A ring operation on a non-blocking socket answers `EAGAIN` instead of waiting, and
-    /// an epoll driver must not block, so the mode follows the driver.
+    /// For receiving and sending. A ring operation on a non-blocking socket answers `EAGAIN` instead of
+    /// waiting, and an epoll driver must not block, so the mode follows the driver.
     pub(super) fn for_transfer(fd: OwnedFd) -> io::Result<Self> {
         Self::open(fd, monoio::utils::is_legacy())
     }
@@ -44,10 +46,11 @@ impl Descriptor {
         &self,
         buffer: T,
     ) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
-        // SAFETY: the exclusive reference lives only during this call: monoio submits the operation at once with a
-        // counted handle of the descriptor, and the future it returns holds that operation and no reference to the
-        // stream. Nothing else touches the stream meanwhile, because the type is not Sync and the call does not
-        // re-enter. A RefCell would have to stay borrowed across the wait and would forbid a send beside a receive.
+        // SAFETY: the exclusive reference lives only during this call: monoio submits the operation at once
+        // with a counted handle of the descriptor, and the future it returns holds that operation and no
+        // reference to the stream. Nothing else touches the stream meanwhile, because the type is not Sync
+        // and the call does not re-enter. A RefCell would have to stay borrowed across the wait and would
+        // forbid a send beside a receive.
         unsafe { &mut *self.stream.get() }.read(buffer)
     }
 
@@ -56,17 +59,19 @@ impl Descriptor {
         &self,
         buffer: T,
     ) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
-        // SAFETY: as in `read`: the reference ends when the operation has been submitted, before the future is returned.
+        // SAFETY: as in `read`: the reference ends when the operation has been submitted, before the future
+        // is returned.
         unsafe { &mut *self.stream.get() }.write(buffer)
     }
 
-    /// Sends from several places with one operation; may send less than all of it. `SIGPIPE` is ignored by every
-    /// Rust program before `main`, so a closed peer is the error `EPIPE` here too.
+    /// Sends from several places with one operation; may send less than all of it. `SIGPIPE` is ignored by
+    /// every Rust program before `main`, so a closed peer is the error `EPIPE` here too.
     pub(super) fn writev<T: IoVecBuf>(
         &self,
         buffers: T,
     ) -> impl Future<Output = BufResult<usize, T>> + use<'_, T> {
-        // SAFETY: as in `read`: the reference ends when the operation has been submitted, before the future is returned.
+        // SAFETY: as in `read`: the reference ends when the operation has been submitted, before the future
+        // is returned.
         unsafe { &mut *self.stream.get() }.writev(buffers)
     }
 
@@ -75,26 +80,30 @@ impl Descriptor {
         self.shared().readable(false).await
     }
 
-    /// Completes when a send would not wait, or when a connection attempt has ended. May be dropped at any time.
+    /// Completes when a send would not wait, or when a connection attempt has ended. May be dropped at any
+    /// time.
     pub(super) async fn writable(&self) -> io::Result<()> {
         self.shared().writable(false).await
     }
 
-    /// Ends the connection with a reset: `connect(2)` to `AF_UNSPEC` drops it in the kernel, unsent bytes included,
-    /// and completes whatever is in flight. A shutdown would send a FIN, which can look like a proper end.
+    /// Ends the connection with a reset: `connect(2)` to `AF_UNSPEC` drops it in the kernel, unsent bytes
+    /// included, and completes whatever is in flight. A shutdown would send a FIN, which can look like a
+    /// proper end.
     pub(super) fn disconnect(&self) {
         let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
         let length = size_of::<libc::sockaddr>() as libc::socklen_t;
-        // SAFETY: the descriptor is open as long as `self`, and the address is a live sockaddr of the given length.
-        // No safe interface takes an unspecified address. A failure leaves the socket for the close to end.
+        // SAFETY: the descriptor is open as long as `self`, and the address is a live sockaddr of the given
+        // length. No safe interface takes an unspecified address. A failure leaves the socket for the close
+        // to end.
         unsafe { libc::connect(self.shared().as_raw_fd(), &raw const nowhere, length) };
     }
 
     /// The descriptor, for direct calls.
     pub(super) fn borrow(&self) -> BorrowedFd<'_> {
         let fd = self.shared().as_raw_fd();
-        // SAFETY: the stream owns the descriptor and closes it when dropped, which cannot happen while `self` is
-        // borrowed for the lifetime of the result. monoio implements only AsRawFd, so there is no safe way.
+        // SAFETY: the stream owns the descriptor and closes it when dropped, which cannot happen while `self`
+        // is borrowed for the lifetime of the result. monoio implements only AsRawFd, so there is no safe
+        // way.
         unsafe { BorrowedFd::borrow_raw(fd) }
     }
 
@@ -102,8 +111,9 @@ impl Descriptor {
     pub(super) fn recv_now(&self, into: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
         let fd = self.borrow().as_raw_fd();
         let flags = flags | libc::MSG_DONTWAIT;
-        // SAFETY: the pointer and the length are those of one live, exclusively borrowed slice, and the descriptor
-        // is open. The safe wrappers only take uninitialised memory, which would move the unsafety, not end it.
+        // SAFETY: the pointer and the length are those of one live, exclusively borrowed slice, and the
+        // descriptor is open. The safe wrappers only take uninitialised memory, which would move the
+        // unsafety, not end it.
         let count = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
@@ -114,8 +124,9 @@ impl Descriptor {
     }
 
     fn shared(&self) -> &TcpStream {
-        // SAFETY: exclusive references exist only inside `read`, `write` and `writev`, none of which calls back into
-        // this type, and the type is not Sync; so no exclusive reference is alive while this shared one is used.
+        // SAFETY: exclusive references exist only inside `read`, `write` and `writev`, none of which calls
+        // back into this type, and the type is not Sync; so no exclusive reference is alive while this shared
+        // one is used.
         unsafe { &*self.stream.get() }
     }
 }

@@ -1,5 +1,5 @@
-//! Memory while the kernel holds it: each type here owns its bytes, goes into one operation and comes back out of
-//! its completion.
+//! Memory while the kernel holds it: each type here owns its bytes, goes into one operation and comes back
+//! out of its completion.
 //!
 //! Deliberately absent: starting the operations (`descriptor`) and deciding which one to use (`socket`).
 #![allow(
@@ -20,9 +20,10 @@ const VECTORS: usize = 1024;
 /// A lent buffer that a receive fills behind `filled`.
 pub(super) struct Filling(pub(super) Lent);
 
-// SAFETY: `write_ptr` points into the heap block of `storage`, which moves with neither the struct nor the `Vec`
-// header and is not resized while the operation owns it; `bytes_total` is exactly the room behind that pointer, and
-// all of it is initialised. A safe slice type would not do: monoio's own truncates the `Vec` to what was read.
+// SAFETY: `write_ptr` points into the heap block of `storage`, which moves with neither the struct nor the
+// `Vec` header and is not resized while the operation owns it; `bytes_total` is exactly the room behind that
+// pointer, and all of it is initialised. A safe slice type would not do: monoio's own truncates the `Vec` to
+// what was read.
 unsafe impl IoBufMut for Filling {
     fn write_ptr(&mut self) -> *mut u8 {
         self.room().as_mut_ptr()
@@ -62,9 +63,9 @@ impl Stretch {
     }
 }
 
-// SAFETY: `rest` lies in the heap block of a `Vec` that the parcel owns (or shares through an `Rc`, so that nobody
-// can get it mutably); it stays where it is when the struct moves and is not touched while the operation owns it.
-// monoio's safe slice owns one `Vec`, not one of three.
+// SAFETY: `rest` lies in the heap block of a `Vec` that the parcel owns (or shares through an `Rc`, so that
+// nobody can get it mutably); it stays where it is when the struct moves and is not touched while the
+// operation owns it. monoio's safe slice owns one `Vec`, not one of three.
 unsafe impl IoBuf for Stretch {
     fn read_ptr(&self) -> *const u8 {
         self.rest().as_ptr()
@@ -119,10 +120,11 @@ impl Gather {
     }
 }
 
-// SAFETY: the vectors were made from slices of heap blocks that `parcel` owns or shares and that stay in place and
-// unchanged for as long as this struct owns the parcel; `advance` only shortens a vector from its front. The list of
-// vectors is a heap block of its own, so it does not move with the struct either, and the count never exceeds it.
-// There is no safe implementation in monoio that points into memory it does not own piece by piece.
+// SAFETY: the vectors were made from slices of heap blocks that `parcel` owns or shares and that stay in
+// place and unchanged for as long as this struct owns the parcel; `advance` only shortens a vector from its
+// front. The list of vectors is a heap block of its own, so it does not move with the struct either, and the
+// count never exceeds it. There is no safe implementation in monoio that points into memory it does not own
+// piece by piece.
 unsafe impl IoVecBuf for Gather {
     fn read_iovec_ptr(&self) -> *const libc::iovec {
         self.vectors[self.next..].as_ptr()
@@ -157,8 +159,8 @@ pub(super) fn shape(parcel: &Parcel) -> Shape {
     }
 }
 
-/// Copies all pieces behind `own` and returns them as one piece. The caller cuts `own` back to its length afterwards;
-/// its capacity stays, so that a parcel in use does not allocate.
+/// Copies all pieces behind `own` and returns them as one piece. The caller cuts `own` back to its length
+/// afterwards; its capacity stays, so that a parcel in use does not allocate.
 pub(super) fn join(parcel: &mut Parcel) -> Piece {
     let Parcel { own, window, shared, pieces } = parcel;
     let start = own.len();
@@ -190,7 +192,8 @@ mod tests {
         let (first, count) = (gather.read_iovec_ptr(), gather.read_iovec_len());
         (0..count)
             .flat_map(|index| {
-                // SAFETY: the trait promises `count` valid vectors, each over initialised bytes the parcel owns.
+                // SAFETY: the trait promises `count` valid vectors, each over initialised bytes the parcel
+                // owns.
                 unsafe {
                     let vector = *first.add(index);
                     std::slice::from_raw_parts(vector.iov_base.cast::<u8>(), vector.iov_len).to_vec()

@@ -1,8 +1,8 @@
 //! Accepting connections: wait until the listener is readable, then `accept4(2)` directly.
 //!
-//! A ring accept would save nothing measurable at the rate connections come, leaks the new descriptor when its
-//! future is dropped at the wrong moment, and leaves it open across `exec`. Waiting for readiness has no result that
-//! could be lost, so an accept may be dropped at any time.
+//! A ring accept would save nothing measurable at the rate connections come, leaks the new descriptor when
+//! its future is dropped at the wrong moment, and leaves it open across `exec`. Waiting for readiness has no
+//! result that could be lost, so an accept may be dropped at any time.
 //!
 //! Deliberately absent: which core serves the connection, and how long to pause after an error (`worker`).
 
@@ -48,9 +48,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens a listening socket. With `reuse_port` several cores may bind the same address and the kernel spreads
-    /// connections by a hash. Accepted connections inherit TCP_NODELAY: one event must not wait for the
-    /// acknowledgement of the one before. `backlog` is capped by the kernel at `net.core.somaxconn`.
+    /// Opens a listening socket. With `reuse_port` several cores may bind the same address and the kernel
+    /// spreads connections by a hash. Accepted connections inherit TCP_NODELAY: one event must not wait for
+    /// the acknowledgement of the one before. `backlog` is capped by the kernel at `net.core.somaxconn`.
     ///
     /// # Errors
     /// What `socket(2)`, `bind(2)` or `listen(2)` says, `AddrInUse` above all.
@@ -75,8 +75,9 @@ impl Listener {
     /// The next connection and the client's address.
     ///
     /// # Errors
-    /// What `accept4(2)` says about this process: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`. The connection stays in
-    /// the queue, so the caller must pause before it tries again. `EINVAL` after [`Listener::shutdown`].
+    /// What `accept4(2)` says about this process: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`. The connection
+    /// stays in the queue, so the caller must pause before it tries again. `EINVAL` after
+    /// [`Listener::shutdown`].
     pub async fn accept(&self) -> io::Result<(AcceptedFd, SocketAddr)> {
         loop {
             if self.streak.get() >= STREAK {
@@ -112,8 +113,9 @@ impl Listener {
     }
 }
 
-/// Linux reports errors that a connection met before it was accepted through `accept4(2)`; its manual says to treat
-/// them like "try again". `EPERM` and `EOPNOTSUPP` are on its list too but may also be lasting, so they are reported.
+/// Linux reports errors that a connection met before it was accepted through `accept4(2)`; its manual says to
+/// treat them like "try again". `EPERM` and `EOPNOTSUPP` are on its list too but may also be lasting, so they
+/// are reported.
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -1,8 +1,9 @@
 //! Messages from any thread to one core, over a socket pair: the waker of one thread must not be called from
 //! another, but a descriptor that becomes readable wakes any driver.
 //!
-//! Every message has the same few bytes, which a unix stream takes whole or not at all. A descriptor travels as its
-//! number, since both ends are in this process; whoever holds the message owns the descriptor, also in the queue.
+//! Every message has the same few bytes, which a unix stream takes whole or not at all. A descriptor travels
+//! as its number, since both ends are in this process; whoever holds the message owns the descriptor, also in
+//! the queue.
 //!
 //! Deliberately absent: snapshots (the worker looks at the pointer between requests) and answers.
 #![allow(unsafe_code, reason = "a descriptor crosses the socket pair as a number and must be owned again")]
@@ -59,8 +60,8 @@ impl Post {
         debug_assert!(!matches!(sent, Ok(count) if count != MESSAGE_BYTES), "a unix stream cut a message");
         match sent {
             Ok(_) => Ok(()),
-            // SAFETY: the bytes did not go out, so the number that this function took out of the message is the
-            // only owner there is.
+            // SAFETY: the bytes did not go out, so the number that this function took out of the message is
+            // the only owner there is.
             Err(_) => Err(unsafe { decode(bytes) }.expect("encoded above")),
         }
     }
@@ -117,16 +118,12 @@ impl Mailbox {
         }
     }
 
-    #[cfg(test)]
-    pub(super) async fn descriptor_readable(&self) -> io::Result<()> {
-        self.descriptor.readable().await
-    }
-
     fn pop(&mut self) -> Option<Message> {
         let bytes = self.bytes[self.start..self.end].first_chunk().copied()?;
         self.start += MESSAGE_BYTES;
-        // SAFETY: these bytes were written by `Post::post`, the only writer of this private socket pair, which gave
-        // the descriptor up when they went out; each message is decoded once, because `start` moves past it.
+        // SAFETY: these bytes were written by `Post::post`, the only writer of this private socket pair,
+        // which gave the descriptor up when they went out; each message is decoded once, because `start`
+        // moves past it.
         unsafe { decode(bytes) }
     }
 
@@ -140,8 +137,8 @@ impl Mailbox {
 }
 
 impl Drop for Mailbox {
-    /// Closes the descriptors nobody will adopt. From the first line on a post fails and keeps its descriptor, so
-    /// none can slip in behind the loop.
+    /// Closes the descriptors nobody will adopt. From the first line on a post fails and keeps its
+    /// descriptor, so none can slip in behind the loop.
     fn drop(&mut self) {
         let _peer_gone_already = SockRef::from(&self.descriptor).shutdown(std::net::Shutdown::Both);
         loop {
@@ -159,8 +156,8 @@ impl Drop for MailboxHalf {
         let _peer_gone_already = stream.shutdown(std::net::Shutdown::Both);
         let mut bytes = [0; MESSAGE_BYTES];
         while io::Read::read_exact(&mut stream, &mut bytes).is_ok() {
-            // SAFETY: as in `Mailbox::pop`: `Post::post` wrote these bytes and gave the descriptor up, and they are
-            // read out of the queue once.
+            // SAFETY: as in `Mailbox::pop`: `Post::post` wrote these bytes and gave the descriptor up, and
+            // they are read out of the queue once.
             drop(unsafe { decode(bytes) });
         }
     }

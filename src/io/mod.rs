@@ -1,5 +1,6 @@
-//! Floor 1: the edge that owns the kernel. The runtime of a core and its ring flags, sockets, TLS, connecting to an
-//! address, the clock and the process limits. Only this floor and `worker` know monoio; only this floor is unsafe.
+//! Floor 1: the edge that owns the kernel. The runtime of a core and its ring flags, sockets, TLS, connecting
+//! to an address, the clock and the process limits. Only this floor and `worker` know monoio; only this floor
+//! is unsafe.
 //!
 //! | file | what lives there |
 //! |---|---|
@@ -15,9 +16,10 @@
 //! | `session` | one TLS session, driven by hand over our buffers |
 //! | `tls` | TLS configurations, certificates that can be replaced |
 //!
-//! Two rules hold everywhere. An operation owns its bytes until its completion, so a receive or a send is never
-//! dropped while its socket is in use: to end one early, `shutdown(2)` the socket and let the completion come. What
-//! only waits for readiness (accept, mailbox, connect) moves no data and may be dropped at any time.
+//! Two rules hold everywhere. An operation owns its bytes until its completion, so a receive or a send is
+//! never dropped while its socket is in use: to end one early, `shutdown(2)` the socket and let the
+//! completion come. What only waits for readiness (accept, mailbox, connect) moves no data and may be dropped
+//! at any time.
 //!
 //! Deliberately absent: names (DNS is the control plane's), deadlines (the worker's), HTTP, and retries.
 

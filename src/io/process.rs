@@ -5,8 +5,8 @@
 
 use std::io;
 
-/// Raises the soft limit of open descriptors to the hard one and returns it. A router holds two sockets per stream,
-/// and the usual soft limit of 1,024 is for programs that use `select(2)`.
+/// Raises the soft limit of open descriptors to the hard one and returns it. A router holds two sockets per
+/// stream, and the usual soft limit of 1,024 is for programs that use `select(2)`.
 ///
 /// # Errors
 /// What `getrlimit(2)` or `setrlimit(2)` says.
@@ -22,7 +22,8 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Makes core dumps and `ptrace` by unprivileged processes impossible: this memory holds provider keys and prompts.
+/// Makes core dumps and `ptrace` by unprivileged processes impossible: this memory holds provider keys and
+/// prompts.
 ///
 /// # Errors
 /// What `setrlimit(2)` or `prctl(2)` says.
@@ -45,7 +46,8 @@ pub(super) fn allowed_cpus() -> Vec<usize> {
     let Ok(set) = affinity() else {
         return (0..std::thread::available_parallelism().map_or(1, usize::from)).collect();
     };
-    // SAFETY: CPU_ISSET reads one bit of `set`, and every index is below CPU_SETSIZE, the number of bits it has.
+    // SAFETY: CPU_ISSET reads one bit of `set`, and every index is below CPU_SETSIZE, the number of bits it
+    // has.
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
 

@@ -1,7 +1,8 @@
 //! Which driver works on this machine, and running a core on it.
 //!
-//! io_uring is first choice. Containers often forbid it (the default seccomp profiles do), so the same binary falls
-//! back to epoll. The ring flags matter: with them a bare proxy spends a quarter less CPU than with the defaults.
+//! io_uring is first choice. Containers often forbid it (the default seccomp profiles do), so the same binary
+//! falls back to epoll. The ring flags matter: with them a bare proxy spends a quarter less CPU than with the
+//! defaults.
 //!
 //! Deliberately absent: how many cores there are and what runs on them (`app`, `worker`).
 
@@ -16,10 +17,12 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use super::descriptor::Descriptor;
 use super::process;
 
-/// Entries of the submission queue. A full one is flushed, so this bounds a batch, not the operations in flight.
+/// Entries of the submission queue. A full one is flushed, so this bounds a batch, not the operations in
+/// flight.
 const SUBMISSIONS: u32 = 1024;
-/// Sizes of the completion queue to try, largest first: 16 bytes per entry. An overflowing queue makes the runtime
-/// spin, so it is as large as one completion per busy socket; the small one is for a tight `RLIMIT_MEMLOCK`.
+/// Sizes of the completion queue to try, largest first: 16 bytes per entry. An overflowing queue makes the
+/// runtime spin, so it is as large as one completion per busy socket; the small one is for a tight
+/// `RLIMIT_MEMLOCK`.
 const COMPLETIONS: [u32; 2] = [32 * 1024, 4 * 1024];
 
 /// What carries a core's operations.
@@ -58,10 +61,10 @@ pub fn probe(choice: DriverChoice) -> Result<Driver, String> {
     }
 }
 
-/// Runs `main` on the calling thread, which should be fresh: it is pinned to the `core`-th CPU the process may use
-/// (a refusal is ignored, the thread then runs where the kernel puts it) and the ring belongs to it alone. Returns
-/// when the future of `main` is done; tasks that are still waiting then are abandoned with their sockets, so `main`
-/// should end them first.
+/// Runs `main` on the calling thread, which should be fresh: it is pinned to the `core`-th CPU the process
+/// may use (a refusal is ignored, the thread then runs where the kernel puts it) and the ring belongs to it
+/// alone. Returns when the future of `main` is done; tasks that are still waiting then are abandoned with
+/// their sockets, so `main` should end them first.
 ///
 /// # Errors
 /// The driver could not be set up.
@@ -81,8 +84,8 @@ pub fn run_on_core<F: Future>(
     }
 }
 
-/// Lets every other task that is ready run, and the driver reap completions, before the caller goes on. Waking
-/// oneself would not do: this runtime puts such a task in front of the queue.
+/// Lets every other task that is ready run, and the driver reap completions, before the caller goes on.
+/// Waking oneself would not do: this runtime puts such a task in front of the queue.
 pub async fn give_way() {
     monoio::spawn(async {}).await;
 }
@@ -117,8 +120,8 @@ fn ring() -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
     Err(refused)
 }
 
-/// Sets a ring up on a thread of its own and moves one byte with it: some sandboxes let the setup pass and refuse
-/// the operations.
+/// Sets a ring up on a thread of its own and moves one byte with it: some sandboxes let the setup pass and
+/// refuse the operations.
 fn try_ring() -> io::Result<()> {
     let attempt = || -> io::Result<()> {
         let (mut near, far) = UnixStream::pair()?;
@@ -138,11 +141,11 @@ fn try_ring() -> io::Result<()> {
 fn explain(error: &io::Error) -> String {
     let remedy = match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
-            "it is forbidden here: allow the io_uring system calls in the container's seccomp profile and set \
-             kernel.io_uring_disabled=0"
+            "it is forbidden here: allow the io_uring system calls in the container's seccomp profile and \
+             set kernel.io_uring_disabled=0"
         }
-        Some(libc::ENOSYS) => "this kernel has none: Linux 5.19 or newer is needed",
-        Some(libc::EINVAL) => "this kernel's is too old: Linux 5.19 or newer is needed",
+        Some(libc::ENOSYS) => "this kernel has none: Linux 5.11 or newer is needed",
+        Some(libc::EINVAL) => "this kernel's is too old: Linux 5.11 or newer is needed",
         Some(libc::ENOMEM) => "its memory limit is too low: raise RLIMIT_MEMLOCK (ulimit -l)",
         Some(libc::EMFILE | libc::ENFILE) => "there are no descriptors left: raise RLIMIT_NOFILE (ulimit -n)",
         _ => "the kernel refused it",
@@ -168,7 +171,7 @@ mod tests {
             assert!(text.contains(expected) && text.contains("epoll"), "{text}");
         };
         check(libc::EPERM, "seccomp");
-        check(libc::ENOSYS, "Linux 5.19");
+        check(libc::ENOSYS, "Linux 5.11");
         check(libc::EINVAL, "too old");
         check(libc::ENOMEM, "MEMLOCK");
         check(libc::EMFILE, "NOFILE");

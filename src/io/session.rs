@@ -1,11 +1,13 @@
-//! One TLS session: rustls driven by hand between ciphertext buffers of ours. No function here waits; `socket` moves
-//! the ciphertext.
+//! One TLS session: rustls driven by hand between ciphertext buffers of ours. No function here waits;
+//! `socket` moves the ciphertext.
 //!
-//! Three positions matter. Ciphertext that was read and not yet given to rustls stays in `incoming` (rustls takes no
-//! more while it holds unread plaintext). What rustls wants to send is first moved to `outgoing`, where it stays until
-//! the kernel took it, so that a record is never torn by another. Plaintext is copied once, into the caller's buffer.
+//! Three positions matter. Ciphertext that was read and not yet given to rustls stays in `incoming` (rustls
+//! takes no more while it holds unread plaintext). What rustls wants to send is first moved to `outgoing`,
+//! where it stays until the kernel took it, so that a record is never torn by another. Plaintext is copied
+//! once, into the caller's buffer.
 //!
-//! Deliberately absent: certificates and configurations (`tls`), waiting, and the order of handshake steps (`connect`).
+//! Deliberately absent: certificates and configurations (`tls`), waiting, and the order of handshake steps
+//! (`connect`).
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -15,10 +17,13 @@ use crate::wire::parcel::Parcel;
 
 /// First size of the ciphertext buffer: a small event fits, and an idle connection holds little.
 const INCOMING_FIRST_BYTES: usize = 4 * 1024;
-/// Size of the ciphertext buffer while bulk arrives: one full record (RFC 8446 §5.2) with its header and more.
+/// Size of the ciphertext buffer while bulk arrives: one full record (RFC 8446 §5.2) with its header and
+/// more.
 const INCOMING_BYTES: usize = 20 * 1024;
 /// Plaintext encrypted before it is sent: bounds the memory of a large request.
 const BATCH_BYTES: usize = 64 * 1024;
+/// The most a session keeps for the next batch: more than one record, less than a batch per idle connection.
+const OUTGOING_KEPT_BYTES: usize = 20 * 1024;
 /// Pieces encrypted into one record chain at once.
 const BATCH_PIECES: usize = 16;
 
@@ -65,16 +70,13 @@ impl Session {
                 Ok(0) => return Ok(if count > 0 { Step::Bytes(count) } else { Step::End }),
                 Ok(more) => count += more,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // What was decrypted before a fault is handed out first; the fault is found again next time.
-                    if count > 0 && (self.fault.is_some() || !self.has_ciphertext()) {
-                        return Ok(Step::Bytes(count));
-                    }
-                    if !self.has_ciphertext() && self.fault.is_none() {
-                        return Ok(Step::More);
-                    }
-                    match self.feed() {
-                        Err(error) if count == 0 => return Err(error),
-                        Ok(()) | Err(_) => {}
+                    let is_dry = self.fault.is_some() || !self.has_ciphertext();
+                    match &self.fault {
+                        _ if is_dry && count > 0 => return Ok(Step::Bytes(count)),
+                        Some(fault) => return Err(invalid(fault.clone())),
+                        None if is_dry => return Ok(Step::More),
+                        // A fault is remembered; what was decrypted before it is handed out by the next turn.
+                        None => drop(self.feed()),
                     }
                 }
                 Err(_) if count > 0 => return Ok(Step::Bytes(count)),
@@ -99,21 +101,27 @@ impl Session {
         if let Some(fault) = &self.fault {
             return Err(invalid(fault.clone()));
         }
-        let taken = self.connection.read_tls(&mut &self.incoming[self.fed..])?;
+        let taken = match self.connection.read_tls(&mut &self.incoming[self.fed..]) {
+            Ok(taken) => taken,
+            // Only a message longer than rustls accepts comes to this.
+            Err(error) => return Err(self.fail(rustls::Error::General(error.to_string()))),
+        };
         // Bytes after a close_notify are not part of the stream (RFC 8446 §6.1); rustls takes none of them.
         self.fed = if taken == 0 { self.incoming.len() } else { self.fed + taken };
         match self.connection.process_new_packets() {
-            // A peer that closes in the middle of a handshake will never finish it. Without this check a loop that
-            // waits for the handshake to end would turn for ever (RUSTSEC-2024-0336).
+            // A peer that closes in the middle of a handshake will never finish it. Without this check a loop
+            // that waits for the handshake to end could turn for ever (RUSTSEC-2024-0336).
             Ok(state) if state.peer_has_closed() && self.connection.is_handshaking() => {
-                Err(io::ErrorKind::UnexpectedEof.into())
+                Err(self.fail(rustls::Error::General("closed during the handshake".into())))
             }
             Ok(_) => Ok(()),
-            Err(fault) => {
-                self.fault = Some(fault.clone());
-                Err(invalid(fault))
-            }
+            Err(fault) => Err(self.fail(fault)),
         }
+    }
+
+    fn fail(&mut self, fault: rustls::Error) -> io::Error {
+        self.fault = Some(fault.clone());
+        invalid(fault)
     }
 
     /// An empty buffer to receive ciphertext into. Its size follows the traffic.
@@ -143,8 +151,9 @@ impl Session {
         }
     }
 
-    /// Ciphertext to be sent next: what waits already, then up to a batch of the parcel's plaintext from position
-    /// `from` on. Returns it with how many plaintext bytes it covers; empty when there is nothing left.
+    /// Ciphertext to be sent next: what waits already, then up to a batch of the parcel's plaintext from
+    /// position `from` on. Returns it with how many plaintext bytes it covers; empty when there is nothing
+    /// left.
     ///
     /// # Errors
     /// `InvalidData` when the session broke before.
@@ -164,10 +173,10 @@ impl Session {
         bytes
     }
 
-    /// Gives the emptied buffer back for the next batch.
+    /// Gives the buffer back for the next batch; one that bulk made large is freed instead.
     pub(super) fn restore_outgoing(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
-        if self.outgoing.is_empty() {
+        if self.outgoing.is_empty() && buffer.capacity() <= OUTGOING_KEPT_BYTES {
             self.outgoing = buffer;
         }
     }

@@ -1,11 +1,12 @@
-//! A connected socket of this core, in the clear or under TLS: receiving into lent buffers, sending parcels, ending
-//! it, and asking whether an idle one may be used again.
+//! A connected socket of this core, in the clear or under TLS: receiving into lent buffers, sending parcels,
+//! ending it, and asking whether an idle one may be used again.
 //!
-//! At most one receive and one send run at once, side by side. Both own their memory until they complete and neither
-//! may be dropped while the socket is in use. To end them early, [`Socket::shutdown`] and wait for them.
+//! At most one receive and one send run at once, side by side. Both own their memory until they complete and
+//! neither may be dropped while the socket is in use. To end them early, [`Socket::shutdown`] and wait for
+//! them.
 //!
-//! In the clear, bytes go from the kernel into the lent buffer and from the parcel's pieces to the kernel. Under TLS
-//! they are copied once on each way.
+//! In the clear, bytes go from the kernel into the lent buffer and from the parcel's pieces to the kernel.
+//! Under TLS they are copied once on each way.
 //!
 //! Deliberately absent: opening connections and handshakes (`connect`), deadlines, pools.
 
@@ -27,11 +28,14 @@ use super::session::{Session, Step};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::{Parcel, Piece};
 
-/// Reads of waiting ciphertext before an idle TLS connection is given up: session tickets and key updates are a few
-/// small records, a peer that sends more is not idle.
+/// Reads of waiting ciphertext before an idle TLS connection is given up: session tickets and key updates are
+/// a few small records, a peer that sends more is not idle.
 const IDLE_READS: usize = 8;
 /// Ciphertext looked at per such read, in bytes.
 const IDLE_READ_BYTES: usize = 4 * 1024;
+
+/// Storage for gathered sends that a socket keeps, in vectors of 16 bytes.
+const VECTORS_KEPT: usize = 64;
 
 /// A connected stream socket. Dropping the last handle closes it.
 pub struct Socket {
@@ -44,14 +48,16 @@ pub struct Socket {
     vectors: Cell<Vec<libc::iovec>>,
 }
 
-/// Receives what is there into the room behind `lent.filled`, which must not be empty; waits for at least one byte.
-/// `Ok(0)` is the proper end: a FIN, under TLS a close_notify. `lent` comes back with its cursors as they were.
+/// Receives what is there into the room behind `lent.filled`, which must not be empty; waits for at least one
+/// byte. `Ok(0)` is the proper end: a FIN, under TLS a close_notify. `lent` comes back with its cursors as
+/// they were.
 ///
 /// # Errors
 /// What `recv(2)` says, `ConnectionReset` above all. Under TLS also `UnexpectedEof` when TCP ended without
 /// close_notify (RFC 9112 §9.8: the message may be cut) and `InvalidData` when a record is broken.
 pub async fn recv(socket: Rc<Socket>, lent: Lent) -> (io::Result<usize>, Lent) {
-    debug_assert!(lent.filled < lent.storage.len(), "a receive needs room");
+    // Without room the kernel would answer 0, which means the end.
+    assert!(lent.filled < lent.storage.len(), "a receive needs room");
     let _turn = Turn::take(&socket.receiving, "a second receive was started on one socket");
     match &socket.session {
         None => socket.recv_plain(lent).await,
@@ -62,8 +68,8 @@ pub async fn recv(socket: Rc<Socket>, lent: Lent) -> (io::Result<usize>, Lent) {
 /// Sends all pieces of `parcel` in order and gives it back as it was. A send that fails may have sent a part.
 ///
 /// # Errors
-/// What `send(2)` says: `BrokenPipe` or `ConnectionReset` when the peer is gone. Under TLS also `InvalidData` when the
-/// session broke before.
+/// What `send(2)` says: `BrokenPipe` or `ConnectionReset` when the peer is gone. Under TLS also `InvalidData`
+/// when the session broke before.
 pub async fn send(socket: Rc<Socket>, parcel: Parcel) -> (io::Result<()>, Parcel) {
     let _turn = Turn::take(&socket.sending, "a second send was started on one socket");
     match &socket.session {
@@ -109,14 +115,15 @@ impl Socket {
         self.session.is_some()
     }
 
-    /// Ends both directions at once; running operations complete soon, a receive with the end or an error, a send
-    /// with an error. Under TLS no close_notify is sent, so that what was cut off does not look complete.
+    /// Ends both directions at once; running operations complete soon, a receive with the end or an error, a
+    /// send with an error. Under TLS no close_notify is sent, so that what was cut off does not look
+    /// complete.
     pub fn shutdown(&self) {
         self.end(Shutdown::Both);
     }
 
-    /// Ends the connection with a reset, so that the peer cannot take what it has for the whole. Running operations
-    /// complete soon with an error.
+    /// Ends the connection with a reset, so that the peer cannot take what it has for the whole. Running
+    /// operations complete soon with an error.
     pub fn abort(&self) {
         self.descriptor.disconnect();
         self.end(Shutdown::Both);
@@ -140,9 +147,9 @@ impl Socket {
         let _closed_by_peer = SockRef::from(&self.descriptor).set_linger(Some(Duration::ZERO));
     }
 
-    /// The idle check before a connection is used again: true when neither data nor an end nor an error is there
-    /// (RFC 9112 §9.2, §9.5). Session tickets of TLS 1.3 come after the handshake and are taken in silently. False
-    /// while an operation runs.
+    /// The idle check before a connection is used again: true when neither data nor an end nor an error is
+    /// there (RFC 9112 §9.2, §9.5). Session tickets of TLS 1.3 come after the handshake and are taken in
+    /// silently. False while an operation runs.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         if self.receiving.get() || self.sending.get() {
@@ -234,8 +241,9 @@ impl Socket {
         }
     }
 
-    /// A received message may call for an answer (an alert, a key update). It is a few bytes and must not wait in a
-    /// receive, so it is sent at once if nothing else is being sent; otherwise the next batch carries it.
+    /// A received message may call for an answer (an alert, a key update). It is a few bytes and must not
+    /// wait in a receive, so it is sent at once if nothing else is being sent; otherwise the next batch
+    /// carries it.
     fn flush_aside(&self, session: &RefCell<Session>) {
         if !self.sending.get() {
             session.borrow_mut().flush_with(|bytes| self.descriptor.send_now(bytes));
@@ -279,7 +287,9 @@ impl Socket {
             outcome = progress(result).map(|count| gather.advance(count));
         }
         let (parcel, vectors) = gather.into_parts();
-        self.vectors.set(vectors);
+        if vectors.capacity() <= VECTORS_KEPT {
+            self.vectors.set(vectors);
+        }
         (outcome, parcel)
     }
 
@@ -318,7 +328,8 @@ impl Socket {
     }
 }
 
-/// Bytes an operation moved; 0 when a signal came first. A send that moves nothing would otherwise turn for ever.
+/// Bytes an operation moved; 0 when a signal came first. A send that moves nothing would otherwise turn for
+/// ever.
 fn progress(result: io::Result<usize>) -> io::Result<usize> {
     match result {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),

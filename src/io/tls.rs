@@ -1,18 +1,20 @@
-//! TLS configurations: what an upstream must prove, and the certificate we show to clients, which can be replaced
-//! while connections run. ALPN offers `http/1.1` only; versions are rustls's 1.2 and 1.3; there is no way to switch
-//! verification off. Session tickets are shared by all cores, since the configuration is.
+//! TLS configurations: what an upstream must prove, and the certificate we show to clients, which can be
+//! replaced while connections run. ALPN offers `http/1.1` only; versions are rustls's 1.2 and 1.3; there is
+//! no way to switch verification off. Session tickets are shared by all cores, since the configuration is.
 //!
 //! Deliberately absent: driving a session (`session`), reading and watching the files (`control`).
 
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+pub use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+pub use rustls::{ClientConfig, ServerConfig};
 
 /// The protocol we speak inside TLS (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -71,8 +73,8 @@ impl ServerTls {
         Ok(Self { shown, config: Arc::new(config) })
     }
 
-    /// Shows another certificate from the next handshake on; running connections keep theirs. On an error the old
-    /// one stays.
+    /// Shows another certificate from the next handshake on; running connections keep theirs. On an error the
+    /// old one stays.
     ///
     /// # Errors
     /// As for [`ServerTls::new`].

@@ -13,8 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::ServerConfig;
-
 use super::Core;
 use super::bell::{Bell, Notice};
 use super::dial::{ADDRESSES_PER_DIAL, dial};
@@ -24,6 +22,7 @@ use crate::base::ids::PoolId;
 use crate::base::metrics::Counter;
 use crate::base::time::Moment;
 use crate::exchange::{Action, Cx, Exchange, Got, Input};
+use crate::io::tls::ServerConfig;
 use crate::io::{AcceptedFd, Dial, Socket, Target, clock, recv, send};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;

@@ -1,5 +1,5 @@
-//! Real sockets on loopback against plain std peers in threads, on every driver this machine has. What counts the
-//! descriptors of the process, or takes them away, runs in a process of its own.
+//! Real sockets on loopback against plain std peers in threads, on every driver this machine has. What counts
+//! the descriptors of the process, or takes them away, runs in a process of its own.
 //!
 //! Deliberately absent: HTTP, and sleeping to make something happen.
 
@@ -148,6 +148,19 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "never: {what}");
         monoio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// Lets a future start, gives it to the kernel, drops it, and says whether it was still waiting then.
+async fn is_dropped_waiting<T>(future: impl Future<Output = T>) -> bool {
+    let mut future = Box::pin(future);
+    for _ in 0..2 {
+        give_way().await;
+        let poll = std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context)));
+        if poll.await.is_ready() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether a descriptor is closed by `exec`: the flag is in the octal `flags` line of its fdinfo.

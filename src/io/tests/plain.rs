@@ -151,6 +151,24 @@ fn shutdown_ends_a_waiting_receive_and_a_stuck_send() {
 }
 
 #[test]
+fn abort_is_seen_as_a_reset_and_ends_what_runs() {
+    on_each_driver(async || {
+        let (socket, mut far) = pair();
+        let receiving = monoio::spawn(recv(Rc::clone(&socket), room(16)));
+        let sending = monoio::spawn(send(Rc::clone(&socket), own(&pattern(64 << 20))));
+        far.set_nonblocking(true).unwrap();
+        until("the first bytes arrive", || far.peek(&mut [0]).is_ok()).await;
+        socket.abort();
+        assert!(receiving.await.0.is_err(), "a reset looked like an end");
+        assert!(sending.await.0.is_err());
+        far.set_nonblocking(false).unwrap();
+        let error = std::io::copy(&mut far, &mut std::io::sink()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        socket.abort();
+    });
+}
+
+#[test]
 fn only_an_idle_connection_is_clean() {
     on_each_driver(async || {
         let (socket, mut far) = pair();

@@ -132,9 +132,15 @@ fn what_is_not_the_right_server_is_a_tls_fault() {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
         drain(stream);
     });
-    // A close_notify instead of a handshake must end it (RUSTSEC-2024-0336).
+    // A close_notify instead of a handshake, and bytes that rustls then ignores, must not turn for ever
+    // (RUSTSEC-2024-0336).
     check(identity.target("localhost"), |mut stream| {
-        stream.write_all(b"\x15\x03\x03\x00\x02\x01\x00").unwrap();
+        stream.write_all(b"\x15\x03\x03\x00\x02\x01\x00\x15\x03\x03\x00\x02\x01\x00").unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        drain(stream);
+    });
+    check(identity.target("localhost"), |mut stream| {
+        stream.write_all(b"\x15\x03\x03\x00\x02\x02\x28").unwrap();
         drain(stream);
     });
     check(identity.target("localhost"), drop);
@@ -165,7 +171,8 @@ fn a_certificate_for_another_name_or_from_a_stranger_is_refused() {
         });
     };
     check(identity.target("example.org"), "BadCertificate");
-    check(stranger.target("localhost"), "UnknownCA");
+    // The stranger's root has the same name, so what fails is the signature.
+    check(stranger.target("localhost"), "DecryptError");
 }
 
 #[test]

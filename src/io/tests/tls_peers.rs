@@ -1,5 +1,5 @@
-//! The other side of TLS: certificates made for the test, rustls over std sockets, and a relay that hands on one
-//! byte at a time.
+//! The other side of TLS: certificates made for the test, rustls over std sockets, and a relay that hands on
+//! one byte at a time.
 //!
 //! Deliberately absent: tests.
 

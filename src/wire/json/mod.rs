@@ -13,6 +13,7 @@
 //!
 //! Deliberately absent: a document tree, and any change to the bytes themselves.
 
+#[doc(hidden)]
 pub mod exercise;
 pub mod peek;
 pub mod scan;

@@ -12,6 +12,7 @@
 //! Deliberately absent: dialect knowledge (`dialect/` judges the data), `id:` and `retry:` values (a relay
 //! does not reconnect), UTF-8 decoding (a relay works on bytes).
 
+#[doc(hidden)]
 pub mod exercise;
 mod value;
 
