@@ -1,5 +1,5 @@
-//! Floor 6, the process edge: the command line, the order of starting and stopping, threads and signals. The only
-//! place that prints.
+//! Floor 6, the process edge: the command line, the order of starting and stopping, threads and signals. The
+//! only place that prints.
 //!
 //! Deliberately absent: anything a request passes through.
 

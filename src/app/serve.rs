@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  config ─► limits ─► driver ─► simulator, control API, DNS ─► listeners ─► workers ─► "listening on …"
-//!  SIGTERM/SIGINT ─► drain (answers in progress end, up to drain_timeout) ─► stop; a second signal stops at once
-//! ```
+//!  SIGTERM/SIGINT ─► drain (answers in progress end, up to drain_timeout) ─► stop; a second signal stops at
+//! once ```
 //! Deliberately absent: what a worker does.
 
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! TLS settings of the upstreams: one client configuration per set of roots, shared by all cores so that session
-//! tickets are too.
+//! TLS settings of the upstreams: one client configuration per set of roots, shared by all cores so that
+//! session tickets are too.
 //!
 //! Deliberately absent: handshakes (`io`), and which providers there are (`control`).
 
@@ -13,8 +13,8 @@ use crate::io::{TlsTarget, tls};
 use crate::policy::catalog::Snapshot;
 use crate::worker::UpstreamTls;
 
-/// Builds the settings of every pool that uses TLS. A pool whose roots cannot be read has none: requests to it fail
-/// over, and the returned texts say why.
+/// Builds the settings of every pool that uses TLS. A pool whose roots cannot be read has none: requests to
+/// it fail over, and the returned texts say why.
 pub(super) fn build(snapshot: &Snapshot, trust: &TlsTrust) -> (UpstreamTls, Vec<String>) {
     let mut configs: HashMap<Option<PathBuf>, Result<Arc<ClientConfig>, String>> = HashMap::new();
     let mut targets = UpstreamTls::new();

@@ -1,5 +1,5 @@
-//! Floor 5, the control plane: everything that is not on the path of a token, on one tokio runtime, with well-kept
-//! libraries.
+//! Floor 5, the control plane: everything that is not on the path of a token, on one tokio runtime, with
+//! well-kept libraries.
 //!
 //! | room | what it does |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | [`sim`] | the built-in upstream |
 //! | [`watch`] | notices that files were replaced |
 //!
-//! Deliberately absent: workers, exchanges and sockets of clients. What goes down is a snapshot, what comes up is read
-//! from counters.
+//! Deliberately absent: workers, exchanges and sockets of clients. What goes down is a snapshot, what comes
+//! up is read from counters.
 
 pub mod api;
 pub mod config;

@@ -1,4 +1,5 @@
-//! What the edge may see of an exchange beyond its actions: whom to dial, and what it holds of the core's budget.
+//! What the edge may see of an exchange beyond its actions: whom to dial, and what it holds of the core's
+//! budget.
 //!
 //! Deliberately absent: anything that changes it.
 

@@ -1,7 +1,8 @@
 //! Accepting connections, placing each on the core with room, and reading the core's mail.
 //!
-//! The kernel spreads connections over the cores by a hash, which is uneven when they are few and long-lived. A core
-//! that is clearly above the least loaded one hands a fresh connection over: a descriptor is only a number.
+//! The kernel spreads connections over the cores by a hash, which is uneven when they are few and long-lived.
+//! A core that is clearly above the least loaded one hands a fresh connection over: a descriptor is only a
+//! number.
 //! Deliberately absent: serving a connection (`connection`).
 
 use std::rc::Rc;

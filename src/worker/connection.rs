@@ -1,8 +1,8 @@
 //! One client connection: the task that performs what its exchange asks for and tells it what happened.
 //!
-//! The task holds five slots for operations. Each wake-up polls what is in flight, turns completions into inputs,
-//! performs the resulting actions, and polls what they started, until nothing moves. The task ends when the exchange
-//! has closed and the last operation has completed.
+//! The task holds five slots for operations. Each wake-up polls what is in flight, turns completions into
+//! inputs, performs the resulting actions, and polls what they started, until nothing moves. The task ends
+//! when the exchange has closed and the last operation has completed.
 //! Deliberately absent: decisions.
 
 use std::future::{Future, poll_fn};
@@ -189,8 +189,8 @@ where
         })
     }
 
-    /// Tells the exchange and performs what it asks for; `None` starts it. A dial that the pool answers is told at
-    /// once, so this loops.
+    /// Tells the exchange and performs what it asks for; `None` starts it. A dial that the pool answers is
+    /// told at once, so this loops.
     fn step(&mut self, input: Option<Input>) {
         if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
             return;

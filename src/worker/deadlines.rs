@@ -1,9 +1,9 @@
 //! The deadlines of a core: one queue per constant, one sleeping task for all of them.
 //!
-//! Every deadline is "now plus a constant", so entries of one constant come due in the order they were made and a
-//! queue per constant is always sorted at the tail. Moving a deadline later costs a store: the entry stays where it is
-//! and is queued again when its turn comes. Constants of one magnitude share a queue; an entry that is out of order
-//! (a provider with a deadline of its own) finds its place from the back.
+//! Every deadline is "now plus a constant", so entries of one constant come due in the order they were made
+//! and a queue per constant is always sorted at the tail. Moving a deadline later costs a store: the entry
+//! stays where it is and is queued again when its turn comes. Constants of one magnitude share a queue; an
+//! entry that is out of order (a provider with a deadline of its own) finds its place from the back.
 //! Deliberately absent: per-operation timers, and what a deadline means.
 
 use std::cell::{Cell, RefCell};

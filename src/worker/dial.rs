@@ -23,8 +23,8 @@ pub(super) async fn dial(dial: Rc<Dial>, targets: Vec<Target>) -> Result<Rc<Sock
     Err(fault)
 }
 
-/// A dial that could not be made, as the exchange sees it. An aborted one was aborted by the connect deadline, or by
-/// an exchange that no longer listens.
+/// A dial that could not be made, as the exchange sees it. An aborted one was aborted by the connect
+/// deadline, or by an exchange that no longer listens.
 const fn of(fault: ConnectFault) -> Fault {
     match fault {
         ConnectFault::Tls => Fault::TlsHandshake,

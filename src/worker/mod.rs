@@ -7,8 +7,9 @@
 //!   (hand-over, drain)       pool, deadlines                    one of each per core
 //! ```
 //!
-//! A task drives at most five operations (two receives, two sends, one dial) in slots pinned on its own stack, so that
-//! an event costs no allocation and no operation is ever dropped in flight. Everything here belongs to one thread.
+//! A task drives at most five operations (two receives, two sends, one dial) in slots pinned on its own
+//! stack, so that an event costs no allocation and no operation is ever dropped in flight. Everything here
+//! belongs to one thread.
 //! Deliberately absent: what a request means (`exchange`), unsafe code (`io`), and the control plane.
 
 mod accept;

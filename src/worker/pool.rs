@@ -1,5 +1,5 @@
-//! Idle connections to upstreams, per core and per pool. Last in, first out: hot connections stay hot, old ones age
-//! out at the bottom.
+//! Idle connections to upstreams, per core and per pool. Last in, first out: hot connections stay hot, old
+//! ones age out at the bottom.
 //!
 //! Deliberately absent: sharing between cores, and deciding whether a connection is clean after an answer
 //! (`exchange` does; here only its silence since then is checked).

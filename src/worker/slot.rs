@@ -1,6 +1,7 @@
 //! A slot for one kind of operation: empty, or holding the one that is in flight.
 //!
-//! Deliberately absent: cancelling. An operation ends by its completion; to hasten it, its socket is shut down.
+//! Deliberately absent: cancelling. An operation ends by its completion; to hasten it, its socket is shut
+//! down.
 
 use std::future::Future;
 use std::pin::Pin;

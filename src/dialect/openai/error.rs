@@ -3,8 +3,11 @@
 //!
 //! Deliberately absent: what to do about it (`policy/retry`), and the message (nobody may match on prose).
 
+use simd_json::BorrowedValue;
+use simd_json::prelude::*;
+
 use crate::base::span::Span;
-use crate::wire::json::scan::{Fields, unsigned};
+use crate::wire::json::scan::unsigned;
 
 /// An error that says nothing about itself: the provider failed.
 const UNNAMED: u16 = 500;
@@ -72,18 +75,27 @@ pub(super) const NAMES: &[(&str, u16)] = &[
     ("unprocessable", 422),
 ];
 
+/// Longest error object that is looked into, in bytes; a longer one is an error that names nothing.
+const OBJECT_BYTES: usize = 64 * 1024;
+
 /// The status of the value of an `error` member (or of an object that is the error itself). `None` when the
-/// value says that there is no error: `null`, `false` or an empty string.
+/// value says that there is no error: `null`, `false` or an empty string. Errors are rare and small, so a copy
+/// is parsed in full, escapes and all.
 pub(super) fn status(text: &[u8], value: Span) -> Option<u16> {
     let raw = value.of(text);
     if matches!(raw, b"null" | b"false" | b"\"\"") {
         return None;
     }
-    if raw.first() != Some(&b'{') {
-        return Some(number(raw).or_else(|| named(raw)).unwrap_or(UNNAMED));
+    if raw.len() > OBJECT_BYTES {
+        return Some(UNNAMED);
+    }
+    let mut copy = raw.to_vec();
+    let Ok(error) = simd_json::to_borrowed_value(&mut copy) else { return Some(UNNAMED) };
+    if error.as_object().is_none() {
+        return Some(number(&error).or_else(|| named(&error)).unwrap_or(UNNAMED));
     }
     let mut best = Best { rank: u8::MAX, status: UNNAMED };
-    best.read(text, value);
+    best.read(&error);
     Some(best.status)
 }
 
@@ -95,36 +107,17 @@ struct Best {
 }
 
 impl Best {
-    fn read(&mut self, text: &[u8], object: Span) {
-        let Ok(mut fields) = Fields::open(text, object.start as usize, 1) else { return };
-        while let Ok(Some(field)) = fields.next_field() {
-            let value = field.value.of(text);
-            match field.key.of(text) {
-                b"code" => {
-                    self.offer(0, number(value));
-                    self.offer(2, named(value));
-                }
-                b"http_status" | b"status_code" => self.offer(1, number(value)),
-                b"status" => {
-                    self.offer(1, number(value));
-                    self.offer(4, named(value));
-                }
-                b"error_type" => self.offer(3, named(value)),
-                b"type" => self.offer(5, named(value)),
-                b"metadata" => self.read_metadata(text, field.value),
-                _ => {}
-            }
-        }
-    }
-
-    /// OpenRouter's place for `error_type`; what else is in there belongs to the provider behind it.
-    fn read_metadata(&mut self, text: &[u8], object: Span) {
-        let Ok(mut fields) = Fields::open(text, object.start as usize, 2) else { return };
-        while let Ok(Some(field)) = fields.next_field() {
-            if field.key.of(text) == b"error_type" {
-                self.offer(3, named(field.value.of(text)));
-            }
-        }
+    fn read(&mut self, error: &BorrowedValue<'_>) {
+        self.offer(0, error.get("code").and_then(number));
+        self.offer(1, error.get("http_status").and_then(number));
+        self.offer(1, error.get("status_code").and_then(number));
+        self.offer(1, error.get("status").and_then(number));
+        self.offer(2, error.get("code").and_then(named));
+        self.offer(3, error.get("error_type").and_then(named));
+        // OpenRouter's place for `error_type`; what else is in there belongs to the provider behind it.
+        self.offer(3, error.get("metadata").and_then(|metadata| metadata.get("error_type")).and_then(named));
+        self.offer(4, error.get("status").and_then(named));
+        self.offer(5, error.get("type").and_then(named));
     }
 
     fn offer(&mut self, rank: u8, status: Option<u16>) {
@@ -138,14 +131,13 @@ impl Best {
 
 /// A status written as a number, with or without quotes. Numbers that are no error status are some provider's
 /// own.
-fn number(raw: &[u8]) -> Option<u16> {
-    let digits = raw.strip_prefix(b"\"").and_then(|raw| raw.strip_suffix(b"\"")).unwrap_or(raw);
-    let status = u16::try_from(unsigned(digits)?).ok()?;
-    (400..=599).contains(&status).then_some(status)
+fn number(value: &BorrowedValue<'_>) -> Option<u16> {
+    let status = value.as_u64().or_else(|| unsigned(value.as_str()?.as_bytes()))?;
+    u16::try_from(status).ok().filter(|status| (400..=599).contains(status))
 }
 
-fn named(raw: &[u8]) -> Option<u16> {
-    let name = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let known = NAMES.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+fn named(value: &BorrowedValue<'_>) -> Option<u16> {
+    let name = value.as_str()?;
+    let known = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     known.map(|(_, status)| *status)
 }
