@@ -54,8 +54,8 @@ pub(super) fn surface(method: Method, path: &str) -> Surface {
         return if reads { Surface::Health } else { Surface::MethodWrong { allow: "GET" } };
     }
     match rest {
-        Some(rest) if method == Method::Get && plain(rest) => Surface::Control,
-        Some(rest) if rest == "models" || rest.starts_with("models/") && plain(rest) => wrong_but_get(),
+        Some(rest) if method == Method::Get && (plain(rest) || is_model(rest)) => Surface::Control,
+        Some(rest) if rest == "models" || is_model(rest) => wrong_but_get(),
         None if path == "/metrics" && method == Method::Get => Surface::Control,
         None if path == "/metrics" => wrong_but_get(),
         Some(_) | None => Surface::Unknown,
@@ -65,6 +65,11 @@ pub(super) fn surface(method: Method, path: &str) -> Surface {
 /// The control plane only reads so far.
 const fn wrong_but_get() -> Surface {
     Surface::MethodWrong { allow: "GET" }
+}
+
+/// `models/<id>`. OpenAI's SDKs write the slash of an id as `%2F`; behind `models/` it can mean nothing else.
+fn is_model(path: &str) -> bool {
+    path.strip_prefix("models/").is_some_and(|id| plain(&id.replace("%2F", "/").replace("%2f", "/")))
 }
 
 /// Only what needs no decoding and cannot climb: letters, digits, `.` `_` `~` `:` `@` `-` in non-empty segments that
@@ -98,6 +103,10 @@ mod tests {
             (Method::Post, "/healthz", Surface::MethodWrong { allow: "GET" }),
             (Method::Get, "/v1/models", Surface::Control),
             (Method::Get, "/v1/models/sim/fast", Surface::Control),
+            (Method::Get, "/v1/models/sim%2Ffast", Surface::Control),
+            (Method::Get, "/v1/models/..%2Fmetrics", Surface::Unknown),
+            (Method::Get, "/v1/models/%2Fmetrics", Surface::Unknown),
+            (Method::Get, "/v1/sim%2Fstats", Surface::Unknown),
             (Method::Delete, "/v1/models", Surface::MethodWrong { allow: "GET" }),
             (Method::Get, "/metrics", Surface::Control),
             (Method::Post, "/v1/chat/completions/", Surface::Unknown),

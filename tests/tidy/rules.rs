@@ -3,8 +3,8 @@
 use crate::lex::{Token, blank, is_word_char, tokens};
 use crate::syntax::{Path, TestParts, attributes, functions, paths, test_parts};
 use crate::tables::{
-    BannedPath, CALLS, CRATES, FILE_LINES_MAX, FLOORS, FUNCTION_LINES_MAX, Floor, IMPURE, IMPURE_WORDS,
-    LEFTOVERS, LINE_COLUMNS_MAX, LOCKS, PACED, Scope,
+    BannedPath, CALLS, CANCELLING, CRATES, FILE_LINES_MAX, FLOORS, FUNCTION_LINES_MAX, Floor, IMPURE,
+    IMPURE_WORDS, LEFTOVERS, LINE_COLUMNS_MAX, LOCKS, ORACLES, PACED, Scope,
 };
 
 /// One broken rule.
@@ -235,7 +235,7 @@ impl<'a> Look<'a> {
 
     fn purity(&mut self) {
         let Some(floor) = self.floor() else { return };
-        let lockless = floor.pure || matches!(floor.name, "worker" | "io");
+        let data_plane = floor.pure || matches!(floor.name, "worker" | "io");
         let mut found = Vec::new();
         for path in self.paths.iter().filter(|path| !self.is_test(path.at)) {
             let hits = |ban: &&BannedPath| names(&path.segments, ban.path);
@@ -244,8 +244,11 @@ impl<'a> Look<'a> {
             {
                 found.push((path.line, "purity", ban.remedy));
             }
-            if lockless && let Some(ban) = LOCKS.iter().find(hits) {
+            if data_plane && let Some(ban) = LOCKS.iter().find(hits) {
                 found.push((path.line, "lock", ban.remedy));
+            }
+            if data_plane && let Some(ban) = CANCELLING.iter().find(hits) {
+                found.push((path.line, "cancellation", ban.remedy));
             }
         }
         for (at, token) in self.tokens.iter().enumerate().filter(|_| floor.pure) {
@@ -259,7 +262,7 @@ impl<'a> Look<'a> {
     }
 
     fn crates(&mut self) {
-        if !self.in_src() {
+        if !self.in_src() || ORACLES.iter().any(|end| self.file.path.ends_with(end)) {
             return;
         }
         let mut found = Vec::new();

@@ -119,6 +119,9 @@ fn pure_floors_stay_pure() {
         &["2 lock"],
     );
     check("src/control/mod.rs", "use std::sync::Mutex;\nuse std::fs;", &[]);
+    check("src/worker/mod.rs", "fn f() { monoio::time::timeout(a, b) }", &["2 cancellation"]);
+    check("src/io/mod.rs", "fn f() { monoio::select! {} monoio::time::sleep(a) }", &["2 cancellation"]);
+    check("src/io/mod.rs", "#[cfg(test)]\nmod tests { use monoio::time::timeout; }", &[]);
     check("src/wire/buf.rs", "#[cfg(test)]\nmod tests { use std::fs; }\nuse std::fs;", &["4 purity"]);
     check("src/wire/buf.rs", "#[cfg(not(test))]\nuse std::fs;", &["3 purity"]);
     check("src/wire/buf.rs", "#[test]\n#[cfg(x)]\nfn f() { std::fs::read(a); }", &[]);
@@ -174,6 +177,8 @@ fn crates_have_homes() {
     check("src/worker/mod.rs", "fn f(bytes: &[u8]) { bytes.len(); crate::wire::bytes::f(); toml }", &[]);
     check("src/policy/auth.rs", "use sha2::Digest;", &[]);
     check("src/policy/route.rs", "use sha2::Digest;", &["2 crate"]);
+    check("src/wire/json/exercise.rs", "use serde_json::Value;", &[]);
+    check("src/wire/json/peek.rs", "use serde_json::Value;", &["2 crate"]);
     check("tests/it/main.rs", "use rustls::ServerConfig;", &[]);
 }
 
