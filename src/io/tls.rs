@@ -19,25 +19,30 @@ pub use rustls::{ClientConfig, ServerConfig};
 /// The protocol we speak inside TLS (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
 
-/// The configuration for upstreams: the system's roots, and those of `ca_pem` in addition.
+/// The configuration for upstreams: the system's roots, or those of `ca_pem` instead. A private server's own
+/// authority is then the only one that can vouch for it.
 ///
 /// # Errors
 /// In words: `ca_pem` holds no certificate or a broken one; there is no root at all.
 pub fn client_config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
-    let (system, complaints) = system_roots();
-    roots.add_parsable_certificates(system.iter().cloned());
-    if let Some(pem) = ca_pem {
-        for certificate in certificates(pem, "the CA file")? {
-            roots
-                .add(certificate)
-                .map_err(|error| format!("the CA file: a certificate is not usable: {error}"))?;
+    match ca_pem {
+        Some(pem) => {
+            for certificate in certificates(pem, "the CA file")? {
+                roots
+                    .add(certificate)
+                    .map_err(|error| format!("the CA file: a certificate is not usable: {error}"))?;
+            }
         }
-    }
-    if roots.is_empty() {
-        return Err(format!(
-            "no trusted root certificates: install ca-certificates or name a CA file; {complaints}"
-        ));
+        None => {
+            let (system, complaints) = system_roots();
+            roots.add_parsable_certificates(system.iter().cloned());
+            if roots.is_empty() {
+                return Err(format!(
+                    "no trusted root certificates: install ca-certificates or name a CA file; {complaints}"
+                ));
+            }
+        }
     }
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
