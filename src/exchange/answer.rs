@@ -5,22 +5,26 @@
 //! Deliberately absent: what follows the commit (`relay`).
 
 use crate::base::fault::{DeadlineKind, Fault};
+use memchr::memmem;
+
 use crate::base::limits::{HEAD_BYTES, HOLD_BYTES, INTERIM_RESPONSES, WINDOW_BYTES};
+use crate::base::time::UnixSeconds;
 use crate::dialect::{Answer as Judged, Signal, dialect};
 use crate::exchange::attempt::Then;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
 use crate::exchange::request::Subject;
 use crate::exchange::{Cx, Exchange, Got, State};
+use crate::policy::catalog::{Credential, Provider};
 use crate::policy::retry::Verdict;
 use crate::wire::Parse;
 use crate::wire::http1::{
-    ChunkDecoder, ResponseField, ResponseFraming, ResponseHead, decode_in_place, response_head,
+    ChunkDecoder, ResponseField, ResponseFraming, ResponseHead, decode_in_place, read_date, response_head,
 };
 use crate::wire::parcel::Parcel;
 
 /// A `Retry-After` beyond this is cut: SDKs give up above it.
-const RETRY_AFTER_SECONDS: u32 = 120;
+const RETRY_AFTER_SECONDS: u64 = 120;
 
 /// How far an attempt is.
 #[derive(Debug)]
@@ -128,7 +132,7 @@ impl Exchange {
                 Parse::More => return self.read_on(cx, HEAD_BYTES + 1),
             };
             if head.status >= 200 {
-                let head = self.keep(&head);
+                let head = self.keep(&head, cx.unix);
                 self.window.take(used);
                 return self.on_head(cx, head);
             }
@@ -143,14 +147,12 @@ impl Exchange {
     }
 
     /// Copies what is needed of a head, since its bytes go.
-    fn keep(&self, head: &ResponseHead) -> Kept {
+    fn keep(&self, head: &ResponseHead, now: UnixSeconds) -> Kept {
         let bytes = self.window.bytes();
         let text = |field| head.field(field).map(|span| span.of(bytes).to_vec()).unwrap_or_default();
-        let seconds = head
-            .field(ResponseField::RetryAfter)
-            .and_then(|span| core::str::from_utf8(span.of(bytes)).ok()?.trim().parse::<u32>().ok());
+        let wait = head.field(ResponseField::RetryAfter).and_then(|span| wait_seconds(span.of(bytes), now));
         Kept {
-            retry_after: seconds.map(|seconds| seconds.min(RETRY_AFTER_SECONDS)),
+            retry_after: wait,
             status: head.status,
             framing: head.framing,
             keep_alive: head.keep_alive,
@@ -258,10 +260,21 @@ impl Exchange {
             Held::Wait if matches!(got, Got::Bytes(_)) => self.read_on(cx, WINDOW_BYTES + 1),
             Held::Wait => self.fail(cx, Fault::Truncated),
             Held::Bad => self.fail(cx, Fault::BadFraming),
-            Held::Long(payload) => self.commit_long(cx, payload),
+            Held::Long(payload) => match &attempt.stage {
+                // No honest error is that long, and what it says cannot be looked through any more.
+                Stage::Whole { head, .. } if head.status >= 400 => {
+                    let fault = Fault::Status(head.status);
+                    self.fail(cx, fault);
+                }
+                _ => self.commit_long(cx, payload),
+            },
             Held::Complete(payload) => {
                 let Stage::Whole { head, .. } = &attempt.stage else { return };
                 let body = &self.window.bytes()[..payload];
+                if head.status >= 400 && repeats_credential(attempt.provider(), body) {
+                    let fault = Fault::Status(head.status);
+                    return self.fail(cx, fault);
+                }
                 let judged = match &attempt.request.subject {
                     Subject::Inference { .. } if head.status == 200 && head.content_encoding.is_empty() => {
                         dialect(attempt.provider().dialect).judge_answer(body)
@@ -303,6 +316,25 @@ impl Exchange {
                     _ => Held::Wait,
                 }
             }
+        }
+    }
+}
+
+/// `Retry-After` as seconds from now: a number or a date (RFC 9110 §10.2.3).
+fn wait_seconds(value: &[u8], now: UnixSeconds) -> Option<u32> {
+    let seconds = match read_date(value) {
+        Some(date) => date.0.saturating_sub(now.0),
+        None => core::str::from_utf8(value).ok()?.trim().parse().ok()?,
+    };
+    Some(seconds.min(RETRY_AFTER_SECONDS) as u32)
+}
+
+/// The body repeats our own credential, as some providers' messages about a bad key do.
+fn repeats_credential(provider: &Provider, body: &[u8]) -> bool {
+    match &provider.credential {
+        Credential::None => false,
+        Credential::Bearer(secret) | Credential::Header { value: secret, .. } => {
+            !secret.expose().is_empty() && memmem::find(body, secret.expose().as_bytes()).is_some()
         }
     }
 }

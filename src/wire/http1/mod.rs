@@ -10,6 +10,7 @@
 //! with.
 
 mod chunked;
+mod date;
 #[doc(hidden)]
 pub mod exercise;
 mod fields;
@@ -24,6 +25,7 @@ mod vectors_upstream;
 mod writer;
 
 pub use chunked::{ChunkDecoder, ChunkItem, Decoded, LAST_CHUNK, decode_in_place, write_chunk_size};
+pub use date::read_date;
 pub use fields::{RequestField, ResponseField, Version};
 pub use request::{Expect, Method, RequestFraming, RequestHead, request_head};
 pub use response::{ResponseFraming, ResponseHead, response_head};
