@@ -1,2 +1,64 @@
-//! placeholder
-fn main() {}
+//! Load generator for inference routers. It shares no code with the router, so that neither can hide the
+//! other's mistakes, and it checks every answer that it counts.
+//!
+//! | subcommand | file | what it does |
+//! |---|---|---|
+//! | `hold` | `hold.rs` | holds idle connections and paced streams at once; measures gaps and memory |
+//!
+//! A new subcommand is one file, one variant of `Command` and one line in `main`.
+//! Deliberately absent: what a subcommand measures.
+
+mod answer;
+mod failure;
+mod hold;
+mod http;
+mod memory;
+mod report;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "millrace-loadtest", version, about = "Load generator for inference routers")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Hold idle keep-alive connections and paced streams at once, and check every one of them
+    Hold(hold::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Hold(options) => hold::hold(&options),
+    };
+    match outcome {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            // Nothing better can be done when this cannot be written either.
+            let _ = writeln!(io::stderr().lock(), "millrace-loadtest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Raises the limit of file descriptors as far as the kernel lets us, and says whether `needed` fit.
+///
+/// # Errors
+/// The limit could not be changed, or is too low even so.
+fn raise_descriptor_limit(needed: u64) -> Result<(), String> {
+    let limit = rlimit::increase_nofile_limit(u64::MAX)
+        .map_err(|error| format!("the limit of file descriptors could not be raised: {error}"))?;
+    if limit < needed {
+        return Err(format!("{needed} file descriptors are needed, {limit} allowed (ulimit -Hn)"));
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@
 //! once ```
 //! Deliberately absent: what a worker does.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,7 +42,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Serves until told to stop.
 pub(super) fn serve(options: &ServeOptions) -> ExitCode {
-    tracing_subscriber::fmt().with_writer(io::stderr).with_target(false).init();
+    let ansi = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(ansi).with_target(false).init();
     let (config, exposure) = match options.load() {
         Ok(loaded) => loaded,
         Err(problems) => {

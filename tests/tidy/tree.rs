@@ -7,7 +7,7 @@ use crate::rules::{File, Violation, examine, names_crate, test_module_files};
 use crate::tables::{CRATES, CrateRow, MACHINE_PATHS};
 
 /// Folders that hold Rust code under the rules.
-const CODE: &[&str] = &["src/", "tests/", "benches/", "loadtest/src/", "fuzz/"];
+const CODE: &[&str] = &["src/", "tests/", "benches/", "loadtest/src/", "loadtest/tests/", "fuzz/"];
 
 /// Folders that are built, downloaded or kept by tools, wherever they are.
 const SKIPPED: &[&str] = &[".git", ".venv", "__pycache__", "artifacts", "node_modules", "target"];
