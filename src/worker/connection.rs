@@ -80,7 +80,8 @@ async fn live(core: Rc<Core>, client: Rc<Socket>) {
             client_send: Slot::new(send, client_send),
             origin_recv: Slot::new(recv, origin_recv),
             origin_send: Slot::new(send, origin_send),
-            dial: Slot::new(dial, dialing),
+            // A new connection is rare: its operation need not lie in every task.
+            dial: Slot::new(|handle, targets| Box::pin(dial(handle, targets)), dialing),
         },
         bell: core.enlist(),
         exchange: Exchange::new(&snapshot, now),
