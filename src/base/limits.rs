@@ -90,11 +90,13 @@ impl Default for Limits {
 pub struct Deadlines {
     /// TCP and TLS to an upstream.
     pub connect: Duration,
-    /// From the request sent to the upstream's response head.
+    /// From a streamed request sent to the upstream's response head.
     pub response_head: Duration,
-    /// From the request sent to the first event of a stream, or the whole of a held answer (time to first
-    /// token).
+    /// From a streamed request sent to the first event (time to first token).
     pub first_event: Duration,
+    /// From a request sent to the whole of an answer that is no stream (or as much of it as is held back). Long:
+    /// a model may think for minutes before the head of such an answer comes.
+    pub answer: Duration,
     /// Between two reads from an upstream once the answer has begun.
     pub idle: Duration,
     /// The whole request, all attempts and the relay together.
@@ -117,6 +119,7 @@ impl Default for Deadlines {
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(120),
             first_event: Duration::from_secs(120),
+            answer: Duration::from_secs(600),
             idle: Duration::from_secs(120),
             total: Duration::from_secs(3600),
             client_head: Duration::from_secs(10),

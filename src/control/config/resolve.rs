@@ -217,6 +217,7 @@ impl Resolver<'_> {
                 connect: own.connect.unwrap_or(general.connect),
                 response_head: own.response_head.unwrap_or(general.response_head),
                 first_event: own.first_event.unwrap_or(general.first_event),
+                answer: own.answer.unwrap_or(general.answer),
                 idle: own.idle.unwrap_or(general.idle),
                 upstream_idle: own.upstream_idle.unwrap_or(general.upstream_idle),
                 ..general.clone()

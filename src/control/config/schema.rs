@@ -128,10 +128,12 @@ section! {
     for Deadlines {
         /// TCP and TLS to an upstream.
         connect: DEADLINE;
-        /// From the request sent to the upstream's response head.
+        /// From a streamed request sent to the upstream's response head.
         response_head: DEADLINE;
-        /// From the request sent to the first event of a stream, or the whole of an answer that is held back.
+        /// From a streamed request sent to the first event: the time to first token.
         first_event: DEADLINE;
+        /// From a request sent to the whole of an answer that is no stream (or its first 64 KiB).
+        answer: DEADLINE;
         /// Between two reads from an upstream once the answer has begun.
         idle: DEADLINE;
         /// The whole request, all attempts and the answer together.
@@ -207,10 +209,12 @@ section! {
     pub(super) struct DeadlineTable {
         /// TCP and TLS.
         connect: Option<Duration> = None, Optional(DEADLINE);
-        /// From the request sent to the response head.
+        /// From a streamed request sent to the response head.
         response_head: Option<Duration> = None, Optional(DEADLINE);
-        /// From the request sent to the first event, or the whole of an answer that is held back.
+        /// From a streamed request sent to the first event.
         first_event: Option<Duration> = None, Optional(DEADLINE);
+        /// From a request sent to the whole of an answer that is no stream.
+        answer: Option<Duration> = None, Optional(DEADLINE);
         /// Between two reads once the answer has begun.
         idle: Option<Duration> = None, Optional(DEADLINE);
         /// A connection between two requests.

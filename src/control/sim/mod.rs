@@ -80,6 +80,7 @@ impl Listener {
             Self::Troubled => Deadlines {
                 response_head: TROUBLED_DEADLINE.min(configured.response_head),
                 first_event: TROUBLED_DEADLINE.min(configured.first_event),
+                answer: TROUBLED_DEADLINE.min(configured.answer),
                 ..configured.clone()
             },
         }
