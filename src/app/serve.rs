@@ -191,11 +191,12 @@ fn load_client_tls(files: &TlsFiles, runtime: &Runtime) -> Result<Arc<ServerTls>
         };
         Ok((file(&files.cert)?, file(&files.key)?))
     };
+    let paths = vec![files.cert.clone(), files.key.clone()];
+    let known = watch::stamps(&paths);
     let (cert, key) = read(files)?;
     let tls = Arc::new(ServerTls::new(&cert, &key)?);
     let (files, fresh) = (files.clone(), Arc::clone(&tls));
-    let paths = vec![files.cert.clone(), files.key.clone()];
-    runtime.spawn(watch::watch(paths, move || {
+    runtime.spawn(watch::watch(paths, known, move || {
         match read(&files).and_then(|(cert, key)| fresh.replace(&cert, &key)) {
             Ok(()) => info!("the certificate for clients was replaced"),
             Err(error) => warn!("the certificate for clients was not replaced: {error}"),

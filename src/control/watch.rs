@@ -37,14 +37,20 @@ impl Stamp {
     }
 }
 
+/// The stamps of all files. Blocks on the file system.
+#[must_use]
+pub fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
+    paths.iter().map(|path| Stamp::of(path)).collect()
+}
+
 /// Calls `changed` after any of the files was replaced or rewritten, once per change of the whole set. Never
 /// returns; drop it to stop.
 ///
-/// `changed` is called when all files exist and have stayed the same for two looks, so that a certificate and
-/// its key that are replaced one after the other count as one change, and a file that is missing meanwhile as
-/// none. What the files are when the watch begins is taken as known.
-pub async fn watch(paths: Vec<PathBuf>, mut changed: impl FnMut()) {
-    let mut known = look(&paths).await;
+/// `changed` is called when all files exist and have stayed the same for two looks, so that a certificate
+/// and its key that are replaced one after the other count as one change, and a file that is missing
+/// meanwhile as none. `known` is what they were when they were last read: taken with [`stamps`] before the
+/// reading, so that a change in between is not missed.
+pub async fn watch(paths: Vec<PathBuf>, mut known: Vec<Option<Stamp>>, mut changed: impl FnMut()) {
     let mut before = known.clone();
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,8 +72,7 @@ pub async fn watch(paths: Vec<PathBuf>, mut changed: impl FnMut()) {
 async fn look(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
     let missing = vec![None; paths.len()];
     let paths = paths.to_vec();
-    let look = move || paths.iter().map(|path| Stamp::of(path)).collect();
-    tokio::task::spawn_blocking(look).await.unwrap_or(missing)
+    tokio::task::spawn_blocking(move || stamps(&paths)).await.unwrap_or(missing)
 }
 
 #[cfg(test)]
@@ -126,7 +131,8 @@ mod tests {
             let paths = vec![directory.write("cert", "cert 1"), directory.write("key", "key 1")];
             let calls = Arc::new(AtomicUsize::new(0));
             let counted = Arc::clone(&calls);
-            let task = tokio::spawn(watch(paths, move || {
+            let known = stamps(&paths);
+            let task = tokio::spawn(watch(paths, known, move || {
                 counted.fetch_add(1, Ordering::Relaxed);
             }));
             let watched = Self { directory, calls, task };

@@ -1,6 +1,6 @@
-//! The answer of an attempt, up to the commit: its head, and then either the first real event of a stream, or the
-//! whole of anything else (held until complete or `limits::HOLD_BYTES`). An error inside a 200, a truncation, a body
-//! that is no answer: all of them are still failures of the attempt here.
+//! The answer of an attempt, up to the commit: its head, and then either the first real event of a stream,
+//! or the whole of anything else (held until complete or `limits::HOLD_BYTES`). An error inside a 200, a
+//! truncation, a body that is no answer: all of them are still failures of the attempt here.
 //!
 //! Deliberately absent: what follows the commit (`relay`).
 
@@ -15,7 +15,7 @@ use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
 use crate::exchange::request::Subject;
 use crate::exchange::{Cx, Exchange, Got, State};
-use crate::policy::catalog::{Credential, Provider};
+use crate::policy::catalog::Credential;
 use crate::policy::retry::Verdict;
 use crate::wire::Parse;
 use crate::wire::http1::{
@@ -25,6 +25,9 @@ use crate::wire::parcel::Parcel;
 
 /// A `Retry-After` beyond this is cut: SDKs give up above it.
 const RETRY_AFTER_SECONDS: u64 = 120;
+
+/// What is shorter is a placeholder such as `x`, and would blot out half of a text.
+const SECRET_BYTES_LEAST: usize = 4;
 
 /// How far an attempt is.
 #[derive(Debug)]
@@ -119,7 +122,8 @@ impl Exchange {
         let State::Attempt(attempt) = &mut self.state else { return };
         let Stage::Head { scanned, interim } = &mut attempt.stage else { return };
         if !matches!(got, Got::Bytes(_)) {
-            // Bytes of an interim response or of half a head count as no answer, but not as a stale connection.
+            // Bytes of an interim response or of half a head count as no answer, but not as a stale
+            // connection.
             let reused = attempt.reused && self.window.is_empty() && *interim == 0;
             let fault =
                 if self.window.is_empty() { Fault::ResetBeforeAnswer { reused } } else { Fault::Truncated };
@@ -261,8 +265,8 @@ impl Exchange {
             Held::Wait => self.fail(cx, Fault::Truncated),
             Held::Bad => self.fail(cx, Fault::BadFraming),
             Held::Long(payload) => match &attempt.stage {
-                // No honest error is that long, and what it says cannot be looked through any more.
                 Stage::Whole { head, .. } if head.status >= 400 => {
+                    // An error is shown only whole, because only then it is certain to hold no key of ours.
                     let fault = Fault::Status(head.status);
                     self.fail(cx, fault);
                 }
@@ -270,11 +274,14 @@ impl Exchange {
             },
             Held::Complete(payload) => {
                 let Stage::Whole { head, .. } = &attempt.stage else { return };
-                let body = &self.window.bytes()[..payload];
-                if head.status >= 400 && repeats_credential(attempt.provider(), body) {
-                    let fault = Fault::Status(head.status);
-                    return self.fail(cx, fault);
+                if head.status >= 400 {
+                    if !head.content_encoding.is_empty() {
+                        let fault = Fault::Status(head.status);
+                        return self.fail(cx, fault);
+                    }
+                    blot_out(&attempt.provider().credential, &mut self.window.bytes_mut()[..payload]);
                 }
+                let body = &self.window.bytes()[..payload];
                 let judged = match &attempt.request.subject {
                     Subject::Inference { .. } if head.status == 200 && head.content_encoding.is_empty() => {
                         dialect(attempt.provider().dialect).judge_answer(body)
@@ -329,13 +336,21 @@ fn wait_seconds(value: &[u8], now: UnixSeconds) -> Option<u32> {
     Some(seconds.min(RETRY_AFTER_SECONDS) as u32)
 }
 
-/// The body repeats our own credential, as some providers' messages about a bad key do.
-fn repeats_credential(provider: &Provider, body: &[u8]) -> bool {
-    match &provider.credential {
-        Credential::None => false,
-        Credential::Bearer(secret) | Credential::Header { value: secret, .. } => {
-            !secret.expose().is_empty() && memmem::find(body, secret.expose().as_bytes()).is_some()
-        }
+/// Providers quote the key they did not like ("Incorrect API key provided: sk-…"). It is ours, not the
+/// client's: its bytes are overwritten, and the length stays.
+fn blot_out(credential: &Credential, body: &mut [u8]) {
+    let key = match credential {
+        Credential::None => return,
+        Credential::Bearer(key) | Credential::Header { value: key, .. } => key.expose().as_bytes(),
+    };
+    if key.len() < SECRET_BYTES_LEAST {
+        return;
+    }
+    let finder = memmem::Finder::new(key);
+    let mut from = 0;
+    while let Some(at) = finder.find(&body[from..]) {
+        body[from + at..from + at + key.len()].fill(b'*');
+        from += at + key.len();
     }
 }
 

@@ -62,6 +62,9 @@ fn serve(core: &Rc<Core>, fd: AcceptedFd) {
         monoio::spawn(connection::serve_tls(Rc::clone(core), fd, tls.config()));
     } else if let Ok(socket) = Socket::adopt(fd) {
         monoio::spawn(connection::serve(Rc::clone(core), socket));
+    } else {
+        // The client was gone again before it could be served.
+        core.counters().add(Counter::ConnectionsClosed, 1);
     }
 }
 

@@ -48,8 +48,9 @@ pub(super) async fn serve_tls(core: Rc<Core>, fd: AcceptedFd, config: Arc<Server
     })
     .await;
     core.dismiss(&bell);
-    if let Ok(socket) = socket {
-        serve(core, socket).await;
+    match socket {
+        Ok(socket) => serve(core, socket).await,
+        Err(_) => core.counters().add(Counter::ConnectionsClosed, 1),
     }
 }
 
@@ -177,6 +178,11 @@ where
 
     /// One completed operation, as an input.
     fn completion(&mut self, cx: &mut Context<'_>) -> Option<Input> {
+        // The request's send comes first: when both completed in one turn, the answer is not an early one,
+        // and its connection may serve again.
+        if let Some((result, parcel)) = self.ops.origin_send.poll(cx) {
+            return Some(Input::OriginSent { parcel, ok: result.is_ok() });
+        }
         if let Some((result, lent)) = self.ops.origin_recv.poll(cx) {
             return Some(Input::OriginRecv { lent, got: got(&result) });
         }
@@ -185,9 +191,6 @@ where
         }
         if let Some((result, lent)) = self.ops.client_recv.poll(cx) {
             return Some(Input::ClientRecv { lent, got: got(&result) });
-        }
-        if let Some((result, parcel)) = self.ops.origin_send.poll(cx) {
-            return Some(Input::OriginSent { parcel, ok: result.is_ok() });
         }
         let dialed = self.ops.dial.poll(cx)?;
         self.dialing = None;
