@@ -51,6 +51,8 @@ pub(super) struct Attempt {
     pub(super) reused: bool,
     /// When the request was sent to the candidate in hand.
     pub(super) sent_at: Moment,
+    /// The candidate did not take the whole request: its connection serves no other one.
+    pub(super) unsent: bool,
     /// Smallest `Retry-After` seen, in seconds.
     pub(super) retry_after: Option<u32>,
     /// The head of a stream is out, for the sake of waiting comments.
@@ -73,6 +75,7 @@ impl Attempt {
             fresh: false,
             reused: false,
             sent_at: cx.now,
+            unsent: false,
             retry_after: None,
             greeted: false,
             comment_due: delay.map_or(Moment::NEVER, |delay| cx.now + delay),
@@ -108,6 +111,17 @@ impl Attempt {
         retry::verdict(fault, allowance)
     }
 
+    /// Notes the attempt under way, if there is one, as ended by this fault from outside.
+    fn note_unfinished(&mut self, fault: Fault) {
+        let billed = match self.stage {
+            Stage::Parting(_) => return,
+            Stage::Dialing => Billed::No,
+            Stage::Head { .. } | Stage::Events { .. } | Stage::Whole { .. } => Billed::Maybe,
+        };
+        let provider = self.candidate().provider;
+        self.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
+    }
+
     /// The record of the request, ending like this.
     pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Box<Record> {
         Box::new(Record {
@@ -126,7 +140,7 @@ impl Exchange {
         let State::Attempt(attempt) = &mut self.state else { return };
         if !self.origin.quiet() || self.origin.released {
             attempt.stage = Stage::Parting(Then::Try);
-            return;
+            return self.arm(DeadlineKind::Connect, Moment::NEVER);
         }
         cx.count(Counter::Attempts);
         attempt.stage = Stage::Dialing;
@@ -149,6 +163,7 @@ impl Exchange {
         let State::Attempt(attempt) = &mut self.state else { return };
         attempt.reused = reused;
         attempt.sent_at = cx.now;
+        attempt.unsent = false;
         attempt.stage = Stage::head();
         let due = cx.now + attempt.provider().deadlines.response_head;
         self.write_request();
@@ -221,8 +236,13 @@ impl Exchange {
     /// answered early and closed; the receive that is in flight tells.
     pub(super) fn after_request_send(&mut self, cx: &mut Cx<'_>, ok: bool) {
         let State::Attempt(attempt) = &mut self.state else { return };
+        attempt.unsent |= !ok;
         if ok {
             attempt.sent_at = cx.now;
+            if matches!(attempt.stage, Stage::Head { .. }) {
+                let due = cx.now + attempt.provider().deadlines.response_head;
+                self.arm(DeadlineKind::ResponseHead, due);
+            }
         }
     }
 
@@ -292,9 +312,10 @@ impl Exchange {
         {
             match then {
                 Then::Try => self.try_candidate(cx),
-                Then::Report(fault) if !self.client.sending => self.report(cx, fault),
-                Then::Report(_) => {}
+                Then::Report(fault) => self.report(cx, fault),
             }
+        } else if matches!(self.state, State::Intake(_)) {
+            self.recycle_window(cx);
         }
     }
 
@@ -305,6 +326,7 @@ impl Exchange {
         }
         self.part(cx);
         let State::Attempt(attempt) = &mut self.state else { return };
+        attempt.note_unfinished(fault);
         if self.client.sending {
             attempt.stage = Stage::Parting(Then::Report(fault));
             let due = cx.now + attempt.snapshot.deadlines.client_send;
@@ -328,15 +350,7 @@ impl Exchange {
     pub(super) fn attempt_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
         let fault = Fault::Deadline(kind);
         match kind {
-            DeadlineKind::Total => {
-                self.total_due = Moment::NEVER;
-                if let State::Attempt(attempt) = &mut self.state {
-                    let provider = attempt.candidate().provider;
-                    let billed = retry::billed(fault);
-                    attempt.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
-                }
-                self.report(cx, fault);
-            }
+            DeadlineKind::Total => self.report(cx, fault),
             // A waiting comment cannot be delivered: there is nobody to answer.
             DeadlineKind::ClientSend => self.client_left(cx),
             DeadlineKind::Connect
@@ -354,7 +368,12 @@ impl Exchange {
         let State::Attempt(attempt) = &mut self.state else { return };
         let delay = attempt.snapshot.waiting.delay;
         attempt.comment_due = delay.map_or(Moment::NEVER, |delay| cx.now + delay);
-        if self.client.sending || matches!(attempt.stage, Stage::Parting(Then::Report(_))) {
+        match attempt.stage {
+            // An answer that is no stream is on its way: a comment would promise one.
+            Stage::Whole { .. } | Stage::Parting(Then::Report(_)) => return,
+            Stage::Dialing | Stage::Head { .. } | Stage::Events { .. } | Stage::Parting(Then::Try) => {}
+        }
+        if self.client.sending {
             return;
         }
         let emit = Emit::new(BodyOut::Chunked);
@@ -385,16 +404,9 @@ impl Exchange {
     /// The client left before or during its answer: nothing more is generated for it.
     pub(super) fn client_left(&mut self, cx: &mut Cx<'_>) {
         cx.count(Counter::ClientsGone);
-        let provider = match &self.state {
-            State::Attempt(attempt) => Some(attempt.candidate().provider),
-            State::Intake(_) | State::Relay(_) | State::Close(_) | State::Ended => None,
-        };
         let record = match &mut self.state {
             State::Attempt(attempt) => {
-                if let (Some(provider), true) = (provider, self.origin.connected && !self.origin.released) {
-                    let fault = Some(Fault::ClientGone);
-                    attempt.attempts.push(AttemptRecord { provider, fault, billed: Billed::Maybe });
-                }
+                attempt.note_unfinished(Fault::ClientGone);
                 Some(attempt.record(cx.now, Outcome::ClientGone))
             }
             State::Relay(relay) => Some(relay.record(cx.now, Outcome::ClientGone)),

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use crate::base::fault::DeadlineKind;
+use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::GenerationId;
 use crate::base::metrics::Counter;
 use crate::base::record::{Outcome, Record};
@@ -60,6 +60,13 @@ pub(super) enum Close {
         /// Bytes dropped so far.
         dropped: usize,
     },
+}
+
+impl Close {
+    /// The last bytes are still on their way.
+    pub(super) const fn is_sending(&self) -> bool {
+        matches!(self, Self::Sending { .. })
+    }
 }
 
 impl Exchange {
@@ -166,16 +173,65 @@ impl Exchange {
         self.total_due = Moment::NEVER;
         self.arm(DeadlineKind::ClientIdle, cx.now + cx.snapshot.deadlines.client_idle);
         // A receive may still be in flight from the request before; its bytes are then the next request's.
+        if self.origin.quiet() {
+            self.recycle_window(cx);
+        }
         if !self.client.receiving {
+            self.shrink_inbox();
             self.take_in(cx);
+        }
+    }
+
+    /// A client that does not take the last bytes is reset: an orderly end could look like theirs. One that
+    /// only does not close has had its time.
+    pub(super) fn close_deadline(&mut self, cx: &mut Cx<'_>) {
+        let reset = matches!(&self.state, State::Close(close) if close.is_sending());
+        self.end(cx, reset);
+    }
+
+    /// No further request is taken.
+    pub(super) fn on_drain(&mut self, cx: &mut Cx<'_>) {
+        self.client.draining = true;
+        if self.is_idle() {
+            self.close_now(cx);
+        }
+    }
+
+    /// The drain time is over.
+    pub(super) fn on_stop(&mut self, cx: &mut Cx<'_>) {
+        self.client.draining = true;
+        match &self.state {
+            State::Intake(_) | State::Close(_) => self.close_now(cx),
+            State::Attempt(_) => self.report(cx, Fault::Draining),
+            State::Relay(_) => self.cut(cx, Fault::Draining),
+            State::Ended => {}
         }
     }
 
     /// Closes without a further word.
     pub(super) fn close_now(&mut self, cx: &mut Cx<'_>) {
+        self.end(cx, false);
+    }
+
+    fn end(&mut self, cx: &mut Cx<'_>, reset: bool) {
         self.discharge(cx);
         self.part(cx);
         self.state = State::Ended;
-        cx.act(Action::Close { reset: false });
+        cx.act(Action::Close { reset });
+    }
+}
+
+/// Which counter a passed deadline goes to.
+pub(super) const fn deadline_counter(kind: DeadlineKind) -> Counter {
+    match kind {
+        DeadlineKind::ClientIdle => Counter::DeadlineClientIdle,
+        DeadlineKind::ClientHead => Counter::DeadlineClientHead,
+        DeadlineKind::ClientBody => Counter::DeadlineClientBody,
+        DeadlineKind::ClientSend => Counter::DeadlineClientSend,
+        DeadlineKind::Connect => Counter::DeadlineConnect,
+        DeadlineKind::ResponseHead => Counter::DeadlineResponseHead,
+        DeadlineKind::FirstEvent => Counter::DeadlineFirstEvent,
+        DeadlineKind::Idle => Counter::DeadlineIdle,
+        DeadlineKind::Total => Counter::DeadlineTotal,
     }
 }

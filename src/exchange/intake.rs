@@ -14,6 +14,7 @@ use crate::exchange::surface::{Surface, surface};
 use crate::exchange::{Cx, Exchange, State};
 use crate::policy::auth::{self, Tenant};
 use crate::wire::Parse;
+use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::{
     ChunkDecoder, Expect, RequestField, RequestFraming, RequestHead, Version, decode_in_place, request_head,
@@ -73,7 +74,8 @@ impl Exchange {
     /// Looks at what the client has sent so far.
     pub(super) fn take_in(&mut self, cx: &mut Cx<'_>) {
         let State::Intake(intake) = &mut self.state else { return };
-        if intake.continuing {
+        // While a receive is in flight the inbox is away; its completion comes back here.
+        if intake.continuing || self.client.receiving {
             return;
         }
         if self.inbox.is_empty() && intake.head.is_none() {
@@ -240,6 +242,15 @@ impl Exchange {
         self.inbox.compact();
         if self.inbox.room() == 0 {
             self.inbox.grow_to((self.inbox.capacity() * 2).max(4 * INBOX_IDLE_BYTES).min(most));
+        }
+    }
+
+    /// A connection that waits holds no more than it needs: the storage of a long, refused request goes.
+    pub(super) fn shrink_inbox(&mut self) {
+        if self.inbox.capacity() > 4 * INBOX_IDLE_BYTES && self.inbox.len() <= INBOX_IDLE_BYTES {
+            let mut small = Buf::with_room(INBOX_IDLE_BYTES);
+            small.push(self.inbox.bytes());
+            self.inbox = small;
         }
     }
 

@@ -27,6 +27,8 @@ mod pump;
 mod relay;
 pub mod reply;
 mod request;
+#[doc(hidden)]
+pub mod sim;
 mod surface;
 mod view;
 
@@ -345,7 +347,11 @@ impl Exchange {
         self.client.receiving = false;
         let Got::Bytes(count) = got else {
             self.inbox.restore(lent, 0);
-            return self.on_client_gone(cx);
+            // Who has ended its side may still read the answer of ours that is on its way.
+            return match &self.state {
+                State::Close(close) if got == Got::End && close.is_sending() => {}
+                _ => self.on_client_gone(cx),
+            };
         };
         self.inbox.restore(lent, count);
         match &self.state {
@@ -407,12 +413,13 @@ impl Exchange {
 
     fn on_deadline(&mut self, cx: &mut Cx<'_>) {
         if cx.now >= self.total_due {
-            return self.on_deadline_of(cx, DeadlineKind::Total);
-        }
-        if cx.now >= self.phase.due {
-            return self.on_deadline_of(cx, self.phase.kind);
-        }
-        if let State::Attempt(attempt) = &self.state
+            // The phase's own deadline stays: it is what ends a send to a client that does not read.
+            self.total_due = Moment::NEVER;
+            self.on_deadline_of(cx, DeadlineKind::Total);
+        } else if cx.now >= self.phase.due {
+            self.phase.due = Moment::NEVER;
+            self.on_deadline_of(cx, self.phase.kind);
+        } else if let State::Attempt(attempt) = &self.state
             && cx.now >= attempt.comment_due()
         {
             self.send_comment(cx);
@@ -420,13 +427,12 @@ impl Exchange {
     }
 
     fn on_deadline_of(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
-        cx.count(deadline_counter(kind));
-        self.phase.due = Moment::NEVER;
+        cx.count(close::deadline_counter(kind));
         match &self.state {
             State::Intake(_) => self.intake_deadline(cx, kind),
             State::Attempt(_) => self.attempt_deadline(cx, kind),
             State::Relay(_) => self.relay_deadline(cx, kind),
-            State::Close(_) => self.close_now(cx),
+            State::Close(_) => self.close_deadline(cx),
             State::Ended => {}
         }
     }
@@ -435,23 +441,6 @@ impl Exchange {
         match &self.state {
             State::Intake(_) | State::Close(_) => self.close_now(cx),
             State::Attempt(_) | State::Relay(_) => self.client_left(cx),
-            State::Ended => {}
-        }
-    }
-
-    fn on_drain(&mut self, cx: &mut Cx<'_>) {
-        self.client.draining = true;
-        if self.is_idle() {
-            self.close_now(cx);
-        }
-    }
-
-    fn on_stop(&mut self, cx: &mut Cx<'_>) {
-        self.client.draining = true;
-        match &self.state {
-            State::Intake(_) | State::Close(_) => self.close_now(cx),
-            State::Attempt(_) => self.report(cx, Fault::Draining),
-            State::Relay(_) => self.cut(cx, Fault::Draining),
             State::Ended => {}
         }
     }
@@ -491,19 +480,5 @@ impl Exchange {
 
     fn arm(&mut self, kind: DeadlineKind, due: Moment) {
         self.phase = Phase { due, kind };
-    }
-}
-
-const fn deadline_counter(kind: DeadlineKind) -> Counter {
-    match kind {
-        DeadlineKind::ClientIdle => Counter::DeadlineClientIdle,
-        DeadlineKind::ClientHead => Counter::DeadlineClientHead,
-        DeadlineKind::ClientBody => Counter::DeadlineClientBody,
-        DeadlineKind::ClientSend => Counter::DeadlineClientSend,
-        DeadlineKind::Connect => Counter::DeadlineConnect,
-        DeadlineKind::ResponseHead => Counter::DeadlineResponseHead,
-        DeadlineKind::FirstEvent => Counter::DeadlineFirstEvent,
-        DeadlineKind::Idle => Counter::DeadlineIdle,
-        DeadlineKind::Total => Counter::DeadlineTotal,
     }
 }

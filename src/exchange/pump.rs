@@ -44,8 +44,8 @@ pub(super) struct Seen {
     pub(super) payload_bytes: u64,
     /// The end marker.
     pub(super) done: bool,
-    /// An in-band error.
-    pub(super) error: bool,
+    /// Status of an in-band error.
+    pub(super) error: Option<u16>,
     /// The last reported usage.
     pub(super) usage: Option<Usage>,
 }
@@ -92,6 +92,8 @@ pub(super) struct Pump {
     unfed: Span,
     giant: bool,
     awaiting_first: bool,
+    /// Nothing of the stream was left out yet.
+    at_start: bool,
     seen: Seen,
 }
 
@@ -115,6 +117,7 @@ impl Pump {
             unfed: Span::default(),
             giant: false,
             awaiting_first: matches!(content, Content::Events { .. }),
+            at_start: true,
             seen: Seen::default(),
         }
     }
@@ -181,11 +184,31 @@ impl Pump {
         }
     }
 
-    /// Lets the first event go: the answer is committed.
-    pub(super) fn accept_first(&mut self, emit: &mut Emit) {
+    /// Lets the first event go: the answer is committed. `behind_ours` are the window's bytes when something of
+    /// our own went before: there, a byte order mark would no longer stand at the start of the stream.
+    pub(super) fn accept_first(&mut self, behind_ours: Option<&[u8]>, emit: &mut Emit) {
+        if let Some(bytes) = behind_ours {
+            self.drop_mark(bytes);
+        }
         self.awaiting_first = false;
         self.giant = self.watch.in_event();
         self.release_pending(emit);
+    }
+
+    fn drop_mark(&mut self, bytes: &[u8]) {
+        const MARK: &[u8] = b"\xEF\xBB\xBF";
+        let begins = self.pending.iter().flat_map(|span| span.of(bytes)).take(MARK.len());
+        if !self.at_start || !begins.eq(MARK) {
+            return;
+        }
+        let mut left = MARK.len();
+        self.pending.retain_mut(|span| {
+            let gone = left.min(span.len());
+            left -= gone;
+            span.start += gone as u32;
+            !span.is_empty()
+        });
+        self.pending_bytes -= MARK.len();
     }
 
     /// Looks at everything new in the window; complete events go to `emit`, which is flushed before returning.
@@ -324,12 +347,11 @@ impl Pump {
                 Some(None) => self.release_pending(emit),
                 Some(Some(signal)) => {
                     self.note(signal);
-                    if self.awaiting_first {
-                        return Some(signal);
-                    }
                     if drop_usage && matches!(signal, Signal::Usage { only: true, .. }) {
                         self.forget_pending();
                         *chunk = None;
+                    } else if self.awaiting_first {
+                        return Some(signal);
                     } else {
                         self.release_pending(emit);
                     }
@@ -346,9 +368,9 @@ impl Pump {
                 self.seen.events += 1;
                 self.seen.usage = Some(usage);
             }
-            Signal::Error { .. } => {
+            Signal::Error { status } => {
                 self.seen.events += 1;
-                self.seen.error = true;
+                self.seen.error = Some(status);
             }
             Signal::Done => self.seen.done = true,
         }
@@ -371,6 +393,7 @@ impl Pump {
     }
 
     fn forget_pending(&mut self) {
+        self.at_start = false;
         self.pending.clear();
         self.pending_bytes = 0;
     }

@@ -83,7 +83,7 @@ impl Relay {
             dialect: dialect(attempt.provider().dialect),
             events: false,
             announced: false,
-            reusable: head.keep_alive && !sending,
+            reusable: head.keep_alive && !sending && !attempt.unsent,
             spent: 0,
             ending: Ending::Open,
             idle: deadlines.idle,
@@ -95,8 +95,18 @@ impl Relay {
         }
     }
 
-    /// The record of the request, ending like this.
+    /// The record of the request, ending like this. An answer that was not relayed to its end was not served.
     pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Box<Record> {
+        let fault = match outcome {
+            Outcome::Cut(fault) => Some(fault),
+            Outcome::ClientGone => Some(Fault::ClientGone),
+            Outcome::Complete | Outcome::Refused(_) | Outcome::Failed(_) => None,
+        };
+        if let (Some(fault), Some(last)) = (fault, self.attempts.last_mut())
+            && last.fault.is_none()
+        {
+            (last.fault, last.billed) = (Some(fault), Billed::Maybe);
+        }
         Box::new(Record {
             key: self.key,
             outcome,
@@ -133,7 +143,7 @@ impl Exchange {
         let out = if terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let mut relay = Relay::new(attempt, &head, *pump, out, cx, self.origin.sending);
         relay.events = true;
-        relay.pump.accept_first(&mut relay.emit);
+        relay.pump.accept_first(greeted.then(|| self.window.bytes()), &mut relay.emit);
         if !greeted {
             let close = terms.http10 || !terms.keep_alive || self.client.draining;
             write_events_head(&mut self.to_client.own, id, &head.content_type, out, close);
@@ -288,10 +298,12 @@ impl Exchange {
                 relay.reusable = false;
                 relay.ending = Ending::Complete;
                 relay.emit.finish(&mut self.to_client);
+                let due = cx.now + relay.client_send;
                 self.part(cx);
                 if self.to_client.total() == 0 {
                     return self.finish(cx);
                 }
+                self.arm(DeadlineKind::ClientSend, due);
                 self.send_to_client(cx);
             }
             DeadlineKind::ClientSend => {
@@ -309,15 +321,17 @@ impl Exchange {
             | DeadlineKind::FirstEvent
             | DeadlineKind::ClientIdle
             | DeadlineKind::ClientHead
-            | DeadlineKind::ClientBody => {
-                self.total_due = Moment::NEVER;
-                self.cut(cx, Fault::Deadline(kind));
-            }
+            | DeadlineKind::ClientBody => self.cut(cx, Fault::Deadline(kind)),
         }
     }
 
     /// The answer cannot be completed: say so if the client can still be told, and never let it look complete.
     pub(super) fn cut(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        if let State::Relay(relay) = &self.state
+            && relay.ending == Ending::Complete
+        {
+            return; // The whole rest is on its way already; how long it may take has its own deadline.
+        }
         self.part(cx);
         let State::Relay(relay) = &mut self.state else { return };
         relay.ending = Ending::Cut(fault);
@@ -357,7 +371,7 @@ impl Exchange {
     }
 
     /// Gives the window back to the core's spares when it has the usual size.
-    fn recycle_window(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn recycle_window(&mut self, cx: &mut Cx<'_>) {
         let window = core::mem::take(&mut self.window);
         if window.capacity() == WINDOW_FIRST_BYTES && cx.core.spare_windows.len() < SPARE_WINDOWS {
             cx.core.spare_windows.push(window.into_storage());
@@ -367,8 +381,13 @@ impl Exchange {
     /// The whole answer is with the client.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         let State::Relay(relay) = &mut self.state else { return };
-        cx.count(Counter::RequestsCompleted);
-        let outcome = if relay.status < 400 { Outcome::Complete } else { Outcome::Failed(relay.status) };
+        let outcome = match relay.pump.seen().error {
+            Some(status) => Outcome::Cut(Fault::Status(status)),
+            None if relay.status < 400 => Outcome::Complete,
+            None => Outcome::Failed(relay.status),
+        };
+        let cut = matches!(outcome, Outcome::Cut(_));
+        cx.count(if cut { Counter::AnswersCut } else { Counter::RequestsCompleted });
         let record = relay.record(cx.now, outcome);
         let clean = relay.reusable && relay.pump.ended() && self.window.is_empty() && self.origin.quiet();
         let keep_alive = relay.terms.keep_alive && !relay.terms.http10 && !self.client.draining;

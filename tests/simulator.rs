@@ -1,0 +1,132 @@
+//! The state machine against virtual clients and origins: every case of `tests/cases`, whole and cut at
+//! every byte, and thousands of random scenarios. `MILLRACE_SEEDS` says how many (from seed 0),
+//! `MILLRACE_SEED` runs one alone and prints what happened, `MILLRACE_CASE` runs the cases whose name
+//! contains it. A failing seed prints as the text of a case.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use millrace::exchange::sim::{Case, Cut, Report, Tuning, World, generate, laws, verify};
+
+/// Random scenarios in one run of the test.
+const SEEDS: u64 = 3_000;
+/// Times that each case is run with every choice left to chance.
+const SHUFFLES: u64 = 20;
+/// A case of up to this many bytes is small: it is cut at every one of them.
+const SMALL_BYTES: usize = 3_000;
+/// A longer one is cut at so many places only, since each run takes longer.
+const CUTS_OF_LONG: usize = 6;
+
+/// Runs once; a panic is a failure like any other.
+fn run(case: &Case, seed: u64, cut: Cut, log: Option<Rc<RefCell<Vec<String>>>>) -> Result<Report, String> {
+    let tuning = Tuning { seed, cut, log };
+    catch_unwind(AssertUnwindSafe(|| World::new(case, tuning).run())).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+    })
+}
+
+fn judge(case: &Case, seed: u64, cut: Cut, log: Option<Rc<RefCell<Vec<String>>>>) -> Result<Report, String> {
+    let report = run(case, seed, cut, log)?;
+    laws(case, &report)?;
+    verify_if_asked(case, &report)?;
+    Ok(report)
+}
+
+fn verify_if_asked(case: &Case, report: &Report) -> Result<(), String> {
+    if case.expect.is_empty() { Ok(()) } else { verify(case, report) }
+}
+
+/// Runs, and on failure once more with a transcript.
+fn check(name: &str, case: &Case, text: &str, seed: u64, cut: Cut) -> Result<(), String> {
+    let Err(why) = judge(case, seed, cut, None) else { return Ok(()) };
+    Err(format!("{text}\n{}\n--- {name}, {cut:?}: {why}", transcript(case, seed, cut)))
+}
+
+fn transcript(case: &Case, seed: u64, cut: Cut) -> String {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let _ = judge(case, seed, cut, Some(Rc::clone(&log)));
+    let lines = log.borrow();
+    lines[lines.len().saturating_sub(150)..].join("\n")
+}
+
+fn case_files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let entries = std::fs::read_dir(folder).expect("the folder of cases");
+    let entries = entries.flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "case")).collect();
+    files.sort();
+    files
+}
+
+/// Where to cut `len` bytes.
+fn cuts(len: usize, small: bool) -> impl Iterator<Item = usize> {
+    (1..len).step_by(if small { 1 } else { 1 + len / CUTS_OF_LONG })
+}
+
+fn check_case(name: &str, text: &str) -> Result<(), String> {
+    let case = Case::parse(text).map_err(|why| format!("{name}: {why}"))?;
+    check(name, &case, text, 1, Cut::Whole)?;
+    let bytes = case.client_bytes() + case.origin_bytes();
+    let small = bytes <= SMALL_BYTES;
+    if bytes < 20_000 {
+        check(name, &case, text, 1, Cut::Drip)?;
+    }
+    // In any other order the outcome may be another one, but the laws hold.
+    let bare = Case { expect: Vec::new(), ..case.clone() };
+    for seed in 0..SHUFFLES {
+        check(name, &bare, text, seed, Cut::Random)?;
+    }
+    for at in cuts(case.client_bytes(), small) {
+        check(name, &case, text, 1, Cut::Client(at))?;
+    }
+    for at in cuts(case.origin_bytes(), small) {
+        check(name, &case, text, 1, Cut::Origin(at))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_case_whole_and_cut_at_every_byte() {
+    let only = std::env::var("MILLRACE_CASE").ok();
+    let files = case_files();
+    assert!(files.len() > 50, "{} cases found", files.len());
+    let mut wrong = Vec::new();
+    for path in &files {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if only.as_ref().is_some_and(|only| !name.contains(only)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        if let Err(why) = check_case(&name, &text) {
+            wrong.push(why);
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases fail:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn random_scenarios_keep_the_laws() {
+    let one = number("MILLRACE_SEED");
+    let seeds = one.map_or(0..number("MILLRACE_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
+    let mut wrong = Vec::new();
+    for seed in seeds {
+        let text = generate::case(seed);
+        let case = Case::parse(&text).unwrap_or_else(|why| panic!("seed {seed}: {why}\n{text}"));
+        if let Err(why) = check(&format!("seed {seed}"), &case, &text, seed, Cut::Random) {
+            wrong.push(why);
+        }
+        if one.is_some() {
+            println!("{text}\n{}", transcript(&case, seed, Cut::Random));
+        }
+    }
+    let shown = wrong.len().min(10);
+    assert!(wrong.is_empty(), "{} seeds fail; some:\n{}", wrong.len(), wrong[..shown].join("\n\n"));
+}
