@@ -12,8 +12,8 @@
 //! | 5 | [`worker`] ║ [`control`] | sockets ⇄ exchange, per core ║ the control plane |
 //! | 6 | [`app`] | process edge: command line, threads, signals |
 //!
-//! Deliberately absent: a library interface. This crate is one program; its modules are public for its own tests,
-//! benches and fuzz targets.
+//! Deliberately absent: a library interface. This crate is one program; its modules are public for its own
+//! tests, benches and fuzz targets.
 //!
 //! [`fuzzing`] holds the bodies of the fuzz targets, which also run under `cargo test`.
 

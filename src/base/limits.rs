@@ -94,8 +94,8 @@ pub struct Deadlines {
     pub response_head: Duration,
     /// From a streamed request sent to the first event (time to first token).
     pub first_event: Duration,
-    /// From a request sent to the whole of an answer that is no stream (or as much of it as is held back). Long:
-    /// a model may think for minutes before the head of such an answer comes.
+    /// From a request sent to the whole of an answer that is no stream (or as much of it as is held back).
+    /// Long: a model may think for minutes before the head of such an answer comes.
     pub answer: Duration,
     /// Between two reads from an upstream once the answer has begun.
     pub idle: Duration,

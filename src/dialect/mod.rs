@@ -92,6 +92,10 @@ pub trait Dialect: Sync {
     /// error).
     fn judge_event(&self, data: &[u8]) -> Signal;
 
+    /// Does this event say why the answer ends? Asked only where the end of the connection is the end of the
+    /// body.
+    fn ends_answer(&self, data: &[u8]) -> bool;
+
     /// Judges a complete answer that is not a stream.
     fn judge_answer(&self, body: &[u8]) -> Answer;
 }

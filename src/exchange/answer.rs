@@ -184,13 +184,14 @@ impl Exchange {
                 return self.fail(cx, fault);
             }
         }
-        let due = attempt.sent_at + attempt.provider().deadlines.first_event;
+        let (sent_at, deadlines) = (attempt.sent_at, &attempt.provider().deadlines);
+        let (first_event_due, answer_due) = (sent_at + deadlines.first_event, sent_at + deadlines.answer);
         let events = attempt.request.wants_events() && is_event_stream(&head);
         if events && head.status == 200 {
             let drop_usage = matches!(attempt.request.subject, Subject::Inference { drop_usage: true, .. });
             let pump = Box::new(Pump::new(head.framing, Content::Events { drop_usage }));
             attempt.stage = Stage::Events { head, pump };
-            self.arm(DeadlineKind::FirstEvent, due);
+            self.arm(DeadlineKind::FirstEvent, first_event_due);
             return self.look_for_first_event(cx);
         }
         if attempt.greeted {
@@ -204,7 +205,7 @@ impl Exchange {
             ResponseFraming::Close => Hold::Close,
         };
         attempt.stage = Stage::Whole { head, hold };
-        self.arm(DeadlineKind::FirstEvent, due);
+        self.arm(DeadlineKind::FirstEvent, answer_due);
         self.look_for_whole(cx, Got::Bytes(0));
     }
 

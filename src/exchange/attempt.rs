@@ -1,5 +1,5 @@
-//! Attempt: one candidate after the other until one has an answer. Nothing of an answer has reached the client, so
-//! every failure here may still move on to the next candidate; `policy/retry` decides.
+//! Attempt: one candidate after the other until one has an answer. Nothing of an answer has reached the
+//! client, so every failure here may still move on to the next candidate; `policy/retry` decides.
 //!
 //! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
 
@@ -21,8 +21,9 @@ use crate::policy::retry::{self, Allowance, Verdict};
 use crate::policy::route::{Candidate, Plan};
 use crate::wire::buf::Buf;
 use crate::wire::http1::HeadWriter;
-use crate::wire::json::splice;
+use crate::wire::json::splice::{self, Splice};
 use crate::wire::parcel::Piece;
+use core::time::Duration;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -96,6 +97,13 @@ impl Attempt {
         &self.snapshot.providers[self.candidate().provider.index()]
     }
 
+    /// How long the candidate may take for its response head. The head of an answer that is no stream often
+    /// comes only with the answer.
+    fn head_wait(&self) -> Duration {
+        let deadlines = &self.provider().deadlines;
+        if self.request.wants_events() { deadlines.response_head } else { deadlines.answer }
+    }
+
     fn allowance(&self) -> Allowance {
         Allowance {
             attempts_left: self.snapshot.limits.attempts.saturating_sub(self.attempts.len()),
@@ -165,8 +173,8 @@ impl Exchange {
         attempt.sent_at = cx.now;
         attempt.unsent = false;
         attempt.stage = Stage::head();
-        let due = cx.now + attempt.provider().deadlines.response_head;
-        self.write_request();
+        let due = cx.now + attempt.head_wait();
+        self.write_request(&mut cx.core.splice);
         self.arm(DeadlineKind::ResponseHead, due);
         self.origin.sending = true;
         cx.act(Action::OriginSend);
@@ -186,14 +194,14 @@ impl Exchange {
     }
 
     /// Writes the candidate's request: our head, then the client's body around the spliced places.
-    fn write_request(&mut self) {
+    fn write_request(&mut self, splice: &mut Splice) {
         let State::Attempt(attempt) = &self.state else { return };
         let request = &attempt.request;
         let provider = attempt.provider();
         let bytes = &self.request[..];
         let parcel = &mut self.to_origin;
         parcel.clear();
-        self.splice.clear();
+        splice.clear();
         let Subject::Inference { api, peek, .. } = &request.subject else {
             let target = Span {
                 end: request.head.query.map_or(request.head.target.end, |query| query.end),
@@ -208,7 +216,7 @@ impl Exchange {
         let dialect = dialect(provider.dialect);
         let body = request.body.of(bytes);
         let name = request.upstream_name(&attempt.snapshot, attempt.candidate());
-        dialect.splice(peek, body, name, provider.stream_usage, &mut self.splice);
+        dialect.splice(peek, body, name, provider.stream_usage, splice);
         let mut head =
             HeadWriter::request(&mut parcel.own, "POST", &[&provider.base_path, dialect.path(*api)]);
         common_fields(&mut head, provider);
@@ -218,12 +226,12 @@ impl Exchange {
             }
         }
         head.field("content-type", b"application/json");
-        head.number("content-length", self.splice.len(body.len()) as u64);
+        head.number("content-length", splice.len(body.len()) as u64);
         head.end();
         let own_at = parcel.own.len();
         parcel.push_own(0);
-        parcel.own.extend_from_slice(self.splice.own());
-        for piece in self.splice.pieces(body.len()) {
+        parcel.own.extend_from_slice(splice.own());
+        for piece in splice.pieces(body.len()) {
             parcel.pieces.push(match piece {
                 splice::Piece::Body(span) => Piece::Shared(span.shifted(request.body.start as usize)),
                 splice::Piece::Own(span) => Piece::Own(span.shifted(own_at)),
@@ -232,15 +240,15 @@ impl Exchange {
         parcel.shared = Some(Rc::clone(&self.request));
     }
 
-    /// The request is with the origin, or could not be sent. A failed send is no verdict yet: the origin may have
-    /// answered early and closed; the receive that is in flight tells.
+    /// The request is with the origin, or could not be sent. A failed send is no verdict yet: the origin may
+    /// have answered early and closed; the receive that is in flight tells.
     pub(super) fn after_request_send(&mut self, cx: &mut Cx<'_>, ok: bool) {
         let State::Attempt(attempt) = &mut self.state else { return };
         attempt.unsent |= !ok;
         if ok {
             attempt.sent_at = cx.now;
             if matches!(attempt.stage, Stage::Head { .. }) {
-                let due = cx.now + attempt.provider().deadlines.response_head;
+                let due = cx.now + attempt.head_wait();
                 self.arm(DeadlineKind::ResponseHead, due);
             }
         }
@@ -363,7 +371,8 @@ impl Exchange {
         }
     }
 
-    /// Tells a waiting streaming client that its request lives. Failing over stays possible: a comment is no answer.
+    /// Tells a waiting streaming client that its request lives. Failing over stays possible: a comment is no
+    /// answer.
     pub(super) fn send_comment(&mut self, cx: &mut Cx<'_>) {
         let State::Attempt(attempt) = &mut self.state else { return };
         let delay = attempt.snapshot.waiting.delay;

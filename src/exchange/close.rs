@@ -1,7 +1,7 @@
 //! Answers of our own, and the end of a connection.
 //!
-//! An answer given while request bytes are still coming must not be lost to a reset: our side is half-closed, what
-//! still arrives is read and dropped within bounds, then the connection closes (RFC 9112 §9.6).
+//! An answer given while request bytes are still coming must not be lost to a reset: our side is half-closed,
+//! what still arrives is read and dropped within bounds, then the connection closes (RFC 9112 §9.6).
 //! Deliberately absent: which answer is given (`reply`).
 
 use core::time::Duration;

@@ -1,8 +1,8 @@
-//! From payload stretches of the upstream's window to what the client receives: framing written around them, and
-//! whole upstream chunks passed on as they came.
+//! From payload stretches of the upstream's window to what the client receives: framing written around them,
+//! and whole upstream chunks passed on as they came.
 //!
-//! Every flush leaves the client's framing complete: each chunk size we announce is followed by all of its data in
-//! the same parcel. So at the end of any parcel an error event, a comment or the end can follow.
+//! Every flush leaves the client's framing complete: each chunk size we announce is followed by all of its
+//! data in the same parcel. So at the end of any parcel an error event, a comment or the end can follow.
 //! Deliberately absent: what the payload means.
 
 use crate::base::span::Span;

@@ -1,5 +1,5 @@
-//! Intake: collecting one request from a client connection. Everything that can be refused from the head alone is
-//! refused before a byte of the body is buffered.
+//! Intake: collecting one request from a client connection. Everything that can be refused from the head
+//! alone is refused before a byte of the body is buffered.
 //!
 //! Deliberately absent: what the body says (`request`), and trying anything (`attempt`).
 
@@ -236,8 +236,8 @@ impl Exchange {
         Ok(Progress::Wait)
     }
 
-    /// Doubles the inbox when it is full, up to `most` bytes: memory follows what was really sent, not what was
-    /// announced.
+    /// Doubles the inbox when it is full, up to `most` bytes: memory follows what was really sent, not what
+    /// was announced.
     fn make_room(&mut self, most: usize) {
         self.inbox.compact();
         if self.inbox.room() == 0 {

@@ -1,5 +1,5 @@
-//! Floor 4: the life of one request, as a state machine. It is handed what happened and the time, and says what to
-//! do next; it owns its buffers and nothing else.
+//! Floor 4: the life of one request, as a state machine. It is handed what happened and the time, and says
+//! what to do next; it owns its buffers and nothing else.
 //!
 //! ```text
 //!            request complete          first real event, or a whole answer
@@ -10,12 +10,13 @@
 //!   Close ◄───────────────────────────────────────────────────────────────  Close
 //! ```
 //!
-//! The commit point is the arrow from `Attempt` to `Relay`: the replayable request and the plan live in `Attempt`
-//! only, so failing over after it cannot be written. Before it, nothing but waiting comments reaches the client.
+//! The commit point is the arrow from `Attempt` to `Relay`: the replayable request and the plan live in
+//! `Attempt` only, so failing over after it cannot be written. Before it, nothing but waiting comments
+//! reaches the client.
 //!
-//! Each `step` takes one closed [`Input`] and appends closed [`Action`]s; the edge (a worker, the simulator, a fuzzer)
-//! performs them. At most one receive and one send per side are in flight; buffers travel with the operation and come
-//! back with its completion, so nobody writes into memory that the kernel holds.
+//! Each `step` takes one closed [`Input`] and appends closed [`Action`]s; the edge (a worker, the simulator,
+//! a fuzzer) performs them. At most one receive and one send per side are in flight; buffers travel with the
+//! operation and come back with its completion, so nobody writes into memory that the kernel holds.
 //! Deliberately absent: sockets, clocks, randomness, logging. Time and random words come in through [`Cx`].
 
 mod answer;
@@ -151,11 +152,19 @@ pub struct CoreState {
     pub bodies_bytes: usize,
     /// Read buffers of finished relays, for the next ones.
     pub spare_windows: Vec<Vec<u8>>,
-    /// State of a small random generator for ids; seeded by the edge.
-    pub random: u64,
+    /// The edits of the request being written, empty between two.
+    splice: Splice,
+    /// State of a small random generator for ids.
+    random: u64,
 }
 
 impl CoreState {
+    /// For a core that begins; `seed` comes from the kernel.
+    #[must_use]
+    pub fn new(counters: Arc<Counters>, seed: u64) -> Self {
+        Self { counters, bodies_bytes: 0, spare_windows: Vec::new(), splice: Splice::default(), random: seed }
+    }
+
     /// Next random word (splitmix64: ids need spread, not secrecy).
     pub fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -192,6 +201,10 @@ impl Cx<'_> {
 
 /// Where a request is in its life.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every request passes through Intake: boxing it would cost each one"
+)]
 enum State {
     /// Collecting a request. Nothing has been promised to anyone.
     Intake(intake::Intake),
@@ -258,7 +271,6 @@ pub struct Exchange {
     request: Rc<Vec<u8>>,
     to_client: Parcel,
     to_origin: Parcel,
-    splice: Splice,
     phase: Phase,
     /// Deadline of the whole request.
     total_due: Moment,
@@ -279,7 +291,6 @@ impl Exchange {
             request: Rc::default(),
             to_client: Parcel::default(),
             to_origin: Parcel::default(),
-            splice: Splice::default(),
             phase: Phase { due: now + snapshot.deadlines.client_idle, kind: DeadlineKind::ClientIdle },
             total_due: Moment::NEVER,
             charged: 0,
@@ -445,7 +456,8 @@ impl Exchange {
         }
     }
 
-    /// Arms a receive from the client unless one is in flight or there is no room for more of the next request.
+    /// Arms a receive from the client unless one is in flight or there is no room for more of the next
+    /// request.
     fn receive_from_client(&mut self, cx: &mut Cx<'_>) {
         if self.client.receiving {
             return;
@@ -457,8 +469,9 @@ impl Exchange {
         }
     }
 
-    /// While an answer is on its way the receive stays armed, so that a leaving client is noticed. Bytes of a next
-    /// request end that: they are taken in when their turn comes. Stray line ends between requests are nobody's.
+    /// While an answer is on its way the receive stays armed, so that a leaving client is noticed. Bytes of a
+    /// next request end that: they are taken in when their turn comes. Stray line ends between requests are
+    /// nobody's.
     fn watch_client(&mut self, cx: &mut Cx<'_>) {
         if self.inbox.bytes().iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             self.inbox.take(self.inbox.len());

@@ -1,14 +1,15 @@
-//! The pump: walks once over the bytes an upstream sends, finds the ends of chunks and events, and hands complete
-//! events to `emit`. The same code runs before the commit (looking for the first real event) and after it.
+//! The pump: walks once over the bytes an upstream sends, finds the ends of chunks and events, and hands
+//! complete events to `emit`. The same code runs before the commit (looking for the first real event) and
+//! after it.
 //!
 //! ```text
 //!  window:  |<-- sent before -->|<-- emitted now -->|<-- unfinished event -->|<-- room -->|
 //!                               0                   keep                     parsed
 //! ```
 //!
-//! An unfinished event is held back, so that what the client has is always whole events: a truncated stream can be
-//! ended with an error event, and a usage event can be left out although it came in two reads. An event longer than
-//! `limits::EVENT_HOLD_BYTES` is passed on as it comes.
+//! An unfinished event is held back, so that what the client has is always whole events: a truncated stream
+//! can be ended with an error event, and a usage event can be left out although it came in two reads. An
+//! event longer than `limits::EVENT_HOLD_BYTES` is passed on as it comes.
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
 use crate::base::limits::EVENT_HOLD_BYTES;
@@ -91,6 +92,8 @@ pub(super) struct Pump {
     /// Payload of the chunk in hand that the watch has not seen yet.
     unfed: Span,
     giant: bool,
+    /// An event said that the answer ends there; looked for only where nothing else proves the end.
+    finished: bool,
     awaiting_first: bool,
     /// Nothing of the stream was left out yet.
     at_start: bool,
@@ -116,13 +119,15 @@ impl Pump {
             pending_bytes: 0,
             unfed: Span::default(),
             giant: false,
+            finished: false,
             awaiting_first: matches!(content, Content::Events { .. }),
             at_start: true,
             seen: Seen::default(),
         }
     }
 
-    /// For a chunked answer whose first `payload` bytes were decoded already and lie at the front of the window.
+    /// For a chunked answer whose first `payload` bytes were decoded already and lie at the front of the
+    /// window.
     #[must_use]
     pub(super) fn resumed(decoder: ChunkDecoder, payload: usize) -> Self {
         let mut pump = Self::new(ResponseFraming::Close, Content::Opaque);
@@ -150,9 +155,11 @@ impl Pump {
         matches!(self.body, BodyIn::Ended)
     }
 
-    /// The end of the connection: true when that is how this body ends and no event was cut.
+    /// The end of the connection: true when that is how this body ends, no event was cut, and a stream has
+    /// said that it is over. Framing proves nothing here, so a stream without its last words counts as cut.
     pub(super) fn end_of_connection(&mut self) -> bool {
-        let whole = matches!(self.body, BodyIn::Close) && !self.watch.in_event();
+        let said = self.seen.done || self.finished || self.content == Content::Opaque;
+        let whole = matches!(self.body, BodyIn::Close) && !self.watch.in_event() && said;
         if whole {
             self.body = BodyIn::Ended;
         }
@@ -184,8 +191,8 @@ impl Pump {
         }
     }
 
-    /// Lets the first event go: the answer is committed. `behind_ours` are the window's bytes when something of
-    /// our own went before: there, a byte order mark would no longer stand at the start of the stream.
+    /// Lets the first event go: the answer is committed. `behind_ours` are the window's bytes when something
+    /// of our own went before: there, a byte order mark would no longer stand at the start of the stream.
     pub(super) fn accept_first(&mut self, behind_ours: Option<&[u8]>, emit: &mut Emit) {
         if let Some(bytes) = behind_ours {
             self.drop_mark(bytes);
@@ -211,7 +218,8 @@ impl Pump {
         self.pending_bytes -= MARK.len();
     }
 
-    /// Looks at everything new in the window; complete events go to `emit`, which is flushed before returning.
+    /// Looks at everything new in the window; complete events go to `emit`, which is flushed before
+    /// returning.
     pub(super) fn run(
         &mut self,
         window: &Buf,
@@ -303,8 +311,8 @@ impl Pump {
         }
     }
 
-    /// Shows `unfed` to the watch, event by event. `Some` when the first real event is complete and nobody has
-    /// accepted it yet.
+    /// Shows `unfed` to the watch, event by event. `Some` when the first real event is complete and nobody
+    /// has accepted it yet.
     fn feed(
         &mut self,
         bytes: &[u8],
@@ -318,6 +326,7 @@ impl Pump {
             self.unfed = Span::default();
             return None;
         };
+        let unproven = matches!(self.body, BodyIn::Close);
         while !self.unfed.is_empty() {
             let start = self.unfed.start as usize;
             let fed = self.watch.feed(self.unfed.of(bytes));
@@ -326,7 +335,12 @@ impl Pump {
                 EventKind::Comment => None,
                 EventKind::Done => Some(Signal::Done),
                 EventKind::Data if event.truncated => Some(Signal::Content),
-                EventKind::Data => Some(dialect.judge_event(event.data)),
+                EventKind::Data => {
+                    if unproven && dialect.ends_answer(event.data) {
+                        self.finished = true;
+                    }
+                    Some(dialect.judge_event(event.data))
+                }
             });
             self.unfed.start = used.end;
             self.hold(used);

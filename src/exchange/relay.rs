@@ -1,5 +1,5 @@
-//! Relay: an answer is on its way. What the origin sends is forwarded from the buffer it was received into; the
-//! window is the only thing between the two, so a slow client stops the reading and nothing piles up.
+//! Relay: an answer is on its way. What the origin sends is forwarded from the buffer it was received into;
+//! the window is the only thing between the two, so a slow client stops the reading and nothing piles up.
 //!
 //! Deliberately absent: the request, the plan, and therefore any way to try another candidate.
 
@@ -181,7 +181,8 @@ impl Exchange {
         self.enter_relay(cx, relay);
     }
 
-    /// An answer is longer than is held: `payload` decoded bytes are at the front of the window, the rest follows.
+    /// An answer is longer than is held: `payload` decoded bytes are at the front of the window, the rest
+    /// follows.
     pub(super) fn commit_long(&mut self, cx: &mut Cx<'_>, payload: usize) {
         let Some((attempt, stage)) = self.commit() else { return };
         let Stage::Whole { head, hold } = stage else { return };
@@ -325,7 +326,8 @@ impl Exchange {
         }
     }
 
-    /// The answer cannot be completed: say so if the client can still be told, and never let it look complete.
+    /// The answer cannot be completed: say so if the client can still be told, and never let it look
+    /// complete.
     pub(super) fn cut(&mut self, cx: &mut Cx<'_>, fault: Fault) {
         if let State::Relay(relay) = &self.state
             && relay.ending == Ending::Complete

@@ -1,7 +1,9 @@
-//! Answers of our own: the only place where a status is chosen, and the only place where error bodies are written.
+//! Answers of our own: the only place where a status is chosen, and the only place where error bodies are
+//! written.
 //!
-//! Bodies have OpenRouter's shape (`error.code`, `error.message`, `error.metadata.error_type`) and carry `error.type`
-//! besides, which OpenAI's SDKs read. Texts contain nothing of a key and of the input only a model's name.
+//! Bodies have OpenRouter's shape (`error.code`, `error.message`, `error.metadata.error_type`) and carry
+//! `error.type` besides, which OpenAI's SDKs read. Texts contain nothing of a key and of the input only a
+//! model's name.
 //! Deliberately absent: when to answer.
 
 use crate::base::fault::{DeadlineKind, Fault};
@@ -47,8 +49,8 @@ struct Words {
     message: String,
 }
 
-/// The status a client sees for bytes that are not acceptable. RFC 9110 and RFC 9112 name the 414, 417, 431, 501
-/// and 505; everything else that is malformed is a 400.
+/// The status a client sees for bytes that are not acceptable. RFC 9110 and RFC 9112 name the 414, 417, 431,
+/// 501 and 505; everything else that is malformed is a 400.
 #[must_use]
 pub const fn flaw_status(flaw: Flaw) -> u16 {
     match flaw {
@@ -92,8 +94,8 @@ pub const fn flaw_status(flaw: Flaw) -> u16 {
     }
 }
 
-/// The status a client sees when the last candidate failed with this fault. A provider's 401 or 403 is about our
-/// credential, not the client's, so it becomes a 502.
+/// The status a client sees when the last candidate failed with this fault. A provider's 401 or 403 is about
+/// our credential, not the client's, so it becomes a 502.
 #[must_use]
 pub const fn fault_status(fault: Fault) -> u16 {
     match fault {
@@ -225,21 +227,25 @@ pub fn write_body(out: &mut Vec<u8>, refusal: &Refusal) {
     write_json_text(out, &message);
     out.extend_from_slice(
         format!(
-            "\",\"code\":{status},\"type\":\"{kind}\",\"param\":null,\"metadata\":{{\"error_type\":\"{kind}\"}}{extra}}}}}"
+            "\",\"code\":{status},\"type\":\"{kind}\",\"param\":null,\
+             \"metadata\":{{\"error_type\":\"{kind}\"}}{extra}}}}}"
         )
         .as_bytes(),
     );
 }
 
-/// Appends the in-band error event of a chat stream that has begun: OpenRouter's shape, one chunk with a top-level
-/// `error` and a `finish_reason` of `error`. No `[DONE]` follows: the answer is not complete.
+/// Appends the in-band error event of a chat stream that has begun: OpenRouter's shape, one chunk with a
+/// top-level `error` and a `finish_reason` of `error`. No `[DONE]` follows: the answer is not complete.
 pub fn write_error_event(out: &mut Vec<u8>, id: &str, fault: Fault) {
     let status = fault_status(fault);
     let (kind, text) = (error_type(status), fault_text(fault));
+    // The id begins with the time of the request.
+    let created = id.get(4..14).and_then(|seconds| seconds.parse::<u64>().ok()).unwrap_or(0);
     out.extend_from_slice(
         format!(
-            "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":0,\"model\":\"\",\
-             \"error\":{{\"code\":{status},\"message\":\"{text}\",\"metadata\":{{\"error_type\":\"{kind}\"}}}},\
+            "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":{created},\
+             \"model\":\"\",\"error\":{{\"code\":{status},\"message\":\"{text}\",\
+             \"metadata\":{{\"error_type\":\"{kind}\"}}}},\
              \"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"\"}},\"finish_reason\":\"error\"}}]}}\n\n"
         )
         .as_bytes(),

@@ -152,8 +152,8 @@ impl Exchange {
         self.try_candidate(cx);
     }
 
-    /// Moves the first `whole` held bytes out of the inbox. The inbox gets the storage of the request before, so a
-    /// kept-alive connection allocates nothing here.
+    /// Moves the first `whole` held bytes out of the inbox. The inbox gets the storage of the request before,
+    /// so a kept-alive connection allocates nothing here.
     fn set_request_apart(&mut self, whole: usize) {
         self.inbox.compact();
         let rest = self.inbox.bytes()[whole..].to_vec();

@@ -1,5 +1,5 @@
-//! The paths Millrace answers, matched exactly: no normalisation before or after authentication. Every path exists
-//! under `/v1` and under `/api/v1`.
+//! The paths Millrace answers, matched exactly: no normalisation before or after authentication. Every path
+//! exists under `/v1` and under `/api/v1`.
 //!
 //! Deliberately absent: what is behind a path.
 
@@ -72,8 +72,8 @@ fn is_model(path: &str) -> bool {
     path.strip_prefix("models/").is_some_and(|id| plain(&id.replace("%2F", "/").replace("%2f", "/")))
 }
 
-/// Only what needs no decoding and cannot climb: letters, digits, `.` `_` `~` `:` `@` `-` in non-empty segments that
-/// are not `.` or `..`.
+/// Only what needs no decoding and cannot climb: letters, digits, `.` `_` `~` `:` `@` `-` in non-empty
+/// segments that are not `.` or `..`.
 fn plain(path: &str) -> bool {
     path.split('/').all(|segment| {
         !matches!(segment, "" | "." | "..")

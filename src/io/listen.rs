@@ -16,8 +16,8 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use super::descriptor::Descriptor;
 use super::runtime::give_way;
 
-/// Bytes a client's socket may hold that were not sent yet. Accepted connections inherit it: without it the kernel
-/// lets a client that does not read hold megabytes, and the answer runs far ahead of its reader.
+/// Bytes a client's socket may hold that were not sent yet. Accepted connections inherit it: without it the
+/// kernel lets a client that does not read hold megabytes, and the answer runs far ahead of its reader.
 const UNSENT_BYTES: u32 = 128 * 1024;
 /// Connections taken one after the other before the other tasks of the core get a turn.
 const STREAK: u32 = 32;

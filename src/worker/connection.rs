@@ -27,8 +27,8 @@ use crate::io::{AcceptedFd, Dial, Socket, Target, clock, recv, send};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 
-/// Completions one task takes before the others get a turn: with epoll an operation may complete at once, and a fast
-/// stream would never let go.
+/// Completions one task takes before the others get a turn: with epoll an operation may complete at once, and
+/// a fast stream would never let go.
 const STREAK: u32 = 32;
 
 /// Performs the TLS handshake within the deadline of a request head, then serves.

@@ -116,7 +116,7 @@ pub fn run(options: Options) -> io::Result<()> {
 impl Core {
     fn new(index: usize, seed: u64, shared: Arc<Shared>) -> Self {
         let counters = Arc::clone(&shared.counters[index]);
-        let state = CoreState { counters, bodies_bytes: 0, spare_windows: Vec::new(), random: seed };
+        let state = CoreState::new(counters, seed);
         Self {
             index,
             snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),

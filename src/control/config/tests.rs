@@ -241,7 +241,7 @@ fn the_reference_tells_the_truth() {
     };
     let all =
         [keys(format!("{:?}", Limits::default())), keys(format!("{:?}", Deadlines::default()))].concat();
-    assert_eq!(all.len(), 15, "{all:?}");
+    assert_eq!(all.len(), 16, "{all:?}");
     for key in all {
         assert!(page.contains(&format!("\n| `{key}` | ")), "{key} cannot be configured");
     }

@@ -79,8 +79,8 @@ pub(super) const NAMES: &[(&str, u16)] = &[
 const OBJECT_BYTES: usize = 64 * 1024;
 
 /// The status of the value of an `error` member (or of an object that is the error itself). `None` when the
-/// value says that there is no error: `null`, `false` or an empty string. Errors are rare and small, so a copy
-/// is parsed in full, escapes and all.
+/// value says that there is no error: `null`, `false` or an empty string. Errors are rare and small, so a
+/// copy is parsed in full, escapes and all.
 pub(super) fn status(text: &[u8], value: Span) -> Option<u16> {
     let raw = value.of(text);
     if matches!(raw, b"null" | b"false" | b"\"\"") {

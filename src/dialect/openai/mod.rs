@@ -45,6 +45,7 @@ const INCLUDE_USAGE: &[u8] = b"{\"include_usage\":true}";
 // Built once: a searcher costs more to build than one event costs to search. Inside a JSON string a quote is
 // always escaped, so text of the model can never look like these.
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
 impl Dialect for OpenAi {
@@ -108,6 +109,12 @@ impl Dialect for OpenAi {
             return Signal::Error { status };
         }
         report.usage.map_or(Signal::Content, |usage| Signal::Usage { usage, only: report.choices_empty })
+    }
+
+    /// A `finish_reason` that is a text. Inside a JSON string its quotes would be escaped.
+    fn ends_answer(&self, data: &[u8]) -> bool {
+        const MEMBER: &[u8] = b"\"finish_reason\":";
+        FINISH_REASON.find_iter(data).any(|at| data.get(skip_space(data, at + MEMBER.len())) == Some(&b'"'))
     }
 
     fn judge_answer(&self, body: &[u8]) -> Answer {

@@ -7,7 +7,7 @@
 //! ```text
 //! [config]
 //! model NAME = PROVIDER/NAME PROVIDER/NAME   a model and its endpoints, tried in this order
-//! deadline KIND 100ms         connect response-head first-event idle total
+//! deadline KIND 100ms         connect response-head first-event answer idle total
 //!                             client-head client-body client-send client-idle
 //! limit KIND N                body bodies attempts
 //! waiting 20ms                a comment is sent to a streaming client that waits this long

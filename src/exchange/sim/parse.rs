@@ -170,6 +170,7 @@ fn deadline<'d>(deadlines: &'d mut Deadlines, kind: &str) -> Option<&'d mut Dura
         "connect" => &mut deadlines.connect,
         "response-head" => &mut deadlines.response_head,
         "first-event" => &mut deadlines.first_event,
+        "answer" => &mut deadlines.answer,
         "idle" => &mut deadlines.idle,
         "total" => &mut deadlines.total,
         "client-head" => &mut deadlines.client_head,

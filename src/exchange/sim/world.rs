@@ -179,12 +179,7 @@ impl<'c> World<'c> {
             steps: 0,
             queue: BTreeMap::new(),
             order: 0,
-            core: CoreState {
-                counters: Arc::new(Counters::default()),
-                bodies_bytes: 0,
-                spare_windows: Vec::new(),
-                random: tuning.seed,
-            },
+            core: CoreState::new(Arc::new(Counters::default()), tuning.seed),
             case,
             tuning,
             random,

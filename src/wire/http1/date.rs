@@ -1,4 +1,5 @@
-//! Reads the one date form that HTTP still writes: IMF-fixdate (RFC 9110 §5.6.7), `Sun, 06 Nov 1994 08:49:37 GMT`.
+//! Reads the one date form that HTTP still writes: IMF-fixdate (RFC 9110 §5.6.7), `Sun, 06 Nov 1994 08:49:37
+//! GMT`.
 //!
 //! Deliberately absent: the two obsolete forms (no provider sends them), and writing dates.
 
@@ -6,8 +7,8 @@ use crate::base::time::UnixSeconds;
 
 const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// The moment an IMF-fixdate names; `None` when it is not one, or lies before 1970. The day of the week is not
-/// checked against the date.
+/// The moment an IMF-fixdate names; `None` when it is not one, or lies before 1970. The day of the week is
+/// not checked against the date.
 #[must_use]
 pub fn read_date(text: &[u8]) -> Option<UnixSeconds> {
     let [_, _, _, b',', b' ', rest @ ..] = text else { return None };

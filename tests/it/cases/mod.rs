@@ -170,6 +170,7 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
         ("connect", set.connect, usual.connect),
         ("response_head", set.response_head, usual.response_head),
         ("first_event", set.first_event, usual.first_event),
+        ("answer", set.answer, usual.answer),
         ("idle", set.idle, usual.idle),
         ("total", set.total, usual.total),
         ("client_head", set.client_head, usual.client_head),

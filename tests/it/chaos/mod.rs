@@ -21,7 +21,7 @@ const CHAINS: usize = 60;
 /// Deadlines of the providers that stall. The sound ones have the usual, long ones: a busy machine is no
 /// fault.
 const SHORT: &str = "deadlines = { connect = \"150ms\", response_head = \"150ms\", first_event = \"250ms\", \
-                     idle = \"150ms\" }";
+                     answer = \"250ms\", idle = \"150ms\" }";
 
 /// A provider for every fault.
 struct Fleet {
