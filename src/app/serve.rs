@@ -71,6 +71,9 @@ fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
     if let Err(error) = process::forbid_dumps() {
         warn!("core dumps could not be switched off: {error}");
     }
+    if let Err(error) = process::use_small_pages() {
+        warn!("huge pages could not be switched off: {error}");
+    }
     let driver = choose_driver(config.server.driver)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -36,6 +36,8 @@ pub const BODY_BYTES_CEILING: usize = 1 << 30;
 pub const INBOX_IDLE_BYTES: usize = 2 * 1024;
 /// First size of an upstream read buffer.
 pub const WINDOW_FIRST_BYTES: usize = 8 * 1024;
+/// Client read buffers of the idle size that a core keeps for reuse.
+pub const SPARE_INBOXES: usize = 1024;
 /// Upstream read buffers of the first size that a core keeps for reuse.
 pub const SPARE_WINDOWS: usize = 1024;
 /// Largest size of an upstream read buffer: the relay never holds more than this per stream.

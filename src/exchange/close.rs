@@ -177,7 +177,7 @@ impl Exchange {
             self.recycle_window(cx);
         }
         if !self.client.receiving {
-            self.shrink_inbox();
+            self.shrink_inbox(cx);
             self.take_in(cx);
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::base::fault::DeadlineKind;
 use crate::base::ids::GenerationId;
-use crate::base::limits::{HEAD_BYTES, INBOX_IDLE_BYTES};
+use crate::base::limits::{HEAD_BYTES, INBOX_IDLE_BYTES, WINDOW_FIRST_BYTES};
 use crate::base::metrics::Counter;
 use crate::exchange::close::Answer;
 use crate::exchange::reply::Refusal;
@@ -110,9 +110,7 @@ impl Exchange {
             Parse::Done { value, used } => (value, used),
             Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
             Parse::More => {
-                if self.inbox.len() == self.inbox.capacity() {
-                    self.inbox.grow_to((self.inbox.capacity() * 2).min(HEAD_BYTES + INBOX_IDLE_BYTES));
-                }
+                self.make_room(cx, HEAD_BYTES + INBOX_IDLE_BYTES);
                 return Ok(());
             }
         };
@@ -206,7 +204,7 @@ impl Exchange {
                 if self.inbox.len() >= whole {
                     return Ok(Progress::Complete(length));
                 }
-                self.make_room(whole);
+                self.make_room(cx, whole);
             }
             Body::Chunked { decoder, payload } => {
                 let raw_at = head_len + *payload;
@@ -230,27 +228,37 @@ impl Exchange {
                 if !self.charge(cx, due) {
                     return Err((Refusal::Busy, Answer::closing_for(terms.0, terms.1)));
                 }
-                self.make_room(head_len + limit + HEAD_BYTES);
+                self.make_room(cx, head_len + limit + HEAD_BYTES);
             }
         }
         Ok(Progress::Wait)
     }
 
-    /// Doubles the inbox when it is full, up to `most` bytes: memory follows what was really sent, not what
-    /// was announced.
-    fn make_room(&mut self, most: usize) {
+    /// Makes the inbox larger when it is full, up to `most` bytes: memory follows what was really sent, not
+    /// what was announced. The first step is to the size of a window, of which the core has spares.
+    fn make_room(&mut self, cx: &mut Cx<'_>, most: usize) {
         self.inbox.compact();
-        if self.inbox.room() == 0 {
-            self.inbox.grow_to((self.inbox.capacity() * 2).max(4 * INBOX_IDLE_BYTES).min(most));
+        if self.inbox.room() > 0 {
+            return;
+        }
+        let bytes = (self.inbox.capacity() * 2).min(most).max(WINDOW_FIRST_BYTES);
+        let spare = (bytes == WINDOW_FIRST_BYTES).then(|| cx.core.spare_windows.pop()).flatten();
+        match spare {
+            Some(storage) => {
+                let small = self.inbox.move_to(storage);
+                cx.core.recycle(small);
+            }
+            None => self.inbox.grow_to(bytes),
         }
     }
 
-    /// A connection that waits holds no more than it needs: the storage of a long, refused request goes.
-    pub(super) fn shrink_inbox(&mut self) {
-        if self.inbox.capacity() > 4 * INBOX_IDLE_BYTES && self.inbox.len() <= INBOX_IDLE_BYTES {
-            let mut small = Buf::with_room(INBOX_IDLE_BYTES);
+    /// A connection that waits holds no more than it needs: the storage of a long request that was refused
+    /// goes.
+    pub(super) fn shrink_inbox(&mut self, cx: &mut Cx<'_>) {
+        if self.inbox.capacity() > INBOX_IDLE_BYTES && self.inbox.len() <= INBOX_IDLE_BYTES {
+            let mut small = Buf::recycled(cx.core.spare_inboxes.pop().unwrap_or_default(), INBOX_IDLE_BYTES);
             small.push(self.inbox.bytes());
-            self.inbox = small;
+            cx.core.recycle(core::mem::replace(&mut self.inbox, small).into_storage());
         }
     }
 

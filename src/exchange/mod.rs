@@ -22,6 +22,7 @@
 mod answer;
 mod attempt;
 mod close;
+mod context;
 mod emit;
 mod intake;
 mod pump;
@@ -34,18 +35,18 @@ mod surface;
 mod view;
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::ProviderId;
 use crate::base::limits::INBOX_IDLE_BYTES;
-use crate::base::metrics::{Counter, Counters};
+use crate::base::metrics::Counter;
 use crate::base::record::Record;
-use crate::base::time::{Moment, UnixSeconds};
+use crate::base::time::Moment;
 use crate::policy::catalog::Snapshot;
 use crate::wire::buf::{Buf, Lent};
-use crate::wire::json::splice::Splice;
 use crate::wire::parcel::Parcel;
+
+pub use context::{CoreState, Cx};
 
 /// How a receive ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,62 +142,6 @@ pub enum Action {
         /// With a reset: the answer was cut and its end would otherwise look like its completion.
         reset: bool,
     },
-}
-
-/// What a core owns and its exchanges share, lent for each step.
-#[derive(Debug)]
-pub struct CoreState {
-    /// This core's counters.
-    pub counters: Arc<Counters>,
-    /// Request bytes held by all exchanges of this core.
-    pub bodies_bytes: usize,
-    /// Read buffers of finished relays, for the next ones.
-    pub spare_windows: Vec<Vec<u8>>,
-    /// The edits of the request being written, empty between two.
-    splice: Splice,
-    /// State of a small random generator for ids.
-    random: u64,
-}
-
-impl CoreState {
-    /// For a core that begins; `seed` comes from the kernel.
-    #[must_use]
-    pub fn new(counters: Arc<Counters>, seed: u64) -> Self {
-        Self { counters, bodies_bytes: 0, spare_windows: Vec::new(), splice: Splice::default(), random: seed }
-    }
-
-    /// Next random word (splitmix64: ids need spread, not secrecy).
-    pub fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.random;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-}
-
-/// Everything a step may use beyond its own state.
-pub struct Cx<'a> {
-    /// The time, read once per loop turn.
-    pub now: Moment,
-    /// Wall time, for ids.
-    pub unix: UnixSeconds,
-    /// The newest snapshot; a running request keeps its own.
-    pub snapshot: &'a Arc<Snapshot>,
-    /// The core's own state.
-    pub core: &'a mut CoreState,
-    /// Where actions go.
-    pub actions: &'a mut Vec<Action>,
-}
-
-impl Cx<'_> {
-    fn count(&self, counter: Counter) {
-        self.core.counters.add(counter, 1);
-    }
-
-    fn act(&mut self, action: Action) {
-        self.actions.push(action);
-    }
 }
 
 /// Where a request is in its life.

@@ -5,7 +5,6 @@
 
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::{GenerationId, KeyId};
-use crate::base::limits::{SPARE_WINDOWS, WINDOW_FIRST_BYTES};
 use crate::base::metrics::Counter;
 use crate::base::record::{AttemptRecord, Billed, Outcome, Record, Usage};
 use crate::base::time::Moment;
@@ -372,12 +371,9 @@ impl Exchange {
         self.send_to_client(cx);
     }
 
-    /// Gives the window back to the core's spares when it has the usual size.
+    /// Gives the window back to the core's spares.
     pub(super) fn recycle_window(&mut self, cx: &mut Cx<'_>) {
-        let window = core::mem::take(&mut self.window);
-        if window.capacity() == WINDOW_FIRST_BYTES && cx.core.spare_windows.len() < SPARE_WINDOWS {
-            cx.core.spare_windows.push(window.into_storage());
-        }
+        cx.core.recycle(core::mem::take(&mut self.window).into_storage());
     }
 
     /// The whole answer is with the client.

@@ -5,6 +5,8 @@
 use core::fmt::Write as _;
 
 use crate::base::ids::GenerationId;
+use std::rc::Rc;
+
 use crate::base::limits::{INBOX_IDLE_BYTES, MODELS_PER_REQUEST};
 use crate::base::span::Span;
 use crate::base::time::Moment;
@@ -136,7 +138,7 @@ impl Exchange {
     /// Sets the request's bytes apart for replay and tries the first candidate.
     fn launch(&mut self, cx: &mut Cx<'_>, accepted: Accepted, body_len: usize, subject: Subject, plan: Plan) {
         let whole = accepted.head_len + body_len;
-        self.set_request_apart(whole);
+        self.set_request_apart(cx, whole);
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
@@ -152,28 +154,27 @@ impl Exchange {
         self.try_candidate(cx);
     }
 
-    /// Moves the first `whole` held bytes out of the inbox. The inbox gets the storage of the request before,
-    /// so a kept-alive connection allocates nothing here.
-    fn set_request_apart(&mut self, whole: usize) {
+    /// Moves the first `whole` held bytes out of the inbox. The inbox gets the storage of a request that has
+    /// ended on this core, so nothing is allocated here, and a connection that waits holds one buffer.
+    fn set_request_apart(&mut self, cx: &mut Cx<'_>, whole: usize) {
         self.inbox.compact();
         let rest = self.inbox.bytes()[whole..].to_vec();
         let storage = self.inbox.lend().storage;
-        let mut recycled = Vec::new();
-        match std::rc::Rc::get_mut(&mut self.request) {
-            Some(slot) => recycled = core::mem::replace(slot, storage),
-            None => self.request = std::rc::Rc::new(storage),
+        match Rc::get_mut(&mut self.request) {
+            Some(slot) => *slot = storage,
+            None => self.request = Rc::new(storage),
         }
-        self.inbox = Buf::recycled(recycled, INBOX_IDLE_BYTES);
+        let spare = cx.core.spare_inboxes.pop().unwrap_or_default();
+        self.inbox = Buf::recycled(spare, INBOX_IDLE_BYTES);
         self.inbox.push(&rest);
     }
 
-    /// Forgets the request's bytes; small storage is kept for the next request.
+    /// Forgets the request's bytes; its storage serves the core's next ones.
     pub(super) fn forget_request(&mut self, cx: &mut Cx<'_>) {
-        match std::rc::Rc::get_mut(&mut self.request) {
-            Some(bytes) if bytes.len() <= 4 * INBOX_IDLE_BYTES => {}
-            Some(bytes) => *bytes = Vec::new(),
+        match Rc::get_mut(&mut self.request).map(core::mem::take) {
+            Some(storage) => cx.core.recycle(storage),
             // A send still replays it; the last holder frees it.
-            None => self.request = std::rc::Rc::default(),
+            None => self.request = Rc::default(),
         }
         self.discharge(cx);
     }

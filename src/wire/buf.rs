@@ -84,6 +84,17 @@ impl Buf {
         Self { storage, taken: 0, filled: 0 }
     }
 
+    /// Moves the held bytes into other storage, which must be large enough, and returns the old one.
+    #[must_use]
+    pub fn move_to(&mut self, mut storage: Vec<u8>) -> Vec<u8> {
+        let held = self.len();
+        storage[..held].copy_from_slice(self.bytes());
+        (self.taken, self.filled) = (0, held);
+        let old = core::mem::replace(&mut self.storage, storage);
+        self.invariants();
+        old
+    }
+
     /// The storage alone, held bytes forgotten.
     #[must_use]
     pub fn into_storage(self) -> Vec<u8> {
