@@ -209,16 +209,18 @@ where
         if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
             return;
         }
-        let snapshot = self.core.snapshot();
+        let core = Rc::clone(&self.core);
+        // Borrowed, not cloned: its count is shared by all cores.
+        let mut newest = core.snapshot.borrow_mut();
+        let snapshot = newest.load();
         let now = clock::now();
         let mut next = Some(input);
         while let Some(input) = next.take() {
-            let core = Rc::clone(&self.core);
             let mut state = core.state.borrow_mut();
             let mut cx = Cx {
                 now,
                 unix: clock::unix_seconds(),
-                snapshot: &snapshot,
+                snapshot,
                 core: &mut state,
                 actions: &mut self.actions,
             };
