@@ -25,6 +25,8 @@ pub(super) struct Bell {
     pub(super) queued: Cell<Moment>,
     /// Position in the core's list.
     pub(super) place: Cell<usize>,
+    /// The deadline has passed and the task was woken for it.
+    rung: Cell<bool>,
     notice: Cell<Option<Notice>>,
     retired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -36,6 +38,7 @@ impl Default for Bell {
             due: Cell::new(Moment::NEVER),
             queued: Cell::new(Moment::NEVER),
             place: Cell::new(0),
+            rung: Cell::new(false),
             notice: Cell::new(None),
             retired: Cell::new(false),
             waker: RefCell::new(None),
@@ -52,8 +55,18 @@ impl Bell {
         }
     }
 
-    /// Wakes the task.
+    /// Wakes the task for its deadline.
     pub(super) fn ring(&self) {
+        self.rung.set(true);
+        self.wake();
+    }
+
+    /// Takes the ring: true once after the deadline has passed. Only then is it worth looking at the clock.
+    pub(super) fn take_ring(&self) -> bool {
+        self.rung.take()
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -62,7 +75,7 @@ impl Bell {
     /// Leaves a notice and wakes the task.
     pub(super) fn tell(&self, notice: Notice) {
         self.notice.set(Some(notice));
-        self.ring();
+        self.wake();
     }
 
     /// Takes the notice.

@@ -40,7 +40,7 @@ pub(super) async fn serve_tls(core: Rc<Core>, fd: AcceptedFd, config: Arc<Server
     let mut handshake = pin!(Socket::handshake_server(fd, config, Rc::clone(&handle)));
     let socket = poll_fn(|cx| {
         bell.attach(cx.waker());
-        if bell.notice().is_some() || bell.due.get() <= clock::now() {
+        if bell.notice().is_some() || bell.take_ring() {
             bell.due.set(Moment::NEVER);
             handle.abort();
         }
@@ -93,6 +93,7 @@ async fn live(core: Rc<Core>, client: Rc<Socket>) {
         actions: Vec::with_capacity(8),
         started: true,
         closing: false,
+        now,
         core,
     };
     connection.step(None);
@@ -130,6 +131,8 @@ struct Connection<'a, R, RF, S, SF, D, DF> {
     /// An action has started something that was not polled yet.
     started: bool,
     closing: bool,
+    /// The time, read once per wake-up.
+    now: Moment,
 }
 
 impl<R, RF, S, SF, D, DF> Connection<'_, R, RF, S, SF, D, DF>
@@ -143,6 +146,7 @@ where
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.bell.attach(cx.waker());
+        self.now = clock::now();
         if let Some(notice) = self.bell.notice() {
             self.step(Some(match notice {
                 Notice::Drain => Input::Drain,
@@ -167,7 +171,7 @@ where
         if self.closing && self.is_quiet() {
             return Poll::Ready(());
         }
-        if self.bell.due.get() <= clock::now() {
+        if self.bell.take_ring() && self.bell.due.get() <= self.now {
             self.step(Some(Input::Deadline));
             if self.started {
                 cx.waker().wake_by_ref();
@@ -213,7 +217,7 @@ where
         // Borrowed, not cloned: its count is shared by all cores.
         let mut newest = core.snapshot.borrow_mut();
         let snapshot = newest.load();
-        let now = clock::now();
+        let now = self.now;
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let mut state = core.state.borrow_mut();
