@@ -33,7 +33,7 @@ pub(super) struct Intake {
 }
 
 /// A head that passed every check that needs no body.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) head: RequestHead,
     /// Length of the head in bytes.
@@ -45,7 +45,7 @@ pub(super) struct Accepted {
     body: Body,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Body {
     Length(usize),
     /// `payload` bytes are decoded and lie right behind the head.
@@ -91,8 +91,9 @@ impl Exchange {
         match self.read_body(cx) {
             Ok(Progress::Wait) => self.receive_from_client(cx),
             Ok(Progress::Complete(body_len)) => {
-                if let State::Intake(Intake { head: Some(accepted), .. }) = &mut self.state {
-                    let accepted = accepted.clone();
+                if let State::Intake(intake) = &mut self.state
+                    && let Some(accepted) = intake.head.take()
+                {
                     self.begin(cx, accepted, body_len);
                 }
             }

@@ -65,7 +65,14 @@ impl core::fmt::Debug for Relay {
 }
 
 impl Relay {
-    fn new(mut attempt: Attempt, head: &Kept, pump: Pump, out: BodyOut, cx: &Cx<'_>, sending: bool) -> Self {
+    fn new(
+        mut attempt: Box<Attempt>,
+        head: &Kept,
+        pump: Pump,
+        out: BodyOut,
+        cx: &Cx<'_>,
+        sending: bool,
+    ) -> Self {
         let provider = attempt.candidate().provider;
         let ok = (200..300).contains(&head.status);
         let fault = (!ok).then_some(Fault::Status(head.status));
@@ -121,11 +128,11 @@ impl Relay {
 
 impl Exchange {
     /// Takes the attempt apart at the commit: from here on there is no request and no plan.
-    fn commit(&mut self) -> Option<(Attempt, Stage)> {
+    fn commit(&mut self) -> Option<(Box<Attempt>, Stage)> {
         match core::mem::replace(&mut self.state, State::Ended) {
             State::Attempt(mut attempt) => {
                 let stage = core::mem::replace(&mut attempt.stage, Stage::Dialing);
-                Some((*attempt, stage))
+                Some((attempt, stage))
             }
             other => {
                 self.state = other;
