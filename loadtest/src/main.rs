@@ -3,17 +3,23 @@
 //!
 //! | subcommand | file | what it does |
 //! |---|---|---|
+//! | `origin` | `origin/` | a fake fleet of models, as a scenario file describes it |
+//! | `client` | `client/` | sends a scenario's requests, open or closed loop; latencies, gaps, plots |
 //! | `hold` | `hold.rs` | holds idle connections and paced streams at once; measures gaps and memory |
 //!
 //! A new subcommand is one file, one variant of `Command` and one line in `main`.
 //! Deliberately absent: what a subcommand measures.
 
 mod answer;
+mod client;
+mod event_loop;
 mod failure;
 mod hold;
 mod http;
 mod memory;
+mod origin;
 mod report;
+mod scenario;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -31,12 +37,18 @@ struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a fake fleet of models, as a scenario file describes it
+    Origin(origin::Options),
+    /// Send a scenario's requests, check every answer, and measure
+    Client(client::Options),
     /// Hold idle keep-alive connections and paced streams at once, and check every one of them
     Hold(hold::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Origin(options) => origin::origin(&options),
+        Command::Client(options) => client::client(&options),
         Command::Hold(options) => hold::hold(&options),
     };
     match outcome {

@@ -8,7 +8,9 @@ mod chunked;
 mod connection;
 mod head;
 
+pub(crate) use chunked::Chunked;
 pub(crate) use connection::{Connection, StreamStep};
+pub(crate) use head::{Framing, response_head};
 
 /// The outcome of looking at bytes that may not all be here yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
