@@ -6,14 +6,18 @@
 //! | `origin` | `origin/` | a fake fleet of models, as a scenario file describes it |
 //! | `client` | `client/` | sends a scenario's requests, open or closed loop; latencies, gaps, plots |
 //! | `hold` | `hold.rs` | holds idle connections and paced streams at once; measures gaps and memory |
+//! | `floor` | `floor/` | relays raw bytes: the yardstick |
+//! | `compare` | `compare/` | CPU, latency and rate of Millrace, the floor and other proxies, in turns |
 //!
 //! A new subcommand is one file, one variant of `Command` and one line in `main`.
 //! Deliberately absent: what a subcommand measures.
 
 mod answer;
 mod client;
+mod compare;
 mod event_loop;
 mod failure;
+mod floor;
 mod hold;
 mod http;
 mod memory;
@@ -43,6 +47,10 @@ enum Command {
     Client(client::Options),
     /// Hold idle keep-alive connections and paced streams at once, and check every one of them
     Hold(hold::Options),
+    /// Relay raw bytes: the cost that no proxy can go below
+    Floor(floor::Options),
+    /// Measure Millrace beside that relay, nginx and HAProxy, each alone on a core
+    Compare(compare::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +58,8 @@ fn main() -> ExitCode {
         Command::Origin(options) => origin::origin(&options),
         Command::Client(options) => client::client(&options),
         Command::Hold(options) => hold::hold(&options),
+        Command::Floor(options) => floor::floor(&options),
+        Command::Compare(options) => compare::compare(&options),
     };
     match outcome {
         Ok(0) => ExitCode::SUCCESS,

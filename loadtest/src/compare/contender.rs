@@ -1,0 +1,251 @@
+//! Starting and stopping what is compared: each a child process of ours, pinned to its own core from its
+//! first instruction, in front of the rig's origin.
+//!
+//! Deliberately absent: measuring, and any process that we did not start.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::rig::text::MODEL;
+use crate::floor::{self, ANNOUNCEMENT};
+
+/// How long a process may take to listen.
+const START_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks whether it does.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The client key that Millrace checks, made for this purpose alone, and its SHA-256 in the configuration.
+pub(super) const KEY: &str = "sk-mr-7_iPxMXiYIg1-81KNJfs16ZoQKp_cuXQj4vLcXaSShg";
+const KEY_SHA256: &str = "cec3162b877d6ad2ba2510d948a2ff16c72c1c31577496a6b45480f6ee051f5a";
+
+/// The tuned configurations of the peers, shipped with the source.
+const NGINX: &str = include_str!("../../peers/nginx.conf");
+const HAPROXY: &str = include_str!("../../peers/haproxy.conf");
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// No proxy at all: the latencies that others add to.
+    Direct,
+    /// The raw relay.
+    Floor,
+    /// The raw relay once more, as a process of its own: what it differs by is noise.
+    FloorAgain,
+    Millrace,
+    Nginx,
+    Haproxy,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Direct, Self::Floor, Self::FloorAgain, Self::Millrace, Self::Nginx, Self::Haproxy];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Floor => "floor",
+            Self::FloorAgain => "floor again",
+            Self::Millrace => "millrace",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// The threads that do its work, where it has others beside them.
+    fn threads(self) -> Option<&'static str> {
+        (self == Self::Millrace).then_some("worker-")
+    }
+}
+
+/// Where everything is.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) origin: SocketAddr,
+    pub(super) millrace: PathBuf,
+    pub(super) scratch: PathBuf,
+    pub(super) contender_cpu: usize,
+    pub(super) rig_cpu: usize,
+}
+
+/// A contender that listens.
+#[derive(Debug)]
+pub(super) struct Contender {
+    pub(super) kind: Kind,
+    pub(super) address: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Contender {
+    /// Its process; none for `direct`.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// See [`Kind`].
+    pub(super) fn threads(&self) -> Option<&'static str> {
+        self.kind.threads()
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // One that has ended by itself is only waited for.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Starts a contender and waits until it listens.
+///
+/// # Errors
+/// Why it is left out: not installed, or it did not start.
+pub(super) fn start(kind: Kind, places: &Places) -> Result<Contender, String> {
+    let own = env::current_exe().map_err(|error| format!("our own program was not found: {error}"))?;
+    match kind {
+        Kind::Direct => Ok(Contender { kind, address: places.origin, child: None }),
+        Kind::Floor | Kind::FloorAgain => {
+            let origin = places.origin.to_string();
+            announced(kind, &own, &["floor", "--target", &origin], ANNOUNCEMENT, places)
+        }
+        Kind::Millrace => {
+            let file = write(places, "millrace.toml", &millrace_config(places.origin))?;
+            announced(kind, &places.millrace, &["--config", &file], "listening on http://", places)
+        }
+        Kind::Nginx => {
+            let program = installed("nginx").ok_or("nginx is not installed")?;
+            let port = free_port()?;
+            let file = write(places, "nginx.conf", &peer_config(NGINX, places, port))?;
+            let prefix = places.scratch.display().to_string();
+            silent(kind, &program, &["-p", &prefix, "-c", &file, "-e", "stderr"], port, places)
+        }
+        Kind::Haproxy => {
+            let program = installed("haproxy").ok_or("haproxy is not installed")?;
+            let port = free_port()?;
+            let file = write(places, "haproxy.conf", &peer_config(HAPROXY, places, port))?;
+            silent(kind, &program, &["-db", "-q", "-f", &file], port, places)
+        }
+    }
+}
+
+/// One provider, one model, one key: authentication, routing, health and counters are on, as in use.
+fn millrace_config(origin: SocketAddr) -> String {
+    format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n\
+         [[provider]]\nid = \"bench\"\nbase_url = \"http://{origin}/v1\"\nauth = \"none\"\n\n\
+         [[model]]\nid = \"{MODEL}\"\n[[model.endpoint]]\nprovider = \"bench\"\nname = \"{MODEL}\"\n\
+         price = {{ prompt = \"5.00\", completion = \"30.00\" }}\n\n\
+         [[key]]\nname = \"loadtest\"\nsha256 = \"{KEY_SHA256}\"\n"
+    )
+}
+
+fn peer_config(template: &str, places: &Places, port: u16) -> String {
+    let scratch = places.scratch.display().to_string();
+    template
+        .replace("{ORIGIN}", &places.origin.to_string())
+        .replace("{LISTEN}", &format!("127.0.0.1:{port}"))
+        .replace("{SCRATCH}", &scratch)
+}
+
+fn write(places: &Places, name: &str, text: &str) -> Result<String, String> {
+    let path = places.scratch.join(name);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path.display().to_string())
+}
+
+/// A port that was free a moment ago, for programs that cannot take any and say which.
+fn free_port() -> Result<u16, String> {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    port.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
+}
+
+/// Where a program is, in the search path or where administrators' programs are.
+pub(super) fn installed(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
+}
+
+/// Starts a program on the contender's core. Where `setpriv` is installed the kernel ends it with us, however
+/// we end.
+fn spawn(program: &Path, arguments: &[&str], places: &Places, output: Stdio) -> Result<Child, String> {
+    let mut command = match installed("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
+    // A child inherits the affinity of the thread that starts it.
+    floor::pin(places.contender_cpu)?;
+    let child = command.spawn().map_err(|error| format!("{} did not start: {error}", program.display()));
+    floor::pin(places.rig_cpu)?;
+    child
+}
+
+/// Starts a program that prints where it listens.
+fn announced(
+    kind: Kind,
+    program: &Path,
+    arguments: &[&str],
+    before: &'static str,
+    places: &Places,
+) -> Result<Contender, String> {
+    if !program.is_file() {
+        return Err(format!("{} does not exist: build it with cargo build --release", program.display()));
+    }
+    let mut child = spawn(program, arguments, places, Stdio::piped())?;
+    let output = child.stdout.take();
+    let mut contender = Contender { kind, address: places.origin, child: Some(child) };
+    let (send, receive) = mpsc::channel();
+    // Reads to the end, so that the program never waits for us to read; ends with the program.
+    thread::spawn(move || {
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()) {
+            let Ok(line) = line else { return };
+            let address = line.strip_prefix(before).and_then(|rest| rest.split(' ').next());
+            if let Some(address) = address.and_then(|address| address.parse().ok()) {
+                // Nobody waits any more when this took too long.
+                let _ = send.send(address);
+            }
+        }
+    });
+    contender.address = receive
+        .recv_timeout(START_PATIENCE)
+        .map_err(|_| format!("{} did not say where it listens", kind.name()))?;
+    Ok(contender)
+}
+
+/// Starts a program that says nothing, and tries its port.
+fn silent(
+    kind: Kind,
+    program: &Path,
+    arguments: &[&str],
+    port: u16,
+    places: &Places,
+) -> Result<Contender, String> {
+    let child = spawn(program, arguments, places, Stdio::null())?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut contender = Contender { kind, address, child: Some(child) };
+    let end = Instant::now() + START_PATIENCE;
+    while TcpStream::connect_timeout(&address, LOOK_EVERY).is_err() {
+        let ended = contender.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        if let Some(status) = ended {
+            return Err(format!("{} ended at once: {status}", kind.name()));
+        }
+        if Instant::now() >= end {
+            return Err(format!("{} does not listen", kind.name()));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Ok(contender)
+}
