@@ -211,10 +211,8 @@ impl Exchange {
 
     /// Walks on towards the first real event.
     pub(super) fn look_for_first_event(&mut self, cx: &mut Cx<'_>) {
-        if self.client.sending || self.origin.receiving && !self.window.is_empty() {
-            return; // A waiting comment is on its way; its completion comes back here.
-        }
-        if self.origin.receiving {
+        // The completion of a waiting comment, and that of a receive, each come back here.
+        if self.client.sending || self.origin.receiving {
             return;
         }
         let State::Attempt(attempt) = &mut self.state else { return };

@@ -173,16 +173,8 @@ impl Exchange {
         relay.announced = true;
         relay.usage = usage;
         let close = !terms.keep_alive || self.client.draining;
-        let mut writer = HeadWriter::response(&mut self.to_client.own, head.status);
-        content_fields(&mut writer, &head);
-        writer.number("content-length", payload as u64);
-        if !control {
-            writer.field("x-generation-id", id.as_str().as_bytes());
-        }
-        if close {
-            writer.field("connection", b"close");
-        }
-        writer.end();
+        let body = DocumentBody::Length(payload as u64);
+        write_document_head(&mut self.to_client.own, &head, body, (!control).then_some(id), close);
         self.to_client.push_own(0);
         self.enter_relay(cx, relay);
     }
@@ -194,28 +186,19 @@ impl Exchange {
         let Stage::Whole { head, hold } = stage else { return };
         let terms = attempt.request.terms;
         let id = attempt.request.id;
+        let control = matches!(attempt.request.subject, super::request::Subject::Control);
         let announced = match hold {
             Hold::Length(length) => Some(length),
             Hold::Chunked { .. } | Hold::Close => None,
         };
         let out = if announced.is_some() || terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let close = !terms.keep_alive || self.client.draining || terms.http10;
-        let mut writer = HeadWriter::response(&mut self.to_client.own, head.status);
-        content_fields(&mut writer, &head);
-        match announced {
-            Some(length) => {
-                writer.number("content-length", length);
-            }
-            None if out == BodyOut::Chunked => {
-                writer.field("transfer-encoding", b"chunked");
-            }
-            None => {}
-        }
-        writer.field("x-generation-id", id.as_str().as_bytes());
-        if close {
-            writer.field("connection", b"close");
-        }
-        writer.end();
+        let body = match announced {
+            Some(length) => DocumentBody::Length(length),
+            None if out == BodyOut::Chunked => DocumentBody::Chunked,
+            None => DocumentBody::UntilClose,
+        };
+        write_document_head(&mut self.to_client.own, &head, body, (!control).then_some(id), close);
         self.to_client.push_own(0);
         let pump = match hold {
             Hold::Chunked { decoder, .. } => Pump::resumed(decoder, payload),
@@ -269,12 +252,8 @@ impl Exchange {
             Ending::Complete => self.finish(cx),
             Ending::Cut(fault) => self.cut(cx, fault),
             Ending::Open => {
-                let (kind, wait) = if relay.pump.seen().done {
-                    (DeadlineKind::Idle, AFTER_DONE)
-                } else {
-                    (DeadlineKind::Idle, relay.idle)
-                };
-                self.arm(kind, cx.now + wait);
+                let wait = if relay.pump.seen().done { AFTER_DONE } else { relay.idle };
+                self.arm(DeadlineKind::Idle, cx.now + wait);
                 self.make_window_room();
                 if self.window.room() == 0 {
                     return self.cut(cx, Fault::BadFraming);
@@ -411,14 +390,44 @@ impl Exchange {
     }
 }
 
-/// Writes the fields that say what an answer is.
-fn content_fields(head: &mut HeadWriter<'_>, kept: &Kept) {
+/// How the body of an answer that is no stream ends for the client.
+enum DocumentBody {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id.
+fn write_document_head(
+    own: &mut Vec<u8>,
+    kept: &Kept,
+    body: DocumentBody,
+    id: Option<GenerationId>,
+    close: bool,
+) {
+    let mut head = HeadWriter::response(own, kept.status);
     if !kept.content_type.is_empty() {
         head.field("content-type", &kept.content_type);
     }
     if !kept.content_encoding.is_empty() {
         head.field("content-encoding", &kept.content_encoding);
     }
+    match body {
+        DocumentBody::Length(length) => {
+            head.number("content-length", length);
+        }
+        DocumentBody::Chunked => {
+            head.field("transfer-encoding", b"chunked");
+        }
+        DocumentBody::UntilClose => {}
+    }
+    if let Some(id) = &id {
+        head.field("x-generation-id", id.as_str().as_bytes());
+    }
+    if close {
+        head.field("connection", b"close");
+    }
+    head.end();
 }
 
 /// Writes the head of an event stream.
