@@ -96,6 +96,7 @@ fn choose_driver(wanted: WantedDriver) -> Result<Driver, String> {
     let choice = match wanted {
         WantedDriver::Auto => DriverChoice::Auto,
         WantedDriver::Uring => DriverChoice::Uring,
+        WantedDriver::Monoio => DriverChoice::Monoio,
         WantedDriver::Epoll => DriverChoice::Epoll,
     };
     let driver = probe(choice)?;
@@ -275,6 +276,7 @@ fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Worke
     let scheme = if workers.tls { "https" } else { "http" };
     let driver = match driver {
         Driver::Uring => "io_uring",
+        Driver::Monoio => "io_uring through monoio",
         Driver::Epoll => "epoll",
     };
     let cores = workers.threads.len();

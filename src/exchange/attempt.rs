@@ -4,7 +4,6 @@
 //! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
 
 use crate::base::fault::{DeadlineKind, Fault};
-use crate::base::limits::WINDOW_FIRST_BYTES;
 use crate::base::metrics::Counter;
 use crate::base::record::{AttemptRecord, Billed, Outcome, Record};
 use crate::base::span::Span;
@@ -179,8 +178,7 @@ impl Exchange {
         self.origin.sending = true;
         cx.act(Action::OriginSend);
         if self.window.capacity() == 0 {
-            let spare = cx.core.spare_windows.pop().unwrap_or_default();
-            self.window = Buf::recycled(spare, WINDOW_FIRST_BYTES);
+            self.window = Buf::over(cx.core.spares.window());
         }
         self.receive_from_origin(cx);
     }

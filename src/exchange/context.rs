@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::base::limits::{INBOX_IDLE_BYTES, SPARE_INBOXES, SPARE_WINDOWS, WINDOW_FIRST_BYTES};
 use crate::base::metrics::{Counter, Counters};
 use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::Action;
 use crate::policy::catalog::Snapshot;
 use crate::wire::json::splice::Splice;
+use crate::wire::spares::Spares;
 
 /// What a core owns and its exchanges share, lent for each step.
 #[derive(Debug)]
@@ -18,10 +18,8 @@ pub struct CoreState {
     pub counters: Arc<Counters>,
     /// Request bytes held by all exchanges of this core.
     pub bodies_bytes: usize,
-    /// Storage of `limits::WINDOW_FIRST_BYTES`, for windows and for requests that outgrow the inbox.
-    pub spare_windows: Vec<Vec<u8>>,
-    /// Storage of `limits::INBOX_IDLE_BYTES`, for inboxes.
-    pub spare_inboxes: Vec<Vec<u8>>,
+    /// Buffers for the next use, shared with the edge that fills them.
+    pub spares: Spares,
     /// The edits of the request being written, empty between two.
     pub(super) splice: Splice,
     /// State of a small random generator for ids.
@@ -35,21 +33,9 @@ impl CoreState {
         Self {
             counters,
             bodies_bytes: 0,
-            spare_windows: Vec::new(),
-            spare_inboxes: Vec::new(),
+            spares: Spares::default(),
             splice: Splice::default(),
             random: seed,
-        }
-    }
-
-    /// Takes storage of one of the two usual sizes for later use, within bounds; anything else is freed.
-    pub(super) fn recycle(&mut self, storage: Vec<u8>) {
-        match storage.len() {
-            INBOX_IDLE_BYTES if self.spare_inboxes.len() < SPARE_INBOXES => self.spare_inboxes.push(storage),
-            WINDOW_FIRST_BYTES if self.spare_windows.len() < SPARE_WINDOWS => {
-                self.spare_windows.push(storage)
-            }
-            _ => {}
         }
     }
 

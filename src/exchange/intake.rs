@@ -243,13 +243,11 @@ impl Exchange {
             return;
         }
         let bytes = (self.inbox.capacity() * 2).min(most).max(WINDOW_FIRST_BYTES);
-        let spare = (bytes == WINDOW_FIRST_BYTES).then(|| cx.core.spare_windows.pop()).flatten();
-        match spare {
-            Some(storage) => {
-                let small = self.inbox.move_to(storage);
-                cx.core.recycle(small);
-            }
-            None => self.inbox.grow_to(bytes),
+        if bytes == WINDOW_FIRST_BYTES {
+            let small = self.inbox.move_to(cx.core.spares.window());
+            cx.core.spares.recycle(small);
+        } else {
+            self.inbox.grow_to(bytes);
         }
     }
 
@@ -257,9 +255,9 @@ impl Exchange {
     /// goes.
     pub(super) fn shrink_inbox(&mut self, cx: &mut Cx<'_>) {
         if self.inbox.capacity() > INBOX_IDLE_BYTES && self.inbox.len() <= INBOX_IDLE_BYTES {
-            let mut small = Buf::recycled(cx.core.spare_inboxes.pop().unwrap_or_default(), INBOX_IDLE_BYTES);
+            let mut small = Buf::over(cx.core.spares.inbox());
             small.push(self.inbox.bytes());
-            cx.core.recycle(core::mem::replace(&mut self.inbox, small).into_storage());
+            cx.core.spares.recycle(core::mem::replace(&mut self.inbox, small).into_storage());
         }
     }
 

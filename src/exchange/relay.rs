@@ -359,7 +359,7 @@ impl Exchange {
 
     /// Gives the window back to the core's spares.
     pub(super) fn recycle_window(&mut self, cx: &mut Cx<'_>) {
-        cx.core.recycle(core::mem::take(&mut self.window).into_storage());
+        cx.core.spares.recycle(core::mem::take(&mut self.window).into_storage());
     }
 
     /// The whole answer is with the client.

@@ -7,7 +7,7 @@ use core::fmt::Write as _;
 use crate::base::ids::GenerationId;
 use std::rc::Rc;
 
-use crate::base::limits::{INBOX_IDLE_BYTES, MODELS_PER_REQUEST};
+use crate::base::limits::MODELS_PER_REQUEST;
 use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::Api;
@@ -164,15 +164,14 @@ impl Exchange {
             Some(slot) => *slot = storage,
             None => self.request = Rc::new(storage),
         }
-        let spare = cx.core.spare_inboxes.pop().unwrap_or_default();
-        self.inbox = Buf::recycled(spare, INBOX_IDLE_BYTES);
+        self.inbox = Buf::over(cx.core.spares.inbox());
         self.inbox.push(&rest);
     }
 
     /// Forgets the request's bytes; its storage serves the core's next ones.
     pub(super) fn forget_request(&mut self, cx: &mut Cx<'_>) {
         match Rc::get_mut(&mut self.request).map(core::mem::take) {
-            Some(storage) => cx.core.recycle(storage),
+            Some(storage) => cx.core.spares.recycle(storage),
             // A send still replays it; the last holder frees it.
             None => self.request = Rc::default(),
         }

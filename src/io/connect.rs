@@ -147,7 +147,7 @@ impl Socket {
 }
 
 /// Starts connecting and does not wait.
-fn begin(address: SocketAddr) -> io::Result<OwnedFd> {
+pub(super) fn begin(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket =
         socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;

@@ -90,12 +90,7 @@ impl Descriptor {
     /// included, and completes whatever is in flight. A shutdown would send a FIN, which can look like a
     /// proper end.
     pub(super) fn disconnect(&self) {
-        let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
-        let length = size_of::<libc::sockaddr>() as libc::socklen_t;
-        // SAFETY: the descriptor is open as long as `self`, and the address is a live sockaddr of the given
-        // length. No safe interface takes an unspecified address. A failure leaves the socket for the close
-        // to end.
-        unsafe { libc::connect(self.shared().as_raw_fd(), &raw const nowhere, length) };
+        disconnect(self);
     }
 
     /// The descriptor, for direct calls.
@@ -109,18 +104,12 @@ impl Descriptor {
 
     /// `recv(2)` that never waits: what is there now, `WouldBlock` when nothing is, 0 at the end.
     pub(super) fn recv_now(&self, into: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-        let fd = self.borrow().as_raw_fd();
-        let flags = flags | libc::MSG_DONTWAIT;
-        // SAFETY: the pointer and the length are those of one live, exclusively borrowed slice, and the
-        // descriptor is open. The safe wrappers only take uninitialised memory, which would move the
-        // unsafety, not end it.
-        let count = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        recv_now(self, into, flags)
     }
 
     /// `send(2)` that never waits and never raises a signal.
     pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(&self.borrow()).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+        send_now(self, bytes)
     }
 
     fn shared(&self) -> &TcpStream {
@@ -135,4 +124,30 @@ impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.borrow()
     }
+}
+
+/// See [`Descriptor::disconnect`].
+pub(super) fn disconnect(socket: &impl AsFd) {
+    let nowhere = libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as it is borrowed, and the address is a live sockaddr of the
+    // given length. No safe interface takes an unspecified address. A failure leaves the socket for the close
+    // to end.
+    unsafe { libc::connect(socket.as_fd().as_raw_fd(), &raw const nowhere, length) };
+}
+
+/// See [`Descriptor::send_now`].
+pub(super) fn send_now(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(socket).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+}
+
+/// See [`Descriptor::recv_now`].
+pub(super) fn recv_now(socket: &impl AsFd, into: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let fd = socket.as_fd().as_raw_fd();
+    let flags = flags | libc::MSG_DONTWAIT;
+    // SAFETY: the pointer and the length are those of one live, exclusively borrowed slice, and the
+    // descriptor is open while it is borrowed. The safe wrappers only take uninitialised memory, which would
+    // move the unsafety, not end it.
+    let count = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }

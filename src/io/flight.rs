@@ -1,5 +1,6 @@
 //! Memory while the kernel holds it: each type here owns its bytes, goes into one operation and comes back
-//! out of its completion.
+//! out of its completion. Both drivers use it: monoio's futures own a `Stretch` or a `Gather`, our own ring
+//! keeps a `Flight` until its completion.
 //!
 //! Deliberately absent: starting the operations (`descriptor`) and deciding which one to use (`socket`).
 #![allow(
@@ -7,6 +8,10 @@
     reason = "monoio's buffer traits promise stable pointers, which the compiler cannot check"
 )]
 
+use std::os::fd::RawFd;
+
+use io_uring::types::Fd;
+use io_uring::{opcode, squeue};
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
 
 use crate::base::limits;
@@ -132,6 +137,101 @@ unsafe impl IoVecBuf for Gather {
 
     fn read_iovec_len(&self) -> usize {
         (self.vectors.len() - self.next).min(VECTORS)
+    }
+}
+
+/// What one send of our own ring carries, and how far it has come.
+pub(super) enum Cargo {
+    /// One place of a parcel, whose `own` had this length before its pieces were joined.
+    Stretch(Stretch, usize),
+    /// Several places of a parcel, with the header that names them.
+    Gather(Gather, Box<libc::msghdr>),
+    /// Bytes of our own (ciphertext), and how many of them are sent.
+    Bytes(Vec<u8>, usize),
+}
+
+/// What comes back out of a [`Cargo`].
+#[derive(Debug)]
+pub enum Load {
+    /// As it went in.
+    Parcel(Parcel),
+    /// As they went in.
+    Bytes(Vec<u8>),
+}
+
+impl Cargo {
+    /// A parcel, sent in the way that costs least.
+    pub(super) fn parcel(mut parcel: Parcel) -> Self {
+        let own = parcel.own.len();
+        let piece = match shape(&parcel) {
+            Shape::Nothing => Piece::Own(Span::default()),
+            Shape::One(piece) => piece,
+            Shape::Joined => join(&mut parcel),
+            Shape::Gathered => {
+                // SAFETY: every field of a msghdr may be zero: null pointers with lengths of 0.
+                let header = unsafe { core::mem::zeroed::<libc::msghdr>() };
+                return Self::Gather(Gather::new(parcel, Vec::new()), Box::new(header));
+            }
+        };
+        Self::Stretch(Stretch::new(parcel, piece), own)
+    }
+
+    /// The kernel took `count` bytes.
+    pub(super) fn advance(&mut self, count: usize) {
+        match self {
+            Self::Stretch(stretch, _) => stretch.advance(count),
+            Self::Gather(gather, _) => gather.advance(count),
+            Self::Bytes(_, sent) => *sent += count,
+        }
+    }
+
+    /// Everything was taken.
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Stretch(stretch, _) => stretch.rest().is_empty(),
+            Self::Gather(gather, _) => gather.is_done(),
+            Self::Bytes(bytes, sent) => *sent >= bytes.len(),
+        }
+    }
+
+    /// The memory again.
+    pub(super) fn into_load(self) -> Load {
+        match self {
+            Self::Stretch(Stretch { mut parcel, .. }, own) => {
+                parcel.own.truncate(own);
+                Load::Parcel(parcel)
+            }
+            Self::Gather(gather, _) => Load::Parcel(gather.into_parts().0),
+            Self::Bytes(bytes, _) => Load::Bytes(bytes),
+        }
+    }
+}
+
+/// A send of our own ring.
+pub(super) struct Flight {
+    pub(super) cargo: Cargo,
+    pub(super) fd: RawFd,
+    pub(super) token: u32,
+}
+
+impl Flight {
+    /// The operation for what is left. A short send is continued by the kernel, a closed peer is an error and
+    /// no signal. The entry points into memory that `self` owns and that does not move with it.
+    pub(super) fn entry(&mut self) -> squeue::Entry {
+        const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let one = |rest: &[u8]| {
+            let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+            opcode::Send::new(Fd(self.fd), rest.as_ptr(), length).flags(FLAGS).build()
+        };
+        match &mut self.cargo {
+            Cargo::Stretch(stretch, _) => one(stretch.rest()),
+            Cargo::Bytes(bytes, sent) => one(bytes.get(*sent..).unwrap_or_default()),
+            Cargo::Gather(gather, header) => {
+                header.msg_iov = gather.read_iovec_ptr().cast_mut();
+                header.msg_iovlen = gather.read_iovec_len() as _;
+                opcode::SendMsg::new(Fd(self.fd), &raw const **header).flags(FLAGS as u32).build()
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
@@ -114,6 +114,44 @@ impl Listener {
     pub fn shutdown(&self) {
         // The only failure is a listener that is shut already, which is what was asked for.
         let _already_shut = SockRef::from(&self.descriptor).shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// A listening socket that is asked and never waited for: our own ring polls it.
+pub struct DirectListener(TcpListener);
+
+impl DirectListener {
+    /// Takes a listening socket over.
+    ///
+    /// # Errors
+    /// The descriptor cannot be made non-blocking.
+    pub fn new(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(listener))
+    }
+
+    /// The next connection, if one waits.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`].
+    pub fn accept(&self) -> io::Result<Option<AcceptedFd>> {
+        match SockRef::from(&self.0).accept() {
+            Ok((socket, _)) => Ok(Some(AcceptedFd(socket.into()))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if is_about_one_connection(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Listener::shutdown`].
+    pub fn shutdown(&self) {
+        let _already_shut = SockRef::from(&self.0).shutdown(std::net::Shutdown::Both);
+    }
+}
+
+impl AsFd for DirectListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

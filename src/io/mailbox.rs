@@ -9,13 +9,13 @@
 #![allow(unsafe_code, reason = "a descriptor crosses the socket pair as a number and must be owned again")]
 
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use socket2::SockRef;
 
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, recv_now};
 use super::listen::AcceptedFd;
 
 /// Bytes of a message: what it is, then the descriptor's number, both as 32-bit integers.
@@ -80,42 +80,16 @@ pub fn mailbox() -> io::Result<(Post, MailboxHalf)> {
     Ok((Post(Arc::new(near)), MailboxHalf(Some(far))))
 }
 
-/// The receiving end on its core.
-pub struct Mailbox {
-    descriptor: Descriptor,
+/// Bytes of messages that were received and not yet decoded.
+struct Letters {
     bytes: [u8; MESSAGE_BYTES * BATCH],
     start: usize,
     end: usize,
 }
 
-impl Mailbox {
-    /// Takes the receiving end over to this core.
-    ///
-    /// # Errors
-    /// The driver did not take the descriptor.
-    pub fn open(mut half: MailboxHalf) -> io::Result<Self> {
-        let stream = half.0.take().ok_or(io::ErrorKind::NotFound)?;
-        let descriptor = Descriptor::for_readiness(stream.into())?;
-        Ok(Self { descriptor, bytes: [0; MESSAGE_BYTES * BATCH], start: 0, end: 0 })
-    }
-
-    /// The next message. May be dropped at any time without losing one.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` when every [`Post`] is gone; else what `recv(2)` says.
-    pub async fn next(&mut self) -> io::Result<Message> {
-        loop {
-            if let Some(message) = self.pop() {
-                return Ok(message);
-            }
-            match self.fill() {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.descriptor.readable().await?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+impl Letters {
+    const fn new() -> Self {
+        Self { bytes: [0; MESSAGE_BYTES * BATCH], start: 0, end: 0 }
     }
 
     fn pop(&mut self) -> Option<Message> {
@@ -127,26 +101,118 @@ impl Mailbox {
         unsafe { decode(bytes) }
     }
 
-    fn fill(&mut self) -> io::Result<usize> {
+    fn fill(&mut self, socket: &impl AsFd) -> io::Result<usize> {
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
-        let count = self.descriptor.recv_now(&mut self.bytes[self.end..], 0)?;
+        let count = recv_now(socket, &mut self.bytes[self.end..], 0)?;
         self.end += count;
         Ok(count)
+    }
+
+    /// Closes the descriptors nobody will adopt. From the first line on a post fails and keeps its
+    /// descriptor, so none can slip in behind the loop.
+    fn close(&mut self, socket: &impl AsFd) {
+        let _peer_gone_already = SockRef::from(socket).shutdown(std::net::Shutdown::Both);
+        loop {
+            while self.pop().is_some() {}
+            if !matches!(self.fill(socket), Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
+
+/// The receiving end on its core.
+pub struct Mailbox {
+    descriptor: Descriptor,
+    letters: Letters,
+}
+
+impl Mailbox {
+    /// Takes the receiving end over to this core.
+    ///
+    /// # Errors
+    /// The driver did not take the descriptor.
+    pub fn open(half: MailboxHalf) -> io::Result<Self> {
+        Ok(Self { descriptor: Descriptor::for_readiness(half.take()?.into())?, letters: Letters::new() })
+    }
+
+    /// The next message. May be dropped at any time without losing one.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when every [`Post`] is gone; else what `recv(2)` says.
+    pub async fn next(&mut self) -> io::Result<Message> {
+        loop {
+            if let Some(message) = self.letters.pop() {
+                return Ok(message);
+            }
+            match self.letters.fill(&self.descriptor) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.descriptor.readable().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
 impl Drop for Mailbox {
-    /// Closes the descriptors nobody will adopt. From the first line on a post fails and keeps its
-    /// descriptor, so none can slip in behind the loop.
     fn drop(&mut self) {
-        let _peer_gone_already = SockRef::from(&self.descriptor).shutdown(std::net::Shutdown::Both);
+        self.letters.close(&self.descriptor);
+    }
+}
+
+/// The receiving end where our own ring polls it: asked and never waited for.
+pub struct DirectMailbox {
+    stream: UnixStream,
+    letters: Letters,
+}
+
+impl DirectMailbox {
+    /// Takes the receiving end over to this core.
+    ///
+    /// # Errors
+    /// The half was opened before.
+    pub fn open(half: MailboxHalf) -> io::Result<Self> {
+        Ok(Self { stream: half.take()?, letters: Letters::new() })
+    }
+
+    /// The next message, if one waits.
+    ///
+    /// # Errors
+    /// As [`Mailbox::next`].
+    pub fn next(&mut self) -> io::Result<Option<Message>> {
         loop {
-            while self.pop().is_some() {}
-            if !matches!(self.fill(), Ok(1..)) {
-                return;
+            if let Some(message) = self.letters.pop() {
+                return Ok(Some(message));
+            }
+            match self.letters.fill(&self.stream) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
+    }
+}
+
+impl AsFd for DirectMailbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Drop for DirectMailbox {
+    fn drop(&mut self) {
+        self.letters.close(&self.stream);
+    }
+}
+
+impl MailboxHalf {
+    fn take(mut self) -> io::Result<UnixStream> {
+        self.0.take().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -156,7 +222,7 @@ impl Drop for MailboxHalf {
         let _peer_gone_already = stream.shutdown(std::net::Shutdown::Both);
         let mut bytes = [0; MESSAGE_BYTES];
         while io::Read::read_exact(&mut stream, &mut bytes).is_ok() {
-            // SAFETY: as in `Mailbox::pop`: `Post::post` wrote these bytes and gave the descriptor up, and
+            // SAFETY: as in `Letters::pop`: `Post::post` wrote these bytes and gave the descriptor up, and
             // they are read out of the queue once.
             drop(unsafe { decode(bytes) });
         }

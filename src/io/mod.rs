@@ -7,12 +7,14 @@
 //! | `runtime` | which driver works here, and running a core on it |
 //! | `clock` | the monotonic and the wall clock |
 //! | `process` | limits of the process, the CPUs it may use |
-//! | `descriptor` | one descriptor on the core's driver: the operations, and who may start them |
+//! | `ring`, `buffers` | our own ring: armed receives, sends, readiness, one alarm |
+//! | `link` | one connection on that ring, in the clear or under TLS |
+//! | `descriptor` | one descriptor on monoio's driver: the operations, and who may start them |
+//! | `socket` | one connection on monoio's driver, in the clear or under TLS |
+//! | `connect` | opening a connection, and the handshakes on monoio's driver |
 //! | `flight` | memory while the kernel holds it |
 //! | `listen` | accepting |
 //! | `mailbox` | messages from other threads to a core |
-//! | `socket` | receiving and sending, in the clear or under TLS |
-//! | `connect` | opening a connection, and the handshakes |
 //! | `session` | one TLS session, driven by hand over our buffers |
 //! | `tls` | TLS configurations, certificates that can be replaced |
 //!
@@ -23,13 +25,16 @@
 //!
 //! Deliberately absent: names (DNS is the control plane's), deadlines (the worker's), HTTP, and retries.
 
+mod buffers;
 pub mod clock;
 pub mod connect;
 mod descriptor;
 mod flight;
+pub mod link;
 pub mod listen;
 pub mod mailbox;
 pub mod process;
+pub mod ring;
 pub mod runtime;
 mod session;
 pub mod socket;
@@ -39,7 +44,10 @@ pub mod tls;
 mod tests;
 
 pub use connect::{ConnectFault, Dial, Target, TlsTarget, connect};
-pub use listen::{AcceptedFd, Listener};
-pub use mailbox::{Mailbox, MailboxHalf, Message, Post, mailbox};
-pub use runtime::{Driver, DriverChoice, give_way, probe, run_on_core};
+pub use flight::Load;
+pub use link::{Handshake, Link};
+pub use listen::{AcceptedFd, DirectListener, Listener};
+pub use mailbox::{DirectMailbox, Mailbox, MailboxHalf, Message, Post, mailbox};
+pub use ring::{Done, Ring};
+pub use runtime::{Driver, DriverChoice, give_way, pin_to_core, probe, run_on_core};
 pub use socket::{Socket, recv, send};

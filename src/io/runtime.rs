@@ -10,12 +10,16 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use super::descriptor::Descriptor;
-use super::process;
+use super::flight::Cargo;
+use super::ring::{Done, Ring};
+use super::{clock, process};
+use crate::wire::spares::Spares;
 
 /// Entries of the submission queue. A full one is flushed, so this bounds a batch, not the operations in
 /// flight.
@@ -28,20 +32,24 @@ const COMPLETIONS: [u32; 2] = [32 * 1024, 4 * 1024];
 /// What carries a core's operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// io_uring.
+    /// io_uring, our own ring: armed receives with buffers of the kernel's choice (Linux 6.1).
     Uring,
-    /// epoll and plain system calls.
+    /// io_uring through monoio: one operation per receive (Linux 5.11).
+    Monoio,
+    /// epoll and plain system calls, through monoio.
     Epoll,
 }
 
 /// What the operator asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DriverChoice {
-    /// io_uring where it works, else epoll.
+    /// The first of the others that works.
     #[default]
     Auto,
-    /// io_uring or nothing.
+    /// Our own ring or nothing.
     Uring,
+    /// monoio's ring or nothing.
+    Monoio,
     /// epoll.
     Epoll,
 }
@@ -49,19 +57,25 @@ pub enum DriverChoice {
 /// Finds out which driver to use by setting up a ring and running real operations on it.
 ///
 /// # Errors
-/// Only for [`DriverChoice::Uring`]: why there is no ring here, and what to do.
+/// Only where a ring was asked for: why there is none here, and what to do.
 pub fn probe(choice: DriverChoice) -> Result<Driver, String> {
-    if choice == DriverChoice::Epoll {
-        return Ok(Driver::Epoll);
-    }
-    match (try_ring(), choice) {
-        (Ok(()), _) => Ok(Driver::Uring),
-        (Err(_), DriverChoice::Auto | DriverChoice::Epoll) => Ok(Driver::Epoll),
-        (Err(error), DriverChoice::Uring) => Err(explain(&error)),
+    match choice {
+        DriverChoice::Epoll => Ok(Driver::Epoll),
+        DriverChoice::Uring => try_ring(own_ring).map(|()| Driver::Uring).map_err(|error| explain(&error)),
+        DriverChoice::Monoio => try_ring(monoio_ring).map(|()| Driver::Monoio).map_err(|error| explain(&error)),
+        DriverChoice::Auto if try_ring(own_ring).is_ok() => Ok(Driver::Uring),
+        DriverChoice::Auto if try_ring(monoio_ring).is_ok() => Ok(Driver::Monoio),
+        DriverChoice::Auto => Ok(Driver::Epoll),
     }
 }
 
-/// Runs `main` on the calling thread, which should be fresh: it is pinned to the `core`-th CPU the process
+/// Pins the calling thread to the `core`-th CPU the process may use. A refusal is ignored: the thread then
+/// runs where the kernel puts it.
+pub fn pin_to_core(core: usize) {
+    let _unpinned_is_slower_not_wrong = process::pin(core);
+}
+
+/// Runs `main` on monoio on the calling thread, which should be fresh: it is pinned to the `core`-th CPU the process
 /// may use (a refusal is ignored, the thread then runs where the kernel puts it) and the ring belongs to it
 /// alone. Returns when the future of `main` is done; tasks that are still waiting then are abandoned with
 /// their sockets, so `main` should end them first.
@@ -73,10 +87,11 @@ pub fn run_on_core<F: Future>(
     core: usize,
     main: impl FnOnce() -> F,
 ) -> io::Result<F::Output> {
-    let _unpinned_is_slower_not_wrong = process::pin(core);
+    pin_to_core(core);
     // `main` is called inside, so that it may open sockets before its first wait.
     match driver {
-        Driver::Uring => Ok(ring()?.block_on(async { main().await })),
+        // Our own ring is driven by the worker; a future needs monoio's.
+        Driver::Uring | Driver::Monoio => Ok(ring()?.block_on(async { main().await })),
         Driver::Epoll => {
             let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(SUBMISSIONS);
             Ok(builder.enable_timer().build()?.block_on(async { main().await }))
@@ -120,22 +135,55 @@ fn ring() -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
     Err(refused)
 }
 
-/// Sets a ring up on a thread of its own and moves one byte with it: some sandboxes let the setup pass and
+/// Sets a ring up on a thread of its own and moves bytes with it: some sandboxes let the setup pass and
 /// refuse the operations.
-fn try_ring() -> io::Result<()> {
-    let attempt = || -> io::Result<()> {
-        let (mut near, far) = UnixStream::pair()?;
-        near.write_all(b"!")?;
-        ring()?.block_on(async move {
-            let far = Descriptor::for_transfer(OwnedFd::from(far))?;
-            far.readable().await?;
-            let (count, _) = far.read(vec![0; 8]).await;
-            let (echoed, _) = far.write(vec![0; 8]).await;
-            if count? == 1 && echoed? == 8 { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
-        })
+fn try_ring(attempt: fn(UnixStream, UnixStream) -> io::Result<()>) -> io::Result<()> {
+    let attempt = move || {
+        let (near, far) = UnixStream::pair()?;
+        attempt(near, far)
     };
     let thread = std::thread::Builder::new().name("ring-probe".into()).spawn(attempt)?;
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the ring refused an operation")))
+}
+
+fn monoio_ring(mut near: UnixStream, far: UnixStream) -> io::Result<()> {
+    near.write_all(b"!")?;
+    ring()?.block_on(async move {
+        let far = Descriptor::for_transfer(OwnedFd::from(far))?;
+        far.readable().await?;
+        let (count, _) = far.read(vec![0; 8]).await;
+        let (echoed, _) = far.write(vec![0; 8]).await;
+        if count? == 1 && echoed? == 8 { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
+    })
+}
+
+/// Everything a worker asks of the kernel: an armed receive that stays armed, a send, a poll and an alarm.
+fn own_ring(mut near: UnixStream, far: UnixStream) -> io::Result<()> {
+    let (mut ring, mut spares) = (Ring::new()?, Spares::default());
+    near.write_all(b"!")?;
+    ring.poll(&far, libc::POLLIN, 0);
+    ring.receive(&far, 1);
+    ring.send(&far, 2, Cargo::Bytes(vec![0; 8], 0));
+    ring.wake_by(clock::now() + Duration::from_secs(1));
+    let (mut ready, mut received, mut sent) = (false, false, false);
+    while !(ready && received && sent) {
+        ring.wait()?;
+        while let Some(done) = ring.next(&mut spares) {
+            match done {
+                Done::Ready { .. } => ready = true,
+                Done::Received { got, armed, .. } => {
+                    received = armed && got?.is_some_and(|lent| lent.filled == 1);
+                    if !received {
+                        return Err(io::ErrorKind::Unsupported.into());
+                    }
+                }
+                Done::Sent { ok: true, .. } => sent = true,
+                // The alarm: what works takes microseconds.
+                Done::Sent { .. } | Done::Nothing => return Err(io::ErrorKind::Unsupported.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn explain(error: &io::Error) -> String {
@@ -162,6 +210,7 @@ mod tests {
         assert_eq!(probe(DriverChoice::Epoll), Ok(Driver::Epoll));
         let auto = probe(DriverChoice::Auto).unwrap();
         assert_eq!(probe(DriverChoice::Uring).is_ok(), auto == Driver::Uring);
+        assert!(auto != Driver::Epoll || probe(DriverChoice::Monoio).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::io::{self, IoSlice, Read, Write};
 
 use rustls::Connection;
 
+use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 
 /// First size of the ciphertext buffer: a small event fits, and an idle connection holds little.
@@ -43,8 +44,12 @@ pub(super) struct Session {
     connection: Connection,
     incoming: Vec<u8>,
     fed: usize,
+    /// Where the ciphertext in `incoming` ends.
+    filled: usize,
     outgoing: Vec<u8>,
     sent: usize,
+    /// rustls knows that TCP ended.
+    ended: bool,
     fault: Option<rustls::Error>,
 }
 
@@ -52,7 +57,7 @@ impl Session {
     pub(super) fn new(mut connection: Connection) -> Self {
         // The bound is ours (`BATCH_BYTES`): with rustls's own a batch could be cut in the middle.
         connection.set_buffer_limit(None);
-        Self { connection, incoming: Vec::new(), fed: 0, outgoing: Vec::new(), sent: 0, fault: None }
+        Self { connection, incoming: Vec::new(), fed: 0, filled: 0, ended: false, outgoing: Vec::new(), sent: 0, fault: None }
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -90,7 +95,7 @@ impl Session {
 
     /// True while ciphertext waits that rustls has not seen.
     pub(super) fn has_ciphertext(&self) -> bool {
-        self.fed < self.incoming.len()
+        self.fed < self.filled
     }
 
     /// Gives rustls some of the ciphertext.
@@ -101,13 +106,13 @@ impl Session {
         if let Some(fault) = &self.fault {
             return Err(invalid(fault.clone()));
         }
-        let taken = match self.connection.read_tls(&mut &self.incoming[self.fed..]) {
+        let taken = match self.connection.read_tls(&mut &self.incoming[self.fed..self.filled]) {
             Ok(taken) => taken,
             // Only a message longer than rustls accepts comes to this.
             Err(error) => return Err(self.fail(rustls::Error::General(error.to_string()))),
         };
         // Bytes after a close_notify are not part of the stream (RFC 8446 §6.1); rustls takes none of them.
-        self.fed = if taken == 0 { self.incoming.len() } else { self.fed + taken };
+        self.fed = if taken == 0 { self.filled } else { self.fed + taken };
         match self.connection.process_new_packets() {
             // A peer that closes in the middle of a handshake will never finish it. Without this check a loop
             // that waits for the handshake to end could turn for ever (RUSTSEC-2024-0336).
@@ -128,8 +133,8 @@ impl Session {
     pub(super) fn take_incoming(&mut self) -> Vec<u8> {
         debug_assert!(!self.has_ciphertext());
         let mut buffer = std::mem::take(&mut self.incoming);
-        let (last, capacity) = (buffer.len(), buffer.capacity());
-        self.fed = 0;
+        let (last, capacity) = (self.filled, buffer.capacity());
+        (self.fed, self.filled) = (0, 0);
         buffer.clear();
         if capacity < INCOMING_FIRST_BYTES {
             return Vec::with_capacity(INCOMING_FIRST_BYTES);
@@ -143,12 +148,30 @@ impl Session {
 
     /// Takes the buffer back, filled. Empty means that TCP ended.
     pub(super) fn restore_incoming(&mut self, buffer: Vec<u8>, ended: bool) {
+        (self.fed, self.filled) = (0, buffer.len());
         self.incoming = buffer;
-        self.fed = 0;
         if ended {
-            // An empty read is how rustls learns of the end; it cannot fail, since no plaintext is waiting.
-            let _never_full = self.connection.read_tls(&mut io::empty());
+            self.end();
         }
+    }
+
+    /// Takes a filled buffer in place of the one that is used up, and returns that one.
+    pub(super) fn hand(&mut self, full: Lent) -> Vec<u8> {
+        debug_assert!(!self.has_ciphertext());
+        (self.fed, self.filled) = (full.taken, full.filled);
+        std::mem::replace(&mut self.incoming, full.storage)
+    }
+
+    /// TCP ended.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        // An empty read is how rustls learns of the end; it cannot fail, since no plaintext is waiting.
+        let _never_full = self.connection.read_tls(&mut io::empty());
+    }
+
+    /// [`Session::end`] was called.
+    pub(super) const fn knows_end(&self) -> bool {
+        self.ended
     }
 
     /// Ciphertext to be sent next: what waits already, then up to a batch of the parcel's plaintext from

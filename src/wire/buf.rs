@@ -75,12 +75,9 @@ impl Buf {
         self.invariants();
     }
 
-    /// An empty buffer over storage that was used before; at least `bytes` long.
+    /// An empty buffer over storage that was used before.
     #[must_use]
-    pub fn recycled(mut storage: Vec<u8>, bytes: usize) -> Self {
-        if storage.len() < bytes {
-            storage.resize(bytes, 0);
-        }
+    pub const fn over(storage: Vec<u8>) -> Self {
         Self { storage, taken: 0, filled: 0 }
     }
 

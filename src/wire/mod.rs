@@ -10,6 +10,7 @@ pub mod flaw;
 pub mod http1;
 pub mod json;
 pub mod parcel;
+pub mod spares;
 pub mod sse;
 
 use flaw::Flaw;

@@ -1,4 +1,5 @@
-//! Accepting connections, placing each on the core with room, and reading the core's mail.
+//! Accepting connections and reading the core's mail on monoio; placing each connection on the core with
+//! room, on any driver.
 //!
 //! The kernel spreads connections over the cores by a hash, which is uneven when they are few and long-lived.
 //! A core that is clearly above the least loaded one hands a fresh connection over: a descriptor is only a
@@ -15,9 +16,9 @@ use crate::base::metrics::Counter;
 use crate::io::{AcceptedFd, Listener, Mailbox, Message, Socket};
 
 /// How long accepting pauses when there are no descriptors or no room.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// After `Stop`, connections have this long to send their last bytes.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Accepts until the listener is shut down.
 pub(super) async fn accept(core: Rc<Core>, listener: Rc<Listener>) {
@@ -27,7 +28,7 @@ pub(super) async fn accept(core: Rc<Core>, listener: Rc<Listener>) {
             continue;
         }
         match listener.accept().await {
-            Ok((fd, _)) => place(&core, fd),
+            Ok((fd, _)) => place(&core, fd).into_iter().for_each(|fd| serve(&core, fd)),
             Err(_) if core.draining.get() => return,
             // Out of descriptors: the connection waits in the kernel's queue.
             Err(_) => monoio::time::sleep(PAUSE).await,
@@ -35,25 +36,27 @@ pub(super) async fn accept(core: Rc<Core>, listener: Rc<Listener>) {
     }
 }
 
-/// Serves a fresh connection here, or hands it to a core that is clearly less loaded.
-fn place(core: &Rc<Core>, fd: AcceptedFd) {
+/// Gives a fresh connection back to be served here, or hands it to a core that is clearly less loaded.
+pub(super) fn place(core: &Core, fd: AcceptedFd) -> Option<AcceptedFd> {
     core.counters().add(Counter::ConnectionsAccepted, 1);
     let here = core.bells.borrow().len() as u64;
     let counters = core.shared.counters.iter();
     let least =
         counters.enumerate().map(|(index, row)| (row.connections.load(Ordering::Relaxed), index)).min();
-    let mut fd = fd;
     if let Some((there, index)) = least
         && index != core.index
         && here > there + 1 + there / 8
     {
-        match core.shared.posts[index].post(Message::Adopt(fd)) {
-            Ok(()) => return core.counters().add(Counter::ConnectionsHandedOver, 1),
-            Err(Message::Adopt(back)) => fd = back,
-            Err(Message::Drain | Message::Stop) => return,
-        }
+        return match core.shared.posts[index].post(Message::Adopt(fd)) {
+            Ok(()) => {
+                core.counters().add(Counter::ConnectionsHandedOver, 1);
+                None
+            }
+            Err(Message::Adopt(back)) => Some(back),
+            Err(Message::Drain | Message::Stop) => None,
+        };
     }
-    serve(core, fd);
+    Some(fd)
 }
 
 /// Starts the task of a connection.

@@ -25,6 +25,8 @@ pub(super) struct Bell {
     pub(super) queued: Cell<Moment>,
     /// Position in the core's list.
     pub(super) place: Cell<usize>,
+    /// On our own ring: the seat of the connection.
+    pub(super) seat: Cell<u32>,
     /// The deadline has passed and the task was woken for it.
     rung: Cell<bool>,
     notice: Cell<Option<Notice>>,
@@ -38,6 +40,7 @@ impl Default for Bell {
             due: Cell::new(Moment::NEVER),
             queued: Cell::new(Moment::NEVER),
             place: Cell::new(0),
+            seat: Cell::new(0),
             rung: Cell::new(false),
             notice: Cell::new(None),
             retired: Cell::new(false),

@@ -58,10 +58,11 @@ impl Deadlines {
         }
         bell.queued.set(due);
         self.push(now, Entry { at: due, bell: Rc::clone(bell) });
-        if due < self.wakes.get()
-            && let Some(waker) = &*self.sleeper.borrow()
-        {
-            waker.wake_by_ref();
+        if due < self.wakes.get() {
+            self.wakes.set(due);
+            if let Some(waker) = &*self.sleeper.borrow() {
+                waker.wake_by_ref();
+            }
         }
     }
 
@@ -73,8 +74,20 @@ impl Deadlines {
         queue.insert(queue.len() - behind, entry);
     }
 
-    /// Rings every bell whose deadline has passed, and tells when the next one is due.
-    fn ring_due(&self, now: Moment) -> Moment {
+    /// When the core must look again.
+    pub(super) fn wakes(&self) -> Moment {
+        self.wakes.get()
+    }
+
+    /// Rings every bell whose deadline has passed, and notes when the core must look again: at the next
+    /// deadline, but at least every second, for the pools.
+    pub(super) fn ring_due(&self, now: Moment, mut ring: impl FnMut(&Rc<Bell>)) -> Moment {
+        let next = self.ring_queues(now, &mut ring).min(now + SLEEP_MAX);
+        self.wakes.set(next);
+        next
+    }
+
+    fn ring_queues(&self, now: Moment, ring: &mut impl FnMut(&Rc<Bell>)) -> Moment {
         loop {
             let mut later = Vec::new();
             for queue in self.queues.borrow_mut().iter_mut() {
@@ -86,7 +99,7 @@ impl Deadlines {
                     }
                     entry.bell.queued.set(Moment::NEVER);
                     if due <= now {
-                        entry.bell.ring();
+                        ring(&entry.bell);
                     } else if due < Moment::NEVER {
                         later.push(entry.bell);
                     }
@@ -106,23 +119,16 @@ impl Deadlines {
     }
 }
 
-/// The sleeping task of a core.
+/// The sleeping task of a core on monoio.
 pub(super) async fn tick(core: Rc<Core>) {
     loop {
         let now = clock::now();
-        core.pool.borrow_mut().sweep(now);
-        let next = core.deadlines.ring_due(now).min(now + SLEEP_MAX);
-        core.deadlines.wakes.set(next);
+        core.pool.borrow_mut().sweep(now, drop);
+        let next = core.deadlines.ring_due(now, |bell| bell.ring());
         let mut sleep = pin!(monoio::time::sleep(next.since(now)));
         poll_fn(|cx| {
             *core.deadlines.sleeper.borrow_mut() = Some(cx.waker().clone());
-            let earlier = core
-                .deadlines
-                .queues
-                .borrow()
-                .iter()
-                .any(|queue| queue.front().is_some_and(|entry| entry.at < core.deadlines.wakes.get()));
-            if earlier { Poll::Ready(()) } else { sleep.as_mut().poll(cx) }
+            if core.deadlines.wakes() < next { Poll::Ready(()) } else { sleep.as_mut().poll(cx) }
         })
         .await;
     }
@@ -143,11 +149,11 @@ mod tests {
         deadlines.arm(&bell, at(0), at(100));
         deadlines.arm(&bell, at(10), at(500));
         assert_eq!(bell.queued.get(), at(100), "moving later queues nothing");
-        assert_eq!(deadlines.ring_due(at(100)), at(500), "queued again when its turn came");
+        assert_eq!(deadlines.ring_queues(at(100), &mut |bell| bell.ring()), at(500), "queued again when its turn came");
         deadlines.arm(&bell, at(100), at(150));
-        assert_eq!(deadlines.ring_due(at(149)), at(150));
+        assert_eq!(deadlines.ring_queues(at(149), &mut |bell| bell.ring()), at(150));
         assert_eq!(bell.queued.get(), at(150));
-        deadlines.ring_due(at(150));
+        deadlines.ring_queues(at(150), &mut |bell| bell.ring());
         assert_eq!(bell.queued.get(), Moment::NEVER);
     }
 
@@ -163,7 +169,7 @@ mod tests {
         for queue in deadlines.queues.borrow().iter() {
             assert!(queue.iter().zip(queue.iter().skip(1)).all(|(a, b)| a.at <= b.at));
         }
-        assert_eq!(deadlines.ring_due(at(9)), at(10));
+        assert_eq!(deadlines.ring_queues(at(9), &mut |bell| bell.ring()), at(10));
     }
 
     #[test]
@@ -172,6 +178,6 @@ mod tests {
         let bell = Rc::new(Bell::default());
         deadlines.arm(&bell, at(0), at(10));
         bell.retire();
-        assert_eq!(deadlines.ring_due(at(10)), Moment::NEVER);
+        assert_eq!(deadlines.ring_queues(at(10), &mut |bell| bell.ring()), Moment::NEVER);
     }
 }

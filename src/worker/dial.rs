@@ -7,9 +7,6 @@ use std::rc::Rc;
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::io::{ConnectFault, Dial, Socket, Target, connect};
 
-/// Addresses of one host that a single attempt tries.
-pub(super) const ADDRESSES_PER_DIAL: usize = 3;
-
 /// Connects to the first of the targets that takes the connection. A refusal moves on: nothing was sent.
 pub(super) async fn dial(dial: Rc<Dial>, targets: Vec<Target>) -> Result<Rc<Socket>, Fault> {
     let mut fault = Fault::NameUnresolved;
@@ -25,7 +22,7 @@ pub(super) async fn dial(dial: Rc<Dial>, targets: Vec<Target>) -> Result<Rc<Sock
 
 /// A dial that could not be made, as the exchange sees it. An aborted one was aborted by the connect
 /// deadline, or by an exchange that no longer listens.
-const fn of(fault: ConnectFault) -> Fault {
+pub(super) const fn of(fault: ConnectFault) -> Fault {
     match fault {
         ConnectFault::Tls => Fault::TlsHandshake,
         ConnectFault::Aborted => Fault::Deadline(DeadlineKind::Connect),

@@ -17,7 +17,9 @@ mod bell;
 mod connection;
 mod deadlines;
 mod dial;
+mod line;
 mod pool;
+mod ring;
 mod slot;
 
 use std::cell::{Cell, RefCell};
@@ -35,7 +37,7 @@ use crate::base::ids::PoolId;
 use crate::base::metrics::Counters;
 use crate::exchange::CoreState;
 use crate::io::tls::ServerTls;
-use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, TlsTarget, run_on_core};
+use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, Socket, TlsTarget, run_on_core};
 use crate::policy::catalog::Snapshot;
 use bell::{Bell, Notice};
 use deadlines::Deadlines;
@@ -82,7 +84,7 @@ struct Core {
     shared: Arc<Shared>,
     snapshot: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
     state: RefCell<CoreState>,
-    pool: RefCell<Pool>,
+    pool: RefCell<Pool<Rc<Socket>>>,
     deadlines: Deadlines,
     /// One bell per connection, to reach all of them.
     bells: RefCell<Vec<Rc<Bell>>>,
@@ -98,6 +100,9 @@ struct Core {
 /// # Errors
 /// The runtime could not be set up, or the listener and mailbox not be taken over.
 pub fn run(options: Options) -> io::Result<()> {
+    if options.driver == Driver::Uring {
+        return ring::run(options);
+    }
     let Options { index, cpu, driver, listener, mailbox, seed, shared } = options;
     let core = Core::new(index, seed, shared);
     run_on_core(driver, cpu, move || async move {

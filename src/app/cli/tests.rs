@@ -40,7 +40,7 @@ fn wrong_lines_are_refused() {
         ("--cores 0", "expected \"all\" or a whole number from 1 to 1024"),
         ("--cores=-1", "whole number"),
         ("--cores two", "whole number"),
-        ("--driver kqueue", "auto, uring, epoll"),
+        ("--driver kqueue", "auto, uring, monoio, epoll"),
         ("--listen 8080", "invalid socket address"),
         ("--listen 127.0.0.1:1 check", "cannot be used with"),
         ("check --listen 127.0.0.1:1", "unexpected argument"),

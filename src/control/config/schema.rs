@@ -34,15 +34,21 @@ const DEADLINE: Time = Time(1, DAY_MS);
 pub enum Driver {
     /// io_uring where the kernel allows it, else epoll.
     Auto,
-    /// io_uring, or refuse to start.
+    /// Our own ring on io_uring, or refuse to start.
     Uring,
+    /// monoio's ring on io_uring, or refuse to start.
+    Monoio,
     /// epoll.
     Epoll,
 }
 
 /// The drivers by name.
-pub(crate) const DRIVERS: [(&str, Driver); 3] =
-    [("auto", Driver::Auto), ("uring", Driver::Uring), ("epoll", Driver::Epoll)];
+pub(crate) const DRIVERS: [(&str, Driver); 4] = [
+    ("auto", Driver::Auto),
+    ("uring", Driver::Uring),
+    ("monoio", Driver::Monoio),
+    ("epoll", Driver::Epoll),
+];
 
 /// What `server.auth` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +92,7 @@ section! {
         listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080), Address;
         /// Worker threads, one per core.
         cores: Cores = Cores::All, CoresRule;
-        /// Kernel interface of the data plane. `auto` takes io_uring where the kernel allows it, else epoll.
+        /// Kernel interface of the data plane. `auto` takes the first that works: our own ring on io_uring (Linux 6.1), monoio's ring (5.11), epoll.
         driver: Driver = Driver::Auto, Choice(&DRIVERS);
         /// After the first SIGTERM, how long answers that have begun may still take.
         drain_timeout: Duration = Duration::from_secs(600), Time(0, DAY_MS);

@@ -76,7 +76,7 @@ impl World<'_> {
     pub(super) fn watch(&mut self, session: usize) {
         let limit = self.snapshot.limits.bodies_bytes_per_core;
         assert!(self.core.bodies_bytes <= limit, "the body budget is exceeded");
-        assert!(self.core.spare_windows.len() <= SPARE_WINDOWS);
+        assert!(self.core.spares.kept().0 <= SPARE_WINDOWS);
         let charged: usize = self.sessions.iter().map(|seat| seat.exchange.charged).sum();
         assert_eq!(charged, self.core.bodies_bytes, "the body budget is not what the exchanges hold");
         let seat = &self.sessions[session];

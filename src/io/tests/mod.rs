@@ -27,7 +27,7 @@ use crate::wire::parcel::{Parcel, Piece};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn drivers() -> Vec<Driver> {
-    match probe(DriverChoice::Uring) {
+    match probe(DriverChoice::Monoio) {
         Ok(driver) => vec![driver, Driver::Epoll],
         Err(reason) => {
             let _unprinted = writeln!(std::io::stderr(), "the ring is not tested: {reason}");

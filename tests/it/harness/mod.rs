@@ -37,6 +37,7 @@ pub(crate) fn each_driver(test: impl Fn(&'static str)) {
     let uring = *URING.get_or_init(|| millrace::io::probe(millrace::io::DriverChoice::Uring).is_ok());
     if uring {
         test("uring");
+        test("monoio");
     } else {
         println!("skipped for io_uring, which the kernel does not allow here");
     }

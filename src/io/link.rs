@@ -1,0 +1,424 @@
+//! One connection on the core's own ring: what came in and waits, the send in flight, and the TLS session
+//! between them and the bytes of its user.
+//!
+//! The receive stays armed for as long as the connection lives, also while nobody asks for bytes: an end is
+//! noticed when it comes, and an idle connection needs no check before it is used again. What nobody asked
+//! for waits here up to a bound; beyond it the receive is stopped, and TCP tells the peer.
+//!
+//! Deliberately absent: the ring (`ring`), whose connection it is and when it may idle (`worker`).
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection};
+use socket2::SockRef;
+use std::sync::Arc;
+
+use super::connect::{ConnectFault, TlsTarget, begin, fault};
+use super::descriptor::{disconnect, send_now};
+use super::flight::{Cargo, Load};
+use super::ring::Ring;
+use super::session::{Session, Step};
+use crate::wire::buf::Lent;
+use crate::wire::parcel::Parcel;
+use crate::wire::spares::Spares;
+
+/// Filled buffers that may wait before the receive is stopped.
+const WAITING_MAX: usize = 8;
+/// It is armed again when no more than this many wait.
+const WAITING_LOW: usize = 2;
+
+/// How a receive stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Receive {
+    /// Not in the kernel.
+    Idle,
+    /// Armed.
+    Armed,
+    /// A cancellation is on its way.
+    Stopping,
+}
+
+/// How the incoming side ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With a FIN.
+    Ordered,
+    /// With an error, as `errno`.
+    Failed(i32),
+}
+
+/// Where a TLS handshake stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It goes on.
+    Running,
+    /// It is done, or there is none.
+    Done,
+    /// It failed.
+    Failed,
+}
+
+/// A connected stream socket of this core. Dropping it closes the socket; it must be quiet then.
+pub struct Link {
+    fd: OwnedFd,
+    session: Option<Box<Session>>,
+    receive: Receive,
+    /// A send is in the kernel.
+    sending: bool,
+    /// A poll for the end of `connect(2)` is in the kernel.
+    connecting: bool,
+    waiting: VecDeque<Lent>,
+    end: Option<End>,
+    /// Under TLS: the parcel being sent, and how many of its bytes are encrypted already.
+    parcel: Option<(Parcel, usize)>,
+}
+
+impl Link {
+    /// An accepted connection; the TLS handshake, if any, begins with the first bytes.
+    ///
+    /// # Errors
+    /// rustls refused the configuration.
+    pub fn accepted(fd: OwnedFd, tls: Option<Arc<ServerConfig>>) -> Result<Self, ConnectFault> {
+        let session = match tls {
+            None => None,
+            Some(config) => {
+                let server = ServerConnection::new(config).map_err(|_| ConnectFault::Tls)?;
+                Some(Box::new(Session::new(Connection::Server(server))))
+            }
+        };
+        Ok(Self::over(fd, session))
+    }
+
+    /// Starts connecting; [`Link::connected`] says how it went once the descriptor is writable.
+    ///
+    /// # Errors
+    /// The address refused at once, or there is no descriptor.
+    pub fn dial(
+        ring: &mut Ring,
+        token: u32,
+        target: &super::connect::Target,
+    ) -> Result<Self, ConnectFault> {
+        let session = match &target.tls {
+            None => None,
+            Some(TlsTarget { config, server_name }) => {
+                let client = ClientConnection::new(Arc::clone(config), server_name.clone());
+                Some(Box::new(Session::new(Connection::Client(client.map_err(|_| ConnectFault::Tls)?))))
+            }
+        };
+        let fd = begin(target.address).map_err(|error| fault(&error))?;
+        let mut link = Self::over(fd, session);
+        link.connecting = true;
+        ring.poll(&link, libc::POLLOUT, token);
+        Ok(link)
+    }
+
+    fn over(fd: OwnedFd, session: Option<Box<Session>>) -> Self {
+        Self {
+            fd,
+            session,
+            receive: Receive::Idle,
+            sending: false,
+            connecting: false,
+            waiting: VecDeque::new(),
+            end: None,
+            parcel: None,
+        }
+    }
+
+    /// The poll of [`Link::dial`] has completed.
+    pub const fn polled(&mut self) {
+        self.connecting = false;
+    }
+
+    /// What `connect(2)` came to, once polled. On success the receive is armed and the TLS handshake, if any,
+    /// begun.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub fn connected(&mut self, ring: &mut Ring, token: u32) -> Result<(), ConnectFault> {
+        let socket = SockRef::from(&self.fd);
+        if let Some(error) = socket.take_error().unwrap_or_else(Some) {
+            return Err(fault(&error));
+        }
+        socket.set_nonblocking(false).map_err(|error| fault(&error))?;
+        self.arm(ring, token);
+        self.flush(ring, token);
+        Ok(())
+    }
+
+    /// Arms the receive, unless it is armed or would not help.
+    pub fn arm(&mut self, ring: &mut Ring, token: u32) {
+        if self.receive == Receive::Idle && self.end.is_none() && self.waiting.len() <= WAITING_LOW {
+            self.receive = Receive::Armed;
+            ring.receive(&self.fd, token);
+        }
+    }
+
+    /// Takes in what [`super::ring::Done::Received`] brought.
+    pub fn received(&mut self, ring: &mut Ring, token: u32, got: io::Result<Option<Lent>>, armed: bool) {
+        if !armed {
+            self.receive = Receive::Idle;
+        }
+        match got {
+            Ok(Some(lent)) => self.waiting.push_back(lent),
+            Ok(None) => self.end = Some(End::Ordered),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOBUFS | libc::ECANCELED | libc::EINTR) => {}
+                code => self.end = Some(End::Failed(code.unwrap_or(libc::EIO))),
+            },
+        }
+        if self.receive == Receive::Armed && self.waiting.len() >= WAITING_MAX {
+            self.receive = Receive::Stopping;
+            ring.stop_receiving(token);
+        }
+        self.arm(ring, token);
+    }
+
+    /// Something may be there for [`Link::take`].
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.waiting.is_empty() || self.end.is_some() || self.session.is_some()
+    }
+
+    /// Fills the room of `lent` with what came in; `None` when there is nothing yet. `Ok(0)` is the proper
+    /// end: a FIN, under TLS a close_notify. In the clear, an empty `lent` swaps its storage for the filled
+    /// one instead of copying.
+    ///
+    /// # Errors
+    /// As [`super::socket::recv`].
+    pub fn take(
+        &mut self,
+        ring: &mut Ring,
+        token: u32,
+        lent: &mut Lent,
+        spares: &mut Spares,
+    ) -> Option<io::Result<usize>> {
+        let taken = match &self.session {
+            None => self.take_plain(lent, spares),
+            Some(_) => self.take_tls(ring, token, lent, spares),
+        };
+        self.arm(ring, token);
+        taken
+    }
+
+    fn take_plain(&mut self, lent: &mut Lent, spares: &mut Spares) -> Option<io::Result<usize>> {
+        let Some(front) = self.waiting.front_mut() else { return self.end.map(outcome) };
+        if lent.filled == 0 && front.taken == 0 && lent.storage.len() <= front.storage.len() {
+            let full = self.waiting.pop_front()?;
+            spares.recycle(core::mem::replace(&mut lent.storage, full.storage));
+            return Some(Ok(full.filled));
+        }
+        let mut count = 0;
+        while let Some(front) = self.waiting.front_mut() {
+            let room = lent.storage.get_mut(lent.filled + count..).unwrap_or_default();
+            let bytes = &front.storage[front.taken..front.filled];
+            let moved = room.len().min(bytes.len());
+            room[..moved].copy_from_slice(&bytes[..moved]);
+            count += moved;
+            front.taken += moved;
+            if front.taken < front.filled {
+                break;
+            }
+            self.waiting.pop_front().into_iter().for_each(|empty| spares.recycle(empty.storage));
+        }
+        Some(Ok(count))
+    }
+
+    fn take_tls(
+        &mut self,
+        ring: &mut Ring,
+        token: u32,
+        lent: &mut Lent,
+        spares: &mut Spares,
+    ) -> Option<io::Result<usize>> {
+        let session = self.session.as_mut()?;
+        let room = lent.storage.get_mut(lent.filled..).unwrap_or_default();
+        let taken = loop {
+            match session.read(room) {
+                Ok(Step::Bytes(count)) => break Some(Ok(count)),
+                Ok(Step::End) => break Some(Ok(0)),
+                Err(error) => break Some(Err(error)),
+                Ok(Step::More) => {}
+            }
+            let (next, end) = (self.waiting.pop_front(), self.end);
+            match (next, end) {
+                (Some(full), _) => spares.recycle(session.hand(full)),
+                (None, Some(End::Ordered)) if !session.knows_end() => session.end(),
+                (None, Some(end)) => break Some(outcome(end)),
+                (None, None) => break None,
+            }
+        };
+        self.flush(ring, token);
+        taken
+    }
+
+    /// Sends all of `parcel`; one at a time. [`Link::sent`] gives it back.
+    pub fn send(&mut self, ring: &mut Ring, token: u32, parcel: Parcel) {
+        if self.session.is_some() {
+            debug_assert!(self.parcel.is_none(), "one send at a time");
+            self.parcel = Some((parcel, 0));
+            return self.flush(ring, token);
+        }
+        debug_assert!(!self.sending, "one send at a time");
+        self.sending = true;
+        ring.send(&self.fd, token, Cargo::parcel(parcel));
+    }
+
+    /// A send has completed. The parcel comes back when all of it is sent, or will not be: `false`.
+    pub fn sent(&mut self, ring: &mut Ring, token: u32, load: Load, ok: bool) -> Option<(Parcel, bool)> {
+        self.sending = false;
+        match load {
+            Load::Parcel(parcel) => Some((parcel, ok)),
+            Load::Bytes(bytes) => {
+                if let Some(session) = &mut self.session {
+                    session.restore_outgoing(bytes);
+                }
+                if !ok {
+                    return self.parcel.take().map(|(parcel, _)| (parcel, false));
+                }
+                let whole = self.parcel.as_ref().is_some_and(|(parcel, sent)| *sent >= parcel.total());
+                let done = if whole { self.parcel.take().map(|(parcel, _)| (parcel, true)) } else { None };
+                self.flush(ring, token);
+                done
+            }
+        }
+    }
+
+    /// Sends what the session has to say, and the next part of the parcel.
+    fn flush(&mut self, ring: &mut Ring, token: u32) {
+        let Some(session) = &mut self.session else { return };
+        if self.sending || self.connecting {
+            return;
+        }
+        let bytes = match &mut self.parcel {
+            Some((parcel, sent)) if !session.is_handshaking() => match session.stage(parcel, *sent) {
+                Ok((bytes, covered)) => {
+                    *sent += covered;
+                    bytes
+                }
+                Err(_) => {
+                    // The session is broken. An empty send on an ended socket fails, and with it the parcel.
+                    self.shutdown();
+                    self.sending = true;
+                    return ring.send(&self.fd, token, Cargo::Bytes(Vec::new(), 0));
+                }
+            },
+            Some(_) | None => session.take_outgoing(),
+        };
+        if bytes.is_empty() {
+            return session.restore_outgoing(bytes);
+        }
+        self.sending = true;
+        ring.send(&self.fd, token, Cargo::Bytes(bytes, 0));
+    }
+
+    /// Drives the handshake with what came in.
+    pub fn handshake(&mut self, ring: &mut Ring, token: u32, spares: &mut Spares) -> Handshake {
+        let Some(session) = &mut self.session else { return Handshake::Done };
+        while session.is_handshaking() {
+            if session.has_ciphertext() {
+                if session.feed().is_err() {
+                    // The alert tells the peer why, if it needs no waiting.
+                    session.flush_with(|bytes| send_now(&self.fd, bytes));
+                    return Handshake::Failed;
+                }
+                continue;
+            }
+            match self.waiting.pop_front() {
+                Some(full) => spares.recycle(session.hand(full)),
+                None => break,
+            }
+        }
+        let (running, ended) = (session.is_handshaking(), self.end.is_some());
+        self.flush(ring, token);
+        self.arm(ring, token);
+        match (running, ended) {
+            (false, _) => Handshake::Done,
+            (true, false) => Handshake::Running,
+            (true, true) => Handshake::Failed,
+        }
+    }
+
+    /// An idle connection may be used again: neither data nor an end nor an error has come (RFC 9112 §9.2,
+    /// §9.5). Session tickets of TLS 1.3 come after the handshake and are taken in silently.
+    pub fn is_clean(&mut self, ring: &mut Ring, token: u32, spares: &mut Spares) -> bool {
+        if self.sending || self.parcel.is_some() || self.end.is_some() {
+            return false;
+        }
+        let Some(session) = &mut self.session else { return self.waiting.is_empty() };
+        loop {
+            if !matches!(session.read(&mut [0]), Ok(Step::More)) {
+                return false;
+            }
+            match self.waiting.pop_front() {
+                Some(full) => spares.recycle(session.hand(full)),
+                None => break,
+            }
+        }
+        self.flush(ring, token);
+        true
+    }
+
+    /// A TLS handshake is not over.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.is_handshaking())
+    }
+
+    /// A parcel is on its way.
+    #[must_use]
+    pub const fn is_sending(&self) -> bool {
+        self.parcel.is_some() || (self.session.is_none() && self.sending)
+    }
+
+    /// Nothing of it is in the kernel: it may be dropped.
+    #[must_use]
+    pub const fn is_quiet(&self) -> bool {
+        matches!(self.receive, Receive::Idle) && !self.sending && !self.connecting
+    }
+
+    /// Gives what waits back to the spares, when nobody will read it.
+    pub fn forget(&mut self, spares: &mut Spares) {
+        self.waiting.drain(..).for_each(|full| spares.recycle(full.storage));
+    }
+
+    /// Ends both directions at once; what is in the kernel completes soon. Under TLS no close_notify is sent,
+    /// so that what was cut off does not look complete.
+    pub fn shutdown(&self) {
+        // `NotConnected` when the peer reset the connection: it is ended then.
+        let _ended_already = SockRef::from(&self.fd).shutdown(Shutdown::Both);
+    }
+
+    /// Ends the connection with a reset, so that the peer cannot take what it has for the whole.
+    pub fn abort(&self) {
+        disconnect(&self.fd);
+        self.shutdown();
+    }
+
+    /// Says that nothing more will be sent (close_notify under TLS, then FIN). No send may be running.
+    pub fn shutdown_write(&mut self) {
+        if let Some(session) = &mut self.session
+            && !self.sending
+        {
+            session.close();
+            session.flush_with(|bytes| send_now(&self.fd, bytes));
+        }
+        let _ended_already = SockRef::from(&self.fd).shutdown(Shutdown::Write);
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn outcome(end: End) -> io::Result<usize> {
+    match end {
+        End::Ordered => Ok(0),
+        End::Failed(code) => Err(io::Error::from_raw_os_error(code)),
+    }
+}

@@ -1,0 +1,270 @@
+//! The ring of one core: receives that stay armed and take their buffers from the core's spares, sends that
+//! own their bytes, readiness, and one alarm. Nothing here waits but [`Ring::wait`].
+//!
+//! ```text
+//!  spares ──► buffer ring ──kernel picks one──► Lent ──► exchange's window ──► client ──► spares
+//! ```
+//!
+//! A receive is armed once per connection and completes for every arrival (Linux 6.0): no submission and no
+//! poll per read. Whoever takes a filled buffer owns it; the ring offers the kernel another one at once, so a
+//! slow reader cannot starve the others.
+//!
+//! Deliberately absent: what a connection is (`link`), and kernels before 6.1 (`runtime` falls back).
+#![allow(unsafe_code, reason = "io_uring reads and writes memory behind the compiler's back")]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use io_uring::types::{Fd, TimeoutFlags, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::buffers::Buffers;
+use super::flight::{Cargo, Flight, Load};
+use crate::base::time::Moment;
+use crate::wire::buf::Lent;
+use crate::wire::spares::Spares;
+
+/// Entries of the submission queue; a full one is flushed.
+const SUBMISSIONS: u32 = 1024;
+/// Entries of the completion queue: an overflow is kept by the kernel, but costs.
+const COMPLETIONS: u32 = 16 * 1024;
+
+/// What the kernel finished. `token` is what the operation was started with.
+#[derive(Debug)]
+pub enum Done {
+    /// The descriptor is ready for what was asked, or has failed.
+    Ready {
+        /// Of the poll.
+        token: u32,
+    },
+    /// Something came in.
+    Received {
+        /// Of the receive.
+        token: u32,
+        /// A filled buffer; `None` is the end. An error ends the receive; `ENOBUFS` and `ECANCELED` are not
+        /// the connection's fault.
+        got: io::Result<Option<Lent>>,
+        /// More will come without asking.
+        armed: bool,
+    },
+    /// A send is over.
+    Sent {
+        /// Of the send.
+        token: u32,
+        /// What was sent.
+        load: Load,
+        /// All of it was taken by the kernel.
+        ok: bool,
+    },
+    /// The alarm, or the end of a cancellation.
+    Nothing,
+}
+
+/// What a completion belongs to; the top byte of its user data.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Kind {
+    Receive = 1,
+    Send = 2,
+    Poll = 3,
+    Alarm = 4,
+    Cancel = 5,
+}
+
+/// Kind, slot of a send (24 bits) and the caller's token in one word.
+const fn user_data(kind: Kind, slot: u32, token: u32) -> u64 {
+    ((kind as u64) << 56) | ((slot as u64) << 32) | token as u64
+}
+
+/// One ring with its buffers. It belongs to the thread that made it.
+pub struct Ring {
+    ring: IoUring,
+    buffers: Buffers,
+    /// Sends in flight, by slot.
+    flights: Vec<Option<Flight>>,
+    free: Vec<u32>,
+    /// Receives that can still write into buffers.
+    receives: usize,
+    /// When the running alarm goes off.
+    alarm: Moment,
+    alarm_at: Box<Timespec>,
+}
+
+impl Ring {
+    /// A ring on the calling thread, which alone may use it.
+    ///
+    /// `DEFER_TASKRUN` (6.1) runs the kernel's share of a completion when we ask for completions, never in
+    /// between; `SINGLE_ISSUER` (6.0) drops locking.
+    ///
+    /// # Errors
+    /// The kernel's: no io_uring, too old, or too little memory allowed.
+    pub fn new() -> io::Result<Self> {
+        let mut builder = IoUring::builder();
+        builder.setup_single_issuer().setup_defer_taskrun().setup_clamp().setup_cqsize(COMPLETIONS);
+        let ring: IoUring = builder.build(SUBMISSIONS)?;
+        let buffers = Buffers::new();
+        // SAFETY: the address is page-aligned memory of `Buffers::COUNT` entries that lives as long as the
+        // ring or, where operations may outlive it, for ever (see `Drop`).
+        unsafe { ring.submitter().register_buf_ring(buffers.address(), Buffers::COUNT, Buffers::GROUP)? };
+        Ok(Self {
+            ring,
+            buffers,
+            flights: Vec::new(),
+            free: Vec::new(),
+            receives: 0,
+            alarm: Moment::NEVER,
+            alarm_at: Box::new(Timespec::new()),
+        })
+    }
+
+    /// Receives until a [`Done::Received`] that is not armed any more. The socket stays open until then, and
+    /// blocking: on others the kernel would answer "try again".
+    pub fn receive(&mut self, socket: &impl AsFd, token: u32) {
+        let entry = opcode::RecvMulti::new(fd(socket), Buffers::GROUP).build();
+        self.push(&entry.user_data(user_data(Kind::Receive, 0, token)));
+        self.receives += 1;
+    }
+
+    /// Ends the receive of `token`; its last completion is `ECANCELED`, or what came first.
+    pub fn stop_receiving(&mut self, token: u32) {
+        let entry = opcode::AsyncCancel::new(user_data(Kind::Receive, 0, token)).build();
+        self.push(&entry.user_data(user_data(Kind::Cancel, 0, 0)));
+    }
+
+    /// Completes once when `events` (of `poll(2)`) are there.
+    pub fn poll(&mut self, socket: &impl AsFd, events: i16, token: u32) {
+        let entry = opcode::PollAdd::new(fd(socket), events as u32).build();
+        self.push(&entry.user_data(user_data(Kind::Poll, 0, token)));
+    }
+
+    /// Sends all of `cargo`. The socket stays open until [`Done::Sent`]; one send per socket at a time.
+    pub(super) fn send(&mut self, socket: &impl AsFd, token: u32, cargo: Cargo) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.flights.push(None);
+            u32::try_from(self.flights.len() - 1).expect("fewer sends than descriptors")
+        });
+        let flight = self.flights[slot as usize].insert(Flight { cargo, fd: fd(socket).0, token });
+        let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
+        self.push(&entry);
+    }
+
+    /// Makes [`Ring::wait`] return at `moment` at the latest. Moving it later costs nothing: the wait then
+    /// returns early once.
+    pub fn wake_by(&mut self, moment: Moment) {
+        if moment >= self.alarm {
+            return;
+        }
+        self.alarm = moment;
+        let nanos = moment.nanos();
+        *self.alarm_at = Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
+        let entry = opcode::Timeout::new(&raw const *self.alarm_at).flags(TimeoutFlags::ABS).build();
+        self.push(&entry.user_data(user_data(Kind::Alarm, 0, 0)));
+    }
+
+    /// Submits what was started and waits for at least one completion.
+    ///
+    /// # Errors
+    /// The kernel's; being interrupted is none.
+    pub fn wait(&mut self) -> io::Result<()> {
+        match self.ring.submit_and_wait(1) {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The next thing that is done, without waiting. A received buffer is replaced from `spares`.
+    pub fn next(&mut self, spares: &mut Spares) -> Option<Done> {
+        let done = self.ring.completion().next()?;
+        let (data, result) = (done.user_data(), done.result());
+        let token = (data & 0xffff_ffff) as u32;
+        Some(match (data >> 56) as u8 {
+            kind if kind == Kind::Receive as u8 => self.received(token, result, done.flags(), spares),
+            kind if kind == Kind::Send as u8 => self.sent((data >> 32 & 0xff_ffff) as u32, result),
+            kind if kind == Kind::Poll as u8 => Done::Ready { token },
+            kind if kind == Kind::Alarm as u8 => {
+                self.alarm = Moment::NEVER;
+                Done::Nothing
+            }
+            _ => Done::Nothing,
+        })
+    }
+
+    fn received(&mut self, token: u32, result: i32, flags: u32, spares: &mut Spares) -> Done {
+        let armed = cqueue::more(flags);
+        self.receives -= usize::from(!armed);
+        let buffer = cqueue::buffer_select(flags).map(|buffer| self.buffers.replace(buffer, spares.window()));
+        let got = match (usize::try_from(result), buffer) {
+            (Ok(0), unused) => {
+                unused.into_iter().for_each(|storage| spares.recycle(storage));
+                Ok(None)
+            }
+            (Ok(filled), Some(storage)) => {
+                debug_assert!(filled <= storage.len());
+                Ok(Some(Lent { filled: filled.min(storage.len()), storage, taken: 0 }))
+            }
+            (Ok(_), None) => Err(io::ErrorKind::InvalidData.into()),
+            (Err(_), unused) => {
+                unused.into_iter().for_each(|storage| spares.recycle(storage));
+                Err(io::Error::from_raw_os_error(-result))
+            }
+        };
+        Done::Received { token, got, armed }
+    }
+
+    fn sent(&mut self, slot: u32, result: i32) -> Done {
+        let Some(flight) = self.flights.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return Done::Nothing;
+        };
+        let token = flight.token;
+        let ok = match usize::try_from(result) {
+            Ok(count) => {
+                flight.cargo.advance(count);
+                let rest = !flight.cargo.is_done();
+                if rest && count > 0 {
+                    let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
+                    self.push(&entry);
+                    return Done::Nothing;
+                }
+                !rest
+            }
+            Err(_) if result == -libc::EINTR => {
+                let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
+                self.push(&entry);
+                return Done::Nothing;
+            }
+            Err(_) => false,
+        };
+        let load = self.flights[slot as usize].take().expect("looked at above").cargo.into_load();
+        self.free.push(slot);
+        Done::Sent { token, load, ok }
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: what an entry points at is a flight kept in `flights` until its completion, the alarm's
+        // time, which is read when the entry is submitted and lies in a box of its own, or nothing; receives
+        // write into the registered buffers alone.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            // The queue is full. Submitting cannot fail for good: at worst the completion queue must be read
+            // first, and the kernel keeps what does not fit.
+            let _again = self.ring.submit();
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The kernel ends operations some time after the ring is closed. What it may still touch is leaked:
+        // rings live as long as their process, so this is a bounded loss in tests.
+        if self.receives > 0 {
+            self.buffers.leak();
+        }
+        for flight in self.flights.drain(..).flatten() {
+            core::mem::forget(flight);
+        }
+    }
+}
+
+fn fd(socket: &impl AsFd) -> Fd {
+    let raw: RawFd = socket.as_fd().as_raw_fd();
+    Fd(raw)
+}

@@ -1,0 +1,187 @@
+//! One client connection whatever drives it: the exchange, its deadline, and the translation of its actions
+//! into operations.
+//!
+//! ```text
+//!  completion ──► Line::step ──► exchange.step ──► actions ──► Ops (monoio's tasks, or our ring)
+//! ```
+//! Deliberately absent: decisions (the exchange makes them) and operations (`Ops` starts them).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Core;
+use super::bell::Bell;
+use crate::base::fault::Fault;
+use crate::base::ids::PoolId;
+use crate::base::time::Moment;
+use crate::exchange::{Action, Cx, Exchange, Got, Input};
+use crate::io::{Target, clock};
+use crate::wire::buf::Lent;
+use crate::wire::parcel::Parcel;
+
+/// Addresses of one host that a single attempt tries.
+const ADDRESSES_PER_DIAL: usize = 3;
+
+/// A pool and how long a connection may idle in it.
+#[derive(Clone, Copy)]
+pub(super) struct PoolTerms {
+    pub(super) pool: PoolId,
+    pub(super) idle: Duration,
+    pub(super) most: usize,
+}
+
+/// The operations of one client connection. Each one that is started completes with one [`Input`]; where that
+/// is known at once, it is returned.
+pub(super) trait Ops {
+    /// Receives from the client.
+    fn client_recv(&mut self, lent: Lent);
+    /// Sends to the client.
+    fn client_send(&mut self, parcel: Parcel);
+    /// Ends our side towards the client.
+    fn client_half_close(&mut self);
+    /// Takes a connection out of the pool; false when there is none.
+    fn reuse(&mut self, pool: PoolId, now: Moment) -> bool;
+    /// Connects to the first of the targets that takes the connection.
+    fn dial(&mut self, targets: Vec<Target>) -> Option<Input>;
+    /// Hastens the end of the running dial.
+    fn abort_dial(&mut self);
+    /// Sends to the origin.
+    fn origin_send(&mut self, parcel: Parcel);
+    /// Receives from the origin.
+    fn origin_recv(&mut self, lent: Lent);
+    /// Parts from the origin connection: into the pool, or by ending it.
+    fn release(&mut self, keep: Option<PoolTerms>, now: Moment) -> Option<Input>;
+    /// Ends everything; nothing more is told.
+    fn close(&mut self, reset: bool);
+}
+
+/// One client connection, apart from its operations.
+pub(super) struct Line {
+    pub(super) core: Rc<Core>,
+    pub(super) bell: Rc<Bell>,
+    /// The time, read once per wake-up.
+    pub(super) now: Moment,
+    /// The exchange has closed.
+    pub(super) closing: bool,
+    exchange: Exchange,
+    actions: Vec<Action>,
+    /// Where the origin connection goes when it is clean.
+    pool: Option<PoolTerms>,
+}
+
+impl Line {
+    /// A connection that begins now.
+    pub(super) fn new(core: Rc<Core>, now: Moment) -> Self {
+        let exchange = Exchange::new(&core.snapshot(), now);
+        let bell = core.enlist();
+        Self { core, bell, now, closing: false, exchange, actions: Vec::with_capacity(8), pool: None }
+    }
+
+    /// Tells the exchange and performs what it asks for; `None` starts it. What an operation answers at once
+    /// is told at once, so this loops.
+    pub(super) fn step(&mut self, input: Option<Input>, ops: &mut impl Ops) {
+        if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
+            return;
+        }
+        let core = Rc::clone(&self.core);
+        // Borrowed, not cloned: its count is shared by all cores.
+        let mut newest = core.snapshot.borrow_mut();
+        let snapshot = newest.load();
+        let now = self.now;
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let mut state = core.state.borrow_mut();
+            let mut cx = Cx {
+                now,
+                unix: clock::unix_seconds(),
+                snapshot,
+                core: &mut state,
+                actions: &mut self.actions,
+            };
+            match input {
+                Some(input) => self.exchange.step(&mut cx, input),
+                None => self.exchange.start(&mut cx),
+            }
+            drop(state);
+            let mut actions = core::mem::take(&mut self.actions);
+            for action in actions.drain(..) {
+                if let Some(told) = self.perform(action, ops) {
+                    debug_assert!(next.is_none(), "one step asks for one thing that is answered at once");
+                    next = Some(Some(told));
+                }
+            }
+            self.actions = actions;
+        }
+        if !self.closing {
+            self.core.deadlines.arm(&self.bell, now, self.exchange.due());
+        }
+    }
+
+    /// The only match on actions: a new one does not compile until it is performed here.
+    fn perform(&mut self, action: Action, ops: &mut impl Ops) -> Option<Input> {
+        match action {
+            Action::ClientRecv => ops.client_recv(self.exchange.lend_inbox()),
+            Action::ClientSend => ops.client_send(self.exchange.take_client_parcel()),
+            Action::ClientHalfClose => ops.client_half_close(),
+            Action::Dial { provider: _, fresh } => return self.dial(fresh, ops),
+            Action::AbortDial => ops.abort_dial(),
+            Action::OriginSend => ops.origin_send(self.exchange.take_origin_parcel()),
+            Action::OriginRecv => ops.origin_recv(self.exchange.lend_window()),
+            Action::Release { reusable } => {
+                return ops.release(self.pool.filter(|_| reusable), self.now);
+            }
+            // The ledger takes these up; until then the counters tell.
+            Action::Record(record) => drop(record),
+            Action::Close { reset } => {
+                self.closing = true;
+                ops.close(reset);
+            }
+        }
+        None
+    }
+
+    /// Takes a pooled connection, or starts dialling.
+    fn dial(&mut self, fresh: bool, ops: &mut impl Ops) -> Option<Input> {
+        let (snapshot, provider) = self.exchange.dialed_provider()?;
+        let idle = provider.deadlines.upstream_idle;
+        self.pool = Some(PoolTerms { pool: provider.pool, idle, most: snapshot.limits.idle_per_upstream });
+        if !fresh && ops.reuse(provider.pool, self.now) {
+            return Some(Input::Dialed { reused: true });
+        }
+        let tls = if provider.tls {
+            match self.core.tls_target(provider.pool) {
+                Some(tls) => Some(tls),
+                None => return Some(Input::DialFailed { fault: Fault::TlsHandshake }),
+            }
+        } else {
+            None
+        };
+        let turn = self.core.turn.get();
+        self.core.turn.set(turn.wrapping_add(1));
+        let known = snapshot.hosts[provider.host.index()].addresses.len();
+        let targets = (0..known.min(ADDRESSES_PER_DIAL))
+            .filter_map(|step| provider.address(snapshot, turn.wrapping_add(step)))
+            .map(|address| Target { address, tls: tls.clone() })
+            .collect();
+        ops.dial(targets)
+    }
+}
+
+impl Drop for Line {
+    /// Also after a panic: what the exchange was charged goes back.
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.core.state.try_borrow_mut() {
+            state.bodies_bytes = state.bodies_bytes.saturating_sub(self.exchange.charged());
+        }
+        self.core.dismiss(&self.bell);
+    }
+}
+
+/// What a receive came to, as the exchange sees it.
+pub(super) const fn got(result: &std::io::Result<usize>) -> Got {
+    match result {
+        Ok(0) => Got::End,
+        Ok(count) => Got::Bytes(*count),
+        Err(_) => Got::Failed,
+    }
+}

@@ -1,0 +1,373 @@
+//! A worker on our own ring: one loop, which waits once, takes in everything that is done, tells the
+//! exchanges, and submits what they asked for with the next wait.
+//!
+//! ```text
+//!  wait ──► reap: buffers to their links, ends noticed ──► sends, then news: steps ──► deadlines ──► wait
+//! ```
+//!
+//! Everything that has come in is noted before any exchange is told, so an idle connection that has ended or
+//! spoken out of turn is out of the pool before anyone can take it.
+//! Deliberately absent: what a request means (`exchange`), unsafe code (`io`).
+
+mod links;
+mod ops;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::accept::{LAST_WORDS, PAUSE, place};
+use super::bell::Notice;
+use super::line::{Line, got};
+use super::pool::Pool;
+use super::{Core, Options};
+use crate::base::metrics::Counter;
+use crate::base::time::Moment;
+use crate::exchange::Input;
+use crate::io::{
+    AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core,
+};
+use crate::wire::parcel::Parcel;
+use links::{Links, Owner};
+use ops::{RingOps, Wires};
+
+/// Connections taken one after the other before the others of the core get a turn.
+const STREAK: u32 = 32;
+/// The ring's token of the listener.
+const LISTENER: u32 = u32::MAX;
+/// The ring's token of the mailbox.
+const MAILBOX: u32 = u32::MAX - 1;
+/// `POLLIN` of `poll(2)`.
+const READABLE: i16 = 1;
+
+/// The place of a client connection.
+struct Seat {
+    line: Line,
+    wires: Wires,
+    /// When a TLS handshake must be over.
+    greeted_by: Moment,
+}
+
+/// A send that is over and not yet told.
+struct Sent {
+    token: u32,
+    parcel: Parcel,
+    ok: bool,
+}
+
+/// One worker.
+struct Turn {
+    core: Rc<Core>,
+    ring: Ring,
+    listener: DirectListener,
+    mailbox: DirectMailbox,
+    links: Links,
+    pool: Pool<u32>,
+    seats: Vec<Option<Box<Seat>>>,
+    vacant: Vec<u32>,
+    sent: Vec<Sent>,
+    /// Seats whose deadline has passed.
+    rung: Vec<u32>,
+    now: Moment,
+    /// The listener or the mailbox is ready.
+    knocks: bool,
+    mail: bool,
+    /// Accepting pauses until then.
+    pause: Moment,
+    /// After `Stop`, the end comes at this moment at the latest.
+    last: Moment,
+}
+
+/// Runs one worker on the calling thread until it has drained.
+///
+/// # Errors
+/// The ring could not be set up or broke, or the listener and mailbox not be taken over.
+pub(super) fn run(options: Options) -> io::Result<()> {
+    let Options { index, cpu, driver: _, listener, mailbox, seed, shared } = options;
+    pin_to_core(cpu);
+    let turn = Turn {
+        core: Rc::new(Core::new(index, seed, shared)),
+        ring: Ring::new()?,
+        listener: DirectListener::new(listener)?,
+        mailbox: DirectMailbox::open(mailbox)?,
+        links: Links::default(),
+        pool: Pool::default(),
+        seats: Vec::new(),
+        vacant: Vec::new(),
+        sent: Vec::new(),
+        rung: Vec::new(),
+        now: clock::now(),
+        knocks: false,
+        mail: false,
+        pause: Moment::NEVER,
+        last: Moment::NEVER,
+    };
+    turn.run()
+}
+
+impl Turn {
+    fn run(mut self) -> io::Result<()> {
+        self.ring.poll(&self.listener, READABLE, LISTENER);
+        self.ring.poll(&self.mailbox, READABLE, MAILBOX);
+        loop {
+            self.deadlines();
+            if self.core.draining.get() && (self.core.bells.borrow().is_empty() || self.now >= self.last) {
+                return Ok(());
+            }
+            self.ring.wake_by(self.core.deadlines.wakes().min(self.pause).min(self.last));
+            self.ring.wait()?;
+            self.now = clock::now();
+            self.reap();
+            self.tell_sent();
+            self.tell_news();
+            if std::mem::take(&mut self.mail) {
+                self.read_mail();
+            }
+            if std::mem::take(&mut self.knocks) {
+                self.accept();
+            }
+        }
+    }
+
+    /// Takes in all completions; no exchange is told yet.
+    fn reap(&mut self) {
+        let core = Rc::clone(&self.core);
+        let spares = &mut core.state.borrow_mut().spares;
+        while let Some(done) = self.ring.next(spares) {
+            match done {
+                Done::Received { token, got, armed } => {
+                    let entry = self.links.entry(token);
+                    entry.link.received(&mut self.ring, token, got, armed);
+                    match entry.owner {
+                        Owner::Idle(pool) => {
+                            if !self.links.is_clean(token, &mut self.ring, spares) {
+                                self.pool.remove(pool, |idle| *idle == token);
+                                self.links.part(token, false);
+                            }
+                        }
+                        Owner::Nobody => self.links.reclaim(token, spares),
+                        Owner::Client(_) | Owner::Origin(_) | Owner::Parting(_) | Owner::Dial(_) => {
+                            self.links.announce(token);
+                        }
+                    }
+                }
+                Done::Sent { token, load, ok } => {
+                    let entry = self.links.entry(token);
+                    if let Some((parcel, ok)) = entry.link.sent(&mut self.ring, token, load, ok) {
+                        self.sent.push(Sent { token, parcel, ok });
+                    }
+                    self.links.reclaim(token, spares);
+                }
+                Done::Ready { token: LISTENER } => self.knocks = true,
+                Done::Ready { token: MAILBOX } => self.mail = true,
+                Done::Ready { token } => {
+                    let entry = self.links.entry(token);
+                    entry.link.polled();
+                    entry.writable = true;
+                    self.links.announce(token);
+                }
+                Done::Nothing => {}
+            }
+        }
+    }
+
+    /// Sends come first: when a request's send and its answer completed in one turn, the answer is not an
+    /// early one, and its connection may serve again.
+    fn tell_sent(&mut self) {
+        let mut sent = std::mem::take(&mut self.sent);
+        for Sent { token, parcel, ok } in sent.drain(..) {
+            match self.links.find(token).map(|entry| entry.owner) {
+                Some(Owner::Client(seat)) => self.step(seat, Input::ClientSent { parcel, ok }),
+                Some(Owner::Origin(seat)) => self.step(seat, Input::OriginSent { parcel, ok }),
+                Some(Owner::Parting(seat)) => {
+                    if let Some(seat) = self.seats[seat as usize].as_mut() {
+                        seat.wires.parting = None;
+                    }
+                    self.links.part(token, false);
+                    self.step(seat, Input::OriginSent { parcel, ok });
+                }
+                Some(Owner::Dial(_) | Owner::Idle(_) | Owner::Nobody) | None => {}
+            }
+        }
+        self.sent = sent;
+    }
+
+    /// Hands what came in to those who asked for it.
+    fn tell_news(&mut self) {
+        while let Some(token) = self.links.news() {
+            let entry = self.links.entry(token);
+            let (seat, is_client) = match entry.owner {
+                Owner::Client(seat) => (seat, true),
+                Owner::Origin(seat) => (seat, false),
+                Owner::Dial(seat) => {
+                    self.dial_on(seat, token);
+                    continue;
+                }
+                Owner::Nobody => {
+                    let core = Rc::clone(&self.core);
+                    self.links.reclaim(token, &mut core.state.borrow_mut().spares);
+                    continue;
+                }
+                Owner::Parting(_) | Owner::Idle(_) => continue,
+            };
+            let Some(mut lent) = entry.lent.take() else { continue };
+            let mut state = self.core.state.borrow_mut();
+            let taken = entry.link.take(&mut self.ring, token, &mut lent, &mut state.spares);
+            drop(state);
+            match taken.map(|result| got(&result)) {
+                None => entry.lent = Some(lent),
+                Some(got) if is_client => self.step(seat, Input::ClientRecv { lent, got }),
+                Some(got) => self.step(seat, Input::OriginRecv { lent, got }),
+            }
+        }
+    }
+
+    fn dial_on(&mut self, seat: u32, token: u32) {
+        let Some(mut taken) = self.seats[seat as usize].take() else { return };
+        let core = Rc::clone(&self.core);
+        let told = {
+            let mut ops = self.ops(&core, &mut taken.wires, seat);
+            ops.dial_on(token, &mut core.state.borrow_mut().spares)
+        };
+        self.seats[seat as usize] = Some(taken);
+        if let Some(input) = told {
+            self.step(seat, input);
+        }
+    }
+
+    fn ops<'a>(&'a mut self, core: &'a Core, wires: &'a mut Wires, seat: u32) -> RingOps<'a> {
+        let Self { ring, links, pool, .. } = self;
+        RingOps { ring, links, pool, wires, core, seat }
+    }
+
+    fn step(&mut self, seat: u32, input: Input) {
+        self.step_or_start(seat, Some(input));
+    }
+
+    /// Tells one exchange. A panic ends its connection and nothing else.
+    fn step_or_start(&mut self, number: u32, input: Option<Input>) {
+        let Some(mut seat) = self.seats[number as usize].take() else { return };
+        let core = Rc::clone(&self.core);
+        let Seat { line, wires, .. } = &mut *seat;
+        line.now = self.now;
+        let mut ops = self.ops(&core, wires, number);
+        if catch_unwind(AssertUnwindSafe(|| line.step(input, &mut ops))).is_err() {
+            core.counters().add(Counter::Panics, 1);
+            line.closing = true;
+            super::line::Ops::close(&mut ops, false);
+        }
+        if seat.line.closing {
+            core.counters().add(Counter::ConnectionsClosed, 1);
+            self.vacant.push(number);
+        } else {
+            self.seats[number as usize] = Some(seat);
+        }
+    }
+
+    /// Serves a fresh connection.
+    fn open(&mut self, fd: AcceptedFd) {
+        let core = Rc::clone(&self.core);
+        let tls = core.shared.client_tls.as_ref().map(|tls| tls.config());
+        let is_tls = tls.is_some();
+        let Ok(link) = Link::accepted(fd.into(), tls) else {
+            return core.counters().add(Counter::ConnectionsClosed, 1);
+        };
+        let number = self.vacant.pop().unwrap_or_else(|| {
+            self.seats.push(None);
+            u32::try_from(self.seats.len() - 1).expect("fewer connections than descriptors")
+        });
+        let token = self.links.reserve();
+        self.links.open(token, link, Owner::Client(number));
+        self.links.entry(token).link.arm(&mut self.ring, token);
+        let line = Line::new(Rc::clone(&core), self.now);
+        line.bell.seat.set(number);
+        let greeted_by = self.now + core.snapshot().deadlines.client_head;
+        let (bell, notice) = (Rc::clone(&line.bell), line.bell.notice());
+        self.seats[number as usize] =
+            Some(Box::new(Seat { line, wires: Wires::new(token), greeted_by }));
+        self.step_or_start(number, None);
+        if is_tls {
+            core.deadlines.arm(&bell, self.now, greeted_by);
+        }
+        match notice {
+            None => {}
+            Some(Notice::Drain) => self.step(number, Input::Drain),
+            Some(Notice::Stop) => self.step(number, Input::Stop),
+        }
+    }
+
+    fn deadlines(&mut self) {
+        if self.now >= self.pause {
+            self.pause = Moment::NEVER;
+            self.knocks = false;
+            self.accept();
+        }
+        if self.now < self.core.deadlines.wakes() && self.core.deadlines.wakes() != Moment::NEVER {
+            return;
+        }
+        let (links, rung) = (&mut self.links, &mut self.rung);
+        self.pool.sweep(self.now, |old| drop(links.part(old, false)));
+        self.core.deadlines.ring_due(self.now, |bell| rung.push(bell.seat.get()));
+        for number in std::mem::take(&mut self.rung) {
+            let Some(seat) = self.seats[number as usize].as_mut() else { continue };
+            let link = &mut self.links.entry(seat.wires.client).link;
+            if link.is_handshaking() && self.now >= seat.greeted_by {
+                self.step(number, Input::Stop);
+            } else if seat.line.bell.due.get() <= self.now {
+                self.step(number, Input::Deadline);
+            }
+        }
+    }
+
+    /// Accepts what waits, within a streak; the listener is polled again for the rest.
+    fn accept(&mut self) {
+        let core = Rc::clone(&self.core);
+        for _ in 0..STREAK {
+            if core.draining.get() {
+                return;
+            }
+            if core.bells.borrow().len() >= core.snapshot().limits.connections_per_core {
+                self.pause = self.now + PAUSE;
+                return;
+            }
+            match self.listener.accept() {
+                Ok(Some(fd)) => place(&core, fd).into_iter().for_each(|fd| self.open(fd)),
+                Ok(None) => break,
+                // Out of descriptors: the connection waits in the kernel's queue.
+                Err(_) => {
+                    self.pause = self.now + PAUSE;
+                    return;
+                }
+            }
+        }
+        self.ring.poll(&self.listener, READABLE, LISTENER);
+    }
+
+    /// Reads what other threads have to say.
+    fn read_mail(&mut self) {
+        loop {
+            match self.mailbox.next() {
+                Ok(None) => return self.ring.poll(&self.mailbox, READABLE, MAILBOX),
+                Ok(Some(Message::Adopt(fd))) => self.open(fd),
+                Ok(Some(Message::Drain)) => {
+                    self.core.draining.set(true);
+                    self.listener.shutdown();
+                    self.tell_all(|| Input::Drain);
+                }
+                Ok(Some(Message::Stop)) | Err(_) => {
+                    self.core.draining.set(true);
+                    self.core.stopping.set(true);
+                    self.listener.shutdown();
+                    self.last = self.now + LAST_WORDS;
+                    return self.tell_all(|| Input::Stop);
+                }
+            }
+        }
+    }
+
+    fn tell_all(&mut self, input: impl Fn() -> Input) {
+        for number in 0..self.seats.len() {
+            self.step(u32::try_from(number).expect("seats are counted in u32"), input());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The operations of one client connection on our own ring.
+//!
+//! Deliberately absent: completions (`mod` hands them out).
+
+use std::mem;
+
+use super::links::{Links, Owner};
+use crate::base::fault::Fault;
+use crate::base::ids::PoolId;
+use crate::base::time::Moment;
+use crate::exchange::{Got, Input};
+use crate::io::{ConnectFault, Handshake, Link, Ring, Target};
+use crate::wire::buf::Lent;
+use crate::wire::parcel::Parcel;
+use crate::wire::spares::Spares;
+use crate::worker::{Core, dial};
+use crate::worker::line::{Ops, PoolTerms};
+use crate::worker::pool::Pool;
+
+/// The connections a seat holds, by number.
+pub(super) struct Wires {
+    pub(super) client: u32,
+    pub(super) origin: Option<u32>,
+    pub(super) dialing: Option<Dialing>,
+    /// Released, and its last send still comes back.
+    pub(super) parting: Option<u32>,
+}
+
+impl Wires {
+    pub(super) const fn new(client: u32) -> Self {
+        Self { client, origin: None, dialing: None, parting: None }
+    }
+}
+
+/// A dial: addresses in turn, until one takes the connection.
+pub(super) struct Dialing {
+    /// Those not tried yet, the next one last.
+    targets: Vec<Target>,
+    link: Option<u32>,
+    aborted: bool,
+}
+
+/// Everything a core's connections share, borrowed for one step of one of them.
+pub(super) struct RingOps<'a> {
+    pub(super) ring: &'a mut Ring,
+    pub(super) links: &'a mut Links,
+    pub(super) pool: &'a mut Pool<u32>,
+    pub(super) wires: &'a mut Wires,
+    pub(super) core: &'a Core,
+    pub(super) seat: u32,
+}
+
+impl RingOps<'_> {
+    fn recv(&mut self, token: u32, lent: Lent) {
+        let entry = self.links.entry(token);
+        debug_assert!(entry.lent.is_none(), "one receive at a time");
+        entry.lent = Some(lent);
+        if entry.link.has_news() {
+            self.links.announce(token);
+        }
+    }
+
+    fn send(&mut self, token: u32, parcel: Parcel) {
+        self.links.entry(token).link.send(self.ring, token, parcel);
+    }
+
+    fn origin(&self) -> u32 {
+        self.wires.origin.expect("the exchange sends and receives only on a connection it was given")
+    }
+
+    /// Starts connecting to the next target that does not refuse at once. `fault` is what the last one said.
+    fn try_next(&mut self, mut fault: Fault) -> Option<Input> {
+        let dialing = self.wires.dialing.as_mut()?;
+        while let Some(target) = dialing.targets.pop() {
+            let token = self.links.reserve();
+            match Link::dial(self.ring, token, &target) {
+                Ok(link) => {
+                    self.links.open(token, link, Owner::Dial(self.seat));
+                    dialing.link = Some(token);
+                    return None;
+                }
+                Err(refused) => {
+                    self.links.unreserve(token);
+                    fault = dial::of(refused);
+                    if refused != ConnectFault::Refused {
+                        break;
+                    }
+                }
+            }
+        }
+        self.wires.dialing = None;
+        Some(Input::DialFailed { fault })
+    }
+
+    /// Something happened to the connection being dialled.
+    pub(super) fn dial_on(&mut self, token: u32, spares: &mut Spares) -> Option<Input> {
+        let dialing = self.wires.dialing.as_mut()?;
+        let entry = self.links.entry(token);
+        let mut outcome = Ok(Handshake::Running);
+        if mem::take(&mut entry.writable) {
+            outcome = entry.link.connected(self.ring, token).map(|()| Handshake::Running);
+        }
+        let outcome = outcome.map(|_| entry.link.handshake(self.ring, token, spares));
+        let fault = match outcome {
+            _ if dialing.aborted => ConnectFault::Aborted,
+            Ok(Handshake::Running) => return None,
+            Ok(Handshake::Done) => {
+                entry.owner = Owner::Origin(self.seat);
+                self.wires.origin = Some(token);
+                self.wires.dialing = None;
+                return Some(Input::Dialed { reused: false });
+            }
+            Ok(Handshake::Failed) => ConnectFault::Tls,
+            Err(fault) => fault,
+        };
+        dialing.link = None;
+        self.links.part(token, false);
+        match fault {
+            ConnectFault::Refused => self.try_next(dial::of(fault)),
+            fault => {
+                self.wires.dialing = None;
+                Some(Input::DialFailed { fault: dial::of(fault) })
+            }
+        }
+    }
+}
+
+impl Ops for RingOps<'_> {
+    fn client_recv(&mut self, lent: Lent) {
+        self.recv(self.wires.client, lent);
+    }
+
+    fn client_send(&mut self, parcel: Parcel) {
+        self.send(self.wires.client, parcel);
+    }
+
+    fn client_half_close(&mut self) {
+        self.links.entry(self.wires.client).link.shutdown_write();
+    }
+
+    fn reuse(&mut self, pool: PoolId, now: Moment) -> bool {
+        let links = &mut *self.links;
+        let Some(token) = self.pool.take(pool, now, |old| drop(links.part(old, false))) else { return false };
+        self.links.entry(token).owner = Owner::Origin(self.seat);
+        self.wires.origin = Some(token);
+        true
+    }
+
+    fn dial(&mut self, mut targets: Vec<Target>) -> Option<Input> {
+        targets.reverse();
+        self.wires.dialing = Some(Dialing { targets, link: None, aborted: false });
+        self.try_next(Fault::NameUnresolved)
+    }
+
+    fn abort_dial(&mut self) {
+        if let Some(dialing) = &mut self.wires.dialing {
+            dialing.aborted = true;
+            // Its poll or its receive completes, and that ends the dial.
+            if let Some(token) = dialing.link {
+                self.links.entry(token).link.shutdown();
+            }
+        }
+    }
+
+    fn origin_send(&mut self, parcel: Parcel) {
+        self.send(self.origin(), parcel);
+    }
+
+    fn origin_recv(&mut self, lent: Lent) {
+        self.recv(self.origin(), lent);
+    }
+
+    fn release(&mut self, keep: Option<PoolTerms>, now: Moment) -> Option<Input> {
+        let token = self.wires.origin.take()?;
+        if let Some(PoolTerms { pool, idle, most }) = keep
+            && self.links.is_clean(token, self.ring, &mut self.core.state.borrow_mut().spares)
+        {
+            self.links.entry(token).owner = Owner::Idle(pool);
+            let links = &mut *self.links;
+            self.pool.put(pool, token, now + idle, most, |old| drop(links.part(old, false)));
+            return None;
+        }
+        let entry = self.links.entry(token);
+        let lent = if entry.link.is_sending() {
+            entry.owner = Owner::Parting(self.seat);
+            entry.link.shutdown();
+            self.wires.parting = Some(token);
+            entry.lent.take()
+        } else {
+            self.links.part(token, false)
+        };
+        // A receive that nobody will fill any more.
+        lent.map(|lent| Input::OriginRecv { lent, got: Got::End })
+    }
+
+    fn close(&mut self, reset: bool) {
+        if let Some(token) = self.wires.dialing.take().and_then(|dialing| dialing.link) {
+            self.links.part(token, false);
+        }
+        if let Some(token) = self.wires.origin.take() {
+            self.links.part(token, false);
+        }
+        if let Some(token) = self.wires.parting.take() {
+            self.links.part(token, false);
+        }
+        self.links.part(self.wires.client, reset);
+    }
+}
