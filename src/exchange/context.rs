@@ -30,13 +30,7 @@ impl CoreState {
     /// For a core that begins; `seed` comes from the kernel.
     #[must_use]
     pub fn new(counters: Arc<Counters>, seed: u64) -> Self {
-        Self {
-            counters,
-            bodies_bytes: 0,
-            spares: Spares::default(),
-            splice: Splice::default(),
-            random: seed,
-        }
+        Self { counters, bodies_bytes: 0, spares: Spares::default(), splice: Splice::default(), random: seed }
     }
 
     /// Next random word (splitmix64: ids need spread, not secrecy).

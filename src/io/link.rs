@@ -96,11 +96,7 @@ impl Link {
     ///
     /// # Errors
     /// The address refused at once, or there is no descriptor.
-    pub fn dial(
-        ring: &mut Ring,
-        token: u32,
-        target: &super::connect::Target,
-    ) -> Result<Self, ConnectFault> {
+    pub fn dial(ring: &mut Ring, token: u32, target: &super::connect::Target) -> Result<Self, ConnectFault> {
         let session = match &target.tls {
             None => None,
             Some(TlsTarget { config, server_name }) => {

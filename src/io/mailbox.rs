@@ -182,7 +182,7 @@ impl DirectMailbox {
     ///
     /// # Errors
     /// As [`Mailbox::next`].
-    pub fn next(&mut self) -> io::Result<Option<Message>> {
+    pub fn next_now(&mut self) -> io::Result<Option<Message>> {
         loop {
             if let Some(message) = self.letters.pop() {
                 return Ok(Some(message));

@@ -62,7 +62,9 @@ pub fn probe(choice: DriverChoice) -> Result<Driver, String> {
     match choice {
         DriverChoice::Epoll => Ok(Driver::Epoll),
         DriverChoice::Uring => try_ring(own_ring).map(|()| Driver::Uring).map_err(|error| explain(&error)),
-        DriverChoice::Monoio => try_ring(monoio_ring).map(|()| Driver::Monoio).map_err(|error| explain(&error)),
+        DriverChoice::Monoio => {
+            try_ring(monoio_ring).map(|()| Driver::Monoio).map_err(|error| explain(&error))
+        }
         DriverChoice::Auto if try_ring(own_ring).is_ok() => Ok(Driver::Uring),
         DriverChoice::Auto if try_ring(monoio_ring).is_ok() => Ok(Driver::Monoio),
         DriverChoice::Auto => Ok(Driver::Epoll),

@@ -57,7 +57,16 @@ impl Session {
     pub(super) fn new(mut connection: Connection) -> Self {
         // The bound is ours (`BATCH_BYTES`): with rustls's own a batch could be cut in the middle.
         connection.set_buffer_limit(None);
-        Self { connection, incoming: Vec::new(), fed: 0, filled: 0, ended: false, outgoing: Vec::new(), sent: 0, fault: None }
+        Self {
+            connection,
+            incoming: Vec::new(),
+            fed: 0,
+            filled: 0,
+            ended: false,
+            outgoing: Vec::new(),
+            sent: 0,
+            fault: None,
+        }
     }
 
     pub(super) fn is_handshaking(&self) -> bool {

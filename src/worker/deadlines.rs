@@ -149,7 +149,11 @@ mod tests {
         deadlines.arm(&bell, at(0), at(100));
         deadlines.arm(&bell, at(10), at(500));
         assert_eq!(bell.queued.get(), at(100), "moving later queues nothing");
-        assert_eq!(deadlines.ring_queues(at(100), &mut |bell| bell.ring()), at(500), "queued again when its turn came");
+        assert_eq!(
+            deadlines.ring_queues(at(100), &mut |bell| bell.ring()),
+            at(500),
+            "queued again when its turn came"
+        );
         deadlines.arm(&bell, at(100), at(150));
         assert_eq!(deadlines.ring_queues(at(149), &mut |bell| bell.ring()), at(150));
         assert_eq!(bell.queued.get(), at(150));

@@ -43,12 +43,8 @@ pub enum Driver {
 }
 
 /// The drivers by name.
-pub(crate) const DRIVERS: [(&str, Driver); 4] = [
-    ("auto", Driver::Auto),
-    ("uring", Driver::Uring),
-    ("monoio", Driver::Monoio),
-    ("epoll", Driver::Epoll),
-];
+pub(crate) const DRIVERS: [(&str, Driver); 4] =
+    [("auto", Driver::Auto), ("uring", Driver::Uring), ("monoio", Driver::Monoio), ("epoll", Driver::Epoll)];
 
 /// What `server.auth` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

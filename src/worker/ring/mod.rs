@@ -24,9 +24,7 @@ use super::{Core, Options};
 use crate::base::metrics::Counter;
 use crate::base::time::Moment;
 use crate::exchange::Input;
-use crate::io::{
-    AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core,
-};
+use crate::io::{AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core};
 use crate::wire::parcel::Parcel;
 use links::{Links, Owner};
 use ops::{RingOps, Wires};
@@ -283,8 +281,7 @@ impl Turn {
         line.bell.seat.set(number);
         let greeted_by = self.now + core.snapshot().deadlines.client_head;
         let (bell, notice) = (Rc::clone(&line.bell), line.bell.notice());
-        self.seats[number as usize] =
-            Some(Box::new(Seat { line, wires: Wires::new(token), greeted_by }));
+        self.seats[number as usize] = Some(Box::new(Seat { line, wires: Wires::new(token), greeted_by }));
         self.step_or_start(number, None);
         if is_tls {
             core.deadlines.arm(&bell, self.now, greeted_by);
@@ -346,7 +343,7 @@ impl Turn {
     /// Reads what other threads have to say.
     fn read_mail(&mut self) {
         loop {
-            match self.mailbox.next() {
+            match self.mailbox.next_now() {
                 Ok(None) => return self.ring.poll(&self.mailbox, READABLE, MAILBOX),
                 Ok(Some(Message::Adopt(fd))) => self.open(fd),
                 Ok(Some(Message::Drain)) => {

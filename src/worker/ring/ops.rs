@@ -13,9 +13,9 @@ use crate::io::{ConnectFault, Handshake, Link, Ring, Target};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 use crate::wire::spares::Spares;
-use crate::worker::{Core, dial};
 use crate::worker::line::{Ops, PoolTerms};
 use crate::worker::pool::Pool;
+use crate::worker::{Core, dial};
 
 /// The connections a seat holds, by number.
 pub(super) struct Wires {
