@@ -58,7 +58,11 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
 
 fn add_provider(snapshot: &mut Snapshot, turn: u32) {
     let name: Box<str> = format!("api.provider-{turn}.example").into();
-    snapshot.hosts.push(Host { name: name.clone(), addresses: Arc::new([[127, 0, 0, 1].into()]) });
+    snapshot.hosts.push(Host {
+        name: name.clone(),
+        addresses: Arc::new([[127, 0, 0, 1].into()]),
+        unix: None,
+    });
     let id: Box<str> = format!("provider-{turn}").into();
     snapshot.provider_ids.insert(id.clone(), ProviderId(turn));
     snapshot.providers.push(Provider {

@@ -3,7 +3,6 @@
 //! Deliberately absent: `serve` itself. Output goes to the writers that are passed in, so the commands are
 //! tested without a process.
 
-use core::net::SocketAddr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use sha2::{Digest, Sha256};
 
+use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
     self, CONFIG_BYTES_MAX, Config, Cores, DRIVERS, Driver, Exposure, Overrides, Problem, Problems, Sources,
@@ -70,9 +70,9 @@ pub struct ServeOptions {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address and port for clients
+    /// Address and port for clients, or unix:/path; may be given several times
     #[arg(long, value_name = "ADDR")]
-    pub listen: Option<SocketAddr>,
+    pub listen: Vec<Address>,
     /// Worker threads: a number, or all
     #[arg(long, value_name = "N")]
     pub cores: Option<Cores>,
@@ -122,7 +122,14 @@ impl ServeOptions {
     }
 
     fn load_from(&self, sources: Sources<'_>) -> Result<(Config, Exposure), Problems> {
-        let overrides = Overrides { listen: self.listen, cores: self.cores, driver: self.driver };
+        config::check_listen(&self.listen).map_err(|wrong| Problem {
+            file: "command line".into(),
+            position: None,
+            key: "server.listen".into(),
+            value: None,
+            message: wrong.into(),
+        })?;
+        let overrides = Overrides { listen: self.listen.clone(), cores: self.cores, driver: self.driver };
         let config = load_file(self.config.as_deref(), overrides, sources)?;
         let exposure = config::check_exposure(&config)?;
         Ok((config, exposure))

@@ -4,6 +4,7 @@
 //! Deliberately absent: anything a request passes through.
 
 pub mod cli;
+mod listen;
 mod serve;
 mod upstream_tls;
 

@@ -7,7 +7,6 @@
 //! Deliberately absent: what a worker does.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,7 +18,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::cli::{EXIT_CONFIG, EXIT_IO, ServeOptions};
+use super::listen::{self, Listeners};
 use super::upstream_tls;
+use crate::base::address::Address;
 use crate::base::metrics::Counters;
 use crate::control::config::{
     Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles,
@@ -29,12 +30,12 @@ use crate::control::sim::{self, Simulator};
 use crate::control::snapshot::{Extras, Internal, Interner, build};
 use crate::control::{api, watch};
 use crate::io::tls::ServerTls;
-use crate::io::{Driver, DriverChoice, Listener, MailboxHalf, Message, Post, clock, mailbox, probe, process};
+use crate::io::{
+    Driver, DriverChoice, MailboxHalf, Message, Post, SocketFile, clock, mailbox, probe, process,
+};
 use crate::policy::catalog::{Credential, Snapshot};
 use crate::worker::{self, Shared};
 
-/// Connections that wait to be accepted, per core.
-const BACKLOG: u32 = 4096;
 /// How long the start waits for names to be resolved.
 const DNS_PATIENCE: Duration = Duration::from_secs(2);
 /// After a stop, how long workers may take to end.
@@ -87,7 +88,8 @@ fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
     };
     let control = runtime.block_on(start_control(config, exposure, cores))?;
     let client_tls = config.tls.as_ref().map(|files| load_client_tls(files, &runtime)).transpose()?;
-    let workers = start_workers(config.server.listen, cores, driver, &control, client_tls)?;
+    let listeners = listen::open(&config.server.listen, config.server.listen_mode, cores)?;
+    let workers = start_workers(listeners, driver, &control, client_tls)?;
     announce(config, exposure, driver, &workers)?;
     runtime.block_on(until_stopped(config.server.drain_timeout, workers))
 }
@@ -211,22 +213,22 @@ fn load_client_tls(files: &TlsFiles, runtime: &Runtime) -> Result<Arc<ServerTls>
 
 /// The running workers.
 struct Workers {
-    address: SocketAddr,
+    addresses: Vec<Address>,
+    /// Files of unix sockets.
+    files: Vec<SocketFile>,
     tls: bool,
     posts: Vec<Post>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
 fn start_workers(
-    listen: SocketAddr,
-    cores: usize,
+    listeners: Listeners,
     driver: Driver,
     control: &Control,
     client_tls: Option<Arc<ServerTls>>,
 ) -> Result<Workers, String> {
-    let listeners = bind(listen, cores).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let address = listeners[0].local_addr().map_err(|error| error.to_string())?;
-    let boxes: io::Result<Vec<(Post, MailboxHalf)>> = (0..cores).map(|_| mailbox()).collect();
+    let Listeners { addresses, per_core, files } = listeners;
+    let boxes: io::Result<Vec<(Post, MailboxHalf)>> = per_core.iter().map(|_| mailbox()).collect();
     let (posts, halves): (Vec<Post>, Vec<MailboxHalf>) =
         boxes.map_err(|error| format!("no mailboxes for the workers: {error}"))?.into_iter().unzip();
     let tls = client_tls.is_some();
@@ -237,8 +239,8 @@ fn start_workers(
         counters: control.counters.clone(),
         posts: posts.clone(),
     });
-    let mut threads = Vec::with_capacity(cores);
-    for (index, (listener, mailbox)) in listeners.into_iter().zip(halves).enumerate() {
+    let mut threads = Vec::with_capacity(per_core.len());
+    for (index, (listeners, mailbox)) in per_core.into_iter().zip(halves).enumerate() {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| format!("no random bytes from the kernel: {error}"))?;
         let shared = Arc::clone(&shared);
@@ -246,7 +248,7 @@ fn start_workers(
             index,
             cpu: index,
             driver,
-            listener,
+            listeners,
             mailbox,
             seed: u64::from_ne_bytes(seed),
             shared,
@@ -257,23 +259,12 @@ fn start_workers(
             .map_err(|error| format!("worker {index} could not be started: {error}"))?;
         threads.push(thread);
     }
-    Ok(Workers { address, tls, posts, threads })
-}
-
-/// One listening socket per core on the same port; with port 0 the first one's port is everybody's.
-fn bind(listen: SocketAddr, cores: usize) -> io::Result<Vec<TcpListener>> {
-    let first = Listener::bind(listen, cores > 1, BACKLOG)?;
-    let address = first.local_addr()?;
-    let mut listeners = vec![first];
-    for _ in 1..cores {
-        listeners.push(Listener::bind(address, true, BACKLOG)?);
-    }
-    Ok(listeners)
+    Ok(Workers { addresses, files, tls, posts, threads })
 }
 
 /// Tells the operator, on standard output, where clients connect.
 fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Workers) -> Result<(), String> {
-    let scheme = if workers.tls { "https" } else { "http" };
+    let scheme = if workers.tls { "https://" } else { "http://" };
     let driver = match driver {
         Driver::Uring => "io_uring",
         Driver::Monoio => "io_uring through monoio",
@@ -293,7 +284,11 @@ fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Worke
             names.join(", ")
         };
         writeln!(out, "providers: {names}")?;
-        writeln!(out, "listening on {scheme}://{} (driver {driver}, {cores} {plural})", workers.address)?;
+        for address in &workers.addresses {
+            // A unix socket is always plain, and its text names its kind already.
+            let scheme = if address.inet().is_some() { scheme } else { "" };
+            writeln!(out, "listening on {scheme}{address} (driver {driver}, {cores} {plural})")?;
+        }
         out.flush()
     };
     say().map_err(|error| format!("cannot write to standard output: {error}"))
@@ -310,6 +305,8 @@ async fn until_stopped(drain_timeout: Duration, workers: Workers) -> Result<(), 
         outcome = &mut ended => return flatten(outcome),
         () = next(&mut terminate, &mut interrupt) => {}
     }
+    // While the sockets are still open, so that nobody finds a file that leads nowhere.
+    drop(workers.files);
     info!("draining: answers in progress may take up to {drain_timeout:?}; a second signal ends them");
     tell(&posts, || Message::Drain);
     tokio::select! {

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: anything that knows HTTP, JSON, a provider, a socket or a clock.
 
+pub mod address;
 pub mod fault;
 pub mod ids;
 pub mod limits;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::config::{Config, Exposure, ModelEntry, Upstream};
+use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
@@ -188,7 +189,7 @@ impl Builder<'_> {
             self.trust.ca_files.insert(pool, ca_file.clone());
         }
         let id = ProviderId(next_row(&self.snapshot.providers));
-        let host = self.host(&url.host);
+        let host = self.host(&url.host, url.unix.as_ref());
         self.snapshot.providers.push(Provider {
             id: upstream.id.clone(),
             dialect: upstream.dialect,
@@ -216,7 +217,7 @@ impl Builder<'_> {
             ca_file: None,
             credential: digest(&internal.credential),
         });
-        let host = self.host(&name);
+        let host = self.host(&name, None);
         self.snapshot.providers.push(Provider {
             id: internal.id.clone(),
             dialect: DialectName::OpenAi,
@@ -234,17 +235,19 @@ impl Builder<'_> {
         id
     }
 
-    /// The row of a host. An address is its own answer; a name's is empty until DNS has one.
-    fn host(&mut self, name: &str) -> HostId {
+    /// The row of a host. An address is its own answer, a unix socket needs none; a name's is empty until DNS
+    /// has one.
+    fn host(&mut self, name: &str, unix: Option<&UnixName>) -> HostId {
         if let Some(id) = self.host_ids.get(name) {
             return *id;
         }
         let addresses = match name.parse::<IpAddr>() {
             Ok(address) => Arc::from([address]),
+            Err(_) if unix.is_some() => Arc::default(),
             Err(_) => self.resolved.and_then(|resolved| resolved.get(name)).cloned().unwrap_or_default(),
         };
         let id = HostId(next_row(&self.snapshot.hosts));
-        self.snapshot.hosts.push(Host { name: name.into(), addresses });
+        self.snapshot.hosts.push(Host { name: name.into(), addresses, unix: unix.cloned() });
         self.host_ids.insert(name.into(), id);
         id
     }

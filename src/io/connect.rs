@@ -1,5 +1,5 @@
-//! Opening connections: TCP to an address, then TLS where wanted, and the TLS handshake with a client. Each
-//! can be ended from outside through its [`Dial`].
+//! Opening connections: TCP or a unix socket, then TLS where wanted, and the TLS handshake with a client.
+//! Each can be ended from outside through its [`Dial`].
 //!
 //! TCP connects with a non-blocking `connect(2)` and a wait for readiness: shutting the socket down ends that
 //! wait at once, where a ring connect would have to be cancelled and would race with its own success. Before
@@ -10,10 +10,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
@@ -22,12 +22,18 @@ use socket2::{Domain, Protocol, Type};
 use super::listen::AcceptedFd;
 use super::session::Session;
 use super::socket::Socket;
+use super::unix;
+use crate::base::address::{Address, Peer};
+
+/// How long to wait before a unix socket whose queue is full is asked again. TCP would wait in the kernel;
+/// here nothing tells when there is room.
+pub const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where to connect and how.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The resolved address.
-    pub address: SocketAddr,
+    pub address: Address,
     /// TLS, or in the clear.
     pub tls: Option<TlsTarget>,
 }
@@ -44,7 +50,8 @@ pub struct TlsTarget {
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectFault {
-    /// Refused, unreachable, reset or timed out by the kernel: the upstream saw nothing of a request.
+    /// Refused, unreachable, reset or timed out by the kernel, or no socket at this path: the upstream saw
+    /// nothing of a request.
     Refused,
     /// TCP came up, the handshake failed.
     Tls,
@@ -97,8 +104,8 @@ impl Dial {
     }
 }
 
-/// Opens a connection with TCP_NODELAY, and TLS where the target asks for it. The future must be driven to
-/// its end; [`Dial::abort`] brings that end.
+/// Opens a connection, over TCP with TCP_NODELAY, and TLS where the target asks for it. The future must be
+/// driven to its end; [`Dial::abort`] brings that end.
 ///
 /// # Errors
 /// See [`ConnectFault`]. Nothing of a request has been sent in any case.
@@ -113,9 +120,9 @@ pub async fn connect(dial: Rc<Dial>, target: Target) -> Result<Rc<Socket>, Conne
             Some(Session::new(Connection::Client(client)))
         }
     };
-    let fd = begin(target.address).map_err(|error| fault(&error))?;
-    let socket =
-        Socket::open(fd, Some(target.address), session).map(Rc::new).map_err(|error| fault(&error))?;
+    let fd = begin_patiently(&target.address, &dial).await?;
+    let peer = target.address.inet().map_or(Peer::Unix, Peer::Inet);
+    let socket = Socket::open(fd, Some(peer), session).map(Rc::new).map_err(|error| fault(&error))?;
     dial.watch(&socket);
     let outcome = establish(&socket).await.map(|()| socket);
     dial.settle(outcome)
@@ -146,15 +153,43 @@ impl Socket {
     }
 }
 
+/// How a connection attempt began.
+pub(super) enum Begun {
+    /// It is connected, or will be writable when it is.
+    Underway(OwnedFd),
+    /// The queue of a unix socket is full: to be tried again.
+    Full,
+}
+
 /// Starts connecting and does not wait.
-pub(super) fn begin(address: SocketAddr) -> io::Result<OwnedFd> {
-    let socket =
-        socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_tcp_nodelay(true)?;
-    match socket.connect(&address.into()) {
-        Ok(()) => Ok(socket.into()),
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket.into()),
-        Err(error) => Err(error),
+pub(super) fn begin(address: &Address) -> io::Result<Begun> {
+    let kernel = unix::sockaddr(address)?;
+    let kind = Type::STREAM.nonblocking();
+    let socket = match address {
+        Address::Inet(_) => socket2::Socket::new(kernel.domain(), kind, Some(Protocol::TCP))?,
+        Address::Unix(_) => socket2::Socket::new(Domain::UNIX, kind, None)?,
+    };
+    if address.inet().is_some() {
+        socket.set_tcp_nodelay(true)?;
+    }
+    match socket.connect(&kernel) {
+        Ok(()) => Ok(Begun::Underway(socket.into())),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINPROGRESS) => Ok(Begun::Underway(socket.into())),
+            Some(libc::EAGAIN) if address.unix().is_some() => Ok(Begun::Full),
+            _ => Err(error),
+        },
+    }
+}
+
+/// [`begin`], waiting for room in the queue of a unix socket.
+async fn begin_patiently(address: &Address, dial: &Dial) -> Result<OwnedFd, ConnectFault> {
+    loop {
+        match begin(address).map_err(|error| fault(&error))? {
+            Begun::Underway(fd) => return Ok(fd),
+            Begun::Full if dial.is_aborted() => return Err(ConnectFault::Aborted),
+            Begun::Full => monoio::time::sleep(QUEUE_PAUSE).await,
+        }
     }
 }
 
@@ -209,7 +244,10 @@ pub(super) fn fault(error: &io::Error) -> ConnectFault {
             | libc::EHOSTUNREACH
             | libc::ENETDOWN
             | libc::EHOSTDOWN
-            | libc::ETIMEDOUT,
+            | libc::ETIMEDOUT
+            // A unix socket: no file, or a folder of its path is none.
+            | libc::ENOENT
+            | libc::ENOTDIR,
         ) => ConnectFault::Refused,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => {
             ConnectFault::NoDescriptors

@@ -16,7 +16,7 @@ use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection};
 use socket2::SockRef;
 use std::sync::Arc;
 
-use super::connect::{ConnectFault, TlsTarget, begin, fault};
+use super::connect::{Begun, ConnectFault, Target, TlsTarget, begin, fault};
 use super::descriptor::{disconnect, send_now};
 use super::flight::{Cargo, Load};
 use super::ring::Ring;
@@ -92,11 +92,12 @@ impl Link {
         Ok(Self::over(fd, session))
     }
 
-    /// Starts connecting; [`Link::connected`] says how it went once the descriptor is writable.
+    /// Starts connecting; [`Link::connected`] says how it went once the descriptor is writable. `None` when
+    /// the queue of a unix socket is full: try again after [`super::connect::QUEUE_PAUSE`].
     ///
     /// # Errors
     /// The address refused at once, or there is no descriptor.
-    pub fn dial(ring: &mut Ring, token: u32, target: &super::connect::Target) -> Result<Self, ConnectFault> {
+    pub fn dial(ring: &mut Ring, token: u32, target: &Target) -> Result<Option<Self>, ConnectFault> {
         let session = match &target.tls {
             None => None,
             Some(TlsTarget { config, server_name }) => {
@@ -104,11 +105,13 @@ impl Link {
                 Some(Box::new(Session::new(Connection::Client(client.map_err(|_| ConnectFault::Tls)?))))
             }
         };
-        let fd = begin(target.address).map_err(|error| fault(&error))?;
+        let Begun::Underway(fd) = begin(&target.address).map_err(|error| fault(&error))? else {
+            return Ok(None);
+        };
         let mut link = Self::over(fd, session);
         link.connecting = true;
         ring.poll(&link, libc::POLLOUT, token);
-        Ok(link)
+        Ok(Some(link))
     }
 
     fn over(fd: OwnedFd, session: Option<Box<Session>>) -> Self {

@@ -15,6 +15,8 @@ use socket2::{Domain, Protocol, SockRef, Type};
 
 use super::descriptor::Descriptor;
 use super::runtime::give_way;
+use super::unix;
+use crate::base::address::Peer;
 
 /// Bytes a client's socket may hold that were not sent yet. Accepted connections inherit it: without it the
 /// kernel lets a client that does not read hold megabytes, and the answer runs far ahead of its reader.
@@ -25,6 +27,14 @@ const STREAK: u32 = 32;
 /// An accepted connection, close-on-exec, that no core has adopted yet. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct AcceptedFd(OwnedFd);
+
+impl AcceptedFd {
+    /// Did the client come over a unix socket? It is then a program on this machine, and speaks no TLS.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        SockRef::from(&self.0).domain().is_ok_and(|domain| domain == Domain::UNIX)
+    }
+}
 
 impl From<AcceptedFd> for OwnedFd {
     fn from(fd: AcceptedFd) -> Self {
@@ -48,12 +58,15 @@ impl From<TcpStream> for AcceptedFd {
 pub struct Listener {
     descriptor: Descriptor,
     streak: Cell<u32>,
+    /// A unix socket, which may be shared with other cores.
+    unix: bool,
 }
 
 impl Listener {
-    /// Opens a listening socket. With `reuse_port` several cores may bind the same address and the kernel
-    /// spreads connections by a hash. Accepted connections inherit TCP_NODELAY: one event must not wait for
-    /// the acknowledgement of the one before. `backlog` is capped by the kernel at `net.core.somaxconn`.
+    /// Opens a listening TCP socket (unix sockets: [`unix::bind`]). With `reuse_port` several cores may
+    /// bind the same address and the kernel spreads connections by a hash. Accepted connections inherit
+    /// TCP_NODELAY: one event must not wait for the acknowledgement of the one before. `backlog` is capped
+    /// by the kernel at `net.core.somaxconn`.
     ///
     /// # Errors
     /// What `socket(2)`, `bind(2)` or `listen(2)` says, `AddrInUse` above all.
@@ -72,17 +85,19 @@ impl Listener {
     ///
     /// # Errors
     /// The driver did not take the descriptor.
-    pub fn new(listener: TcpListener) -> io::Result<Self> {
-        Ok(Self { descriptor: Descriptor::for_readiness(listener.into())?, streak: Cell::new(0) })
+    pub fn new(listener: impl Into<OwnedFd>) -> io::Result<Self> {
+        let fd = listener.into();
+        let unix = SockRef::from(&fd).domain()? == Domain::UNIX;
+        Ok(Self { descriptor: Descriptor::for_readiness(fd)?, streak: Cell::new(0), unix })
     }
 
-    /// The next connection and the client's address.
+    /// The next connection and who connects.
     ///
     /// # Errors
     /// What `accept4(2)` says about this process: `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`. The connection
     /// stays in the queue, so the caller must pause before it tries again. `EINVAL` after
     /// [`Listener::shutdown`].
-    pub async fn accept(&self) -> io::Result<(AcceptedFd, SocketAddr)> {
+    pub async fn accept(&self) -> io::Result<(AcceptedFd, Peer)> {
         loop {
             if self.streak.get() >= STREAK {
                 self.streak.set(0);
@@ -91,12 +106,15 @@ impl Listener {
             match SockRef::from(&self.descriptor).accept() {
                 Ok((socket, address)) => {
                     self.streak.set(self.streak.get() + 1);
-                    if let Some(address) = address.as_socket() {
-                        return Ok((AcceptedFd(socket.into()), address));
+                    if let Some(peer) = unix::peer(&address) {
+                        return Ok((AcceptedFd(socket.into()), peer));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.streak.set(0);
+                    if self.unix && unix::is_shut(self.descriptor.as_fd()) {
+                        return Err(io::ErrorKind::InvalidInput.into());
+                    }
                     self.descriptor.readable().await?;
                 }
                 Err(error) if is_about_one_connection(&error) => self.streak.set(self.streak.get() + 1),
@@ -110,7 +128,9 @@ impl Listener {
         &self.descriptor
     }
 
-    /// Stops listening: connections still in the queue are reset and a waiting accept ends with an error.
+    /// Stops listening: nobody can connect any more, and a waiting accept ends with an error, for a unix
+    /// socket on every core that shares it. Connections still in the queue of a TCP socket are reset; those
+    /// of a unix socket when its last descriptor is closed.
     pub fn shutdown(&self) {
         // The only failure is a listener that is shut already, which is what was asked for.
         let _already_shut = SockRef::from(&self.descriptor).shutdown(std::net::Shutdown::Both);
@@ -118,15 +138,15 @@ impl Listener {
 }
 
 /// A listening socket that is asked and never waited for: our own ring polls it.
-pub struct DirectListener(TcpListener);
+pub struct DirectListener(OwnedFd);
 
 impl DirectListener {
     /// Takes a listening socket over.
     ///
     /// # Errors
     /// The descriptor cannot be made non-blocking.
-    pub fn new(listener: TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
+    pub fn new(listener: OwnedFd) -> io::Result<Self> {
+        SockRef::from(&listener).set_nonblocking(true)?;
         Ok(Self(listener))
     }
 

@@ -14,6 +14,7 @@
 //! | `connect` | opening a connection, and the handshakes on monoio's driver |
 //! | `flight` | memory while the kernel holds it |
 //! | `listen` | accepting |
+//! | `unix` | unix sockets: addresses, and listening with its file |
 //! | `mailbox` | messages from other threads to a core |
 //! | `session` | one TLS session, driven by hand over our buffers |
 //! | `tls` | TLS configurations, certificates that can be replaced |
@@ -39,6 +40,7 @@ pub mod runtime;
 mod session;
 pub mod socket;
 pub mod tls;
+pub mod unix;
 
 #[cfg(test)]
 mod tests;
@@ -51,3 +53,4 @@ pub use mailbox::{DirectMailbox, Mailbox, MailboxHalf, Message, Post, mailbox};
 pub use ring::{Done, Ring};
 pub use runtime::{Driver, DriverChoice, give_way, pin_to_core, probe, run_on_core};
 pub use socket::{Socket, recv, send};
+pub use unix::SocketFile;

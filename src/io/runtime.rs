@@ -77,10 +77,9 @@ pub fn pin_to_core(core: usize) {
     let _unpinned_is_slower_not_wrong = process::pin(core);
 }
 
-/// Runs `main` on monoio on the calling thread, which should be fresh: it is pinned to the `core`-th CPU the process
-/// may use (a refusal is ignored, the thread then runs where the kernel puts it) and the ring belongs to it
-/// alone. Returns when the future of `main` is done; tasks that are still waiting then are abandoned with
-/// their sockets, so `main` should end them first.
+/// Runs `main` on monoio on the calling thread, which should be fresh: it is pinned as by [`pin_to_core`] and
+/// the ring belongs to it alone. Returns when the future of `main` is done; tasks that are still waiting then
+/// are abandoned with their sockets, so `main` should end them first.
 ///
 /// # Errors
 /// The driver could not be set up.

@@ -12,7 +12,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ use super::descriptor::Descriptor;
 use super::flight::{Filling, Gather, Shape, Stretch, join, shape};
 use super::listen::AcceptedFd;
 use super::session::{Session, Step};
+use super::unix;
+use crate::base::address::Peer;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::{Parcel, Piece};
 
@@ -40,7 +42,7 @@ const VECTORS_KEPT: usize = 64;
 /// A connected stream socket. Dropping the last handle closes it.
 pub struct Socket {
     descriptor: Descriptor,
-    peer: SocketAddr,
+    peer: Peer,
     session: Option<Box<RefCell<Session>>>,
     receiving: Cell<bool>,
     sending: Cell<bool>,
@@ -87,11 +89,11 @@ impl Socket {
         Ok(Rc::new(Self::open(fd.into(), None, None)?))
     }
 
-    /// Takes a descriptor over to this core; the peer's address is asked for when it is not given.
-    pub(super) fn open(fd: OwnedFd, peer: Option<SocketAddr>, session: Option<Session>) -> io::Result<Self> {
+    /// Takes a descriptor over to this core; the kernel is asked for the peer when it is not given.
+    pub(super) fn open(fd: OwnedFd, peer: Option<Peer>, session: Option<Session>) -> io::Result<Self> {
         let peer = match peer {
             Some(peer) => peer,
-            None => SockRef::from(&fd).peer_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?,
+            None => unix::peer(&SockRef::from(&fd).peer_addr()?).ok_or(io::ErrorKind::Unsupported)?,
         };
         Ok(Self {
             descriptor: Descriptor::for_transfer(fd)?,
@@ -103,9 +105,9 @@ impl Socket {
         })
     }
 
-    /// The peer's address.
+    /// Who is at the other end.
     #[must_use]
-    pub const fn peer(&self) -> SocketAddr {
+    pub const fn peer(&self) -> Peer {
         self.peer
     }
 
@@ -123,7 +125,7 @@ impl Socket {
     }
 
     /// Ends the connection with a reset, so that the peer cannot take what it has for the whole. Running
-    /// operations complete soon with an error.
+    /// operations complete soon with an error. A unix socket knows no reset: there the peer sees an end.
     pub fn abort(&self) {
         self.descriptor.disconnect();
         self.end(Shutdown::Both);

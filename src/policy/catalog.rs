@@ -4,10 +4,11 @@
 //!
 //! Deliberately absent: parsing of configuration, DNS, and anything that changes while a request runs.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::base::address::{Address, UnixName};
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::money::TokenPrice;
@@ -33,10 +34,20 @@ pub enum Credential {
 /// A host name and where it is now.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Name or address text, lower case, without brackets or port.
+    /// Name or address text, lower case, without brackets or port; of a unix socket `unix:` and its name.
     pub name: Box<str>,
     /// Its addresses, without ports' meaning: the port is the provider's. Empty until resolved.
-    pub addresses: Arc<[core::net::IpAddr]>,
+    pub addresses: Arc<[IpAddr]>,
+    /// The unix socket that it is instead: it has no addresses, and no name to resolve.
+    pub unix: Option<UnixName>,
+}
+
+impl Host {
+    /// How many addresses are known to connect to.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        if self.unix.is_some() { 1 } else { self.addresses.len() }
+    }
 }
 
 /// One upstream account: base URL, credential, dialect.
@@ -50,9 +61,10 @@ pub struct Provider {
     pub tls: bool,
     /// Where.
     pub host: HostId,
-    /// TCP port.
+    /// TCP port; 0 for a unix socket.
     pub port: u16,
-    /// `Host` field value: name, and the port unless it is the scheme's default.
+    /// `Host` field value: name, and the port unless it is the scheme's default; `localhost` for a unix
+    /// socket.
     pub authority: Box<str>,
     /// Path before the API's own, no trailing slash: `/v1`, `/openai/v1`, or empty.
     pub base_path: Box<str>,
@@ -72,10 +84,13 @@ impl Provider {
     /// Address number `turn` (modulo how many there are) of this provider; `None` while its name is
     /// unresolved.
     #[must_use]
-    pub fn address(&self, snapshot: &Snapshot, turn: usize) -> Option<SocketAddr> {
-        let addresses = &snapshot.hosts[self.host.index()].addresses;
+    pub fn address(&self, snapshot: &Snapshot, turn: usize) -> Option<Address> {
+        let Host { addresses, unix, .. } = &snapshot.hosts[self.host.index()];
+        if let Some(name) = unix {
+            return Some(Address::Unix(name.clone()));
+        }
         let ip = addresses.get(turn.checked_rem(addresses.len())?)?;
-        Some(SocketAddr::new(*ip, self.port))
+        Some(Address::Inet(SocketAddr::new(*ip, self.port)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! The kernel spreads connections over the cores by a hash, which is uneven when they are few and long-lived.
 //! A core that is clearly above the least loaded one hands a fresh connection over: a descriptor is only a
 //! number.
+//! A unix socket is one for all cores: each that waits is woken, and the first one gets the connection.
 //! Deliberately absent: serving a connection (`connection`).
 
 use std::rc::Rc;
@@ -59,9 +60,9 @@ pub(super) fn place(core: &Core, fd: AcceptedFd) -> Option<AcceptedFd> {
     Some(fd)
 }
 
-/// Starts the task of a connection.
+/// Starts the task of a connection. TLS is for TCP: what comes over a unix socket never leaves the machine.
 fn serve(core: &Rc<Core>, fd: AcceptedFd) {
-    if let Some(tls) = &core.shared.client_tls {
+    if let Some(tls) = core.shared.client_tls.as_ref().filter(|_| !fd.is_unix()) {
         monoio::spawn(connection::serve_tls(Rc::clone(core), fd, tls.config()));
     } else if let Ok(socket) = Socket::adopt(fd) {
         monoio::spawn(connection::serve(Rc::clone(core), socket));
@@ -72,24 +73,31 @@ fn serve(core: &Rc<Core>, fd: AcceptedFd) {
 }
 
 /// Reads what other threads have to say.
-pub(super) async fn read_mail(core: Rc<Core>, mut mailbox: Mailbox, listener: Rc<Listener>) {
+pub(super) async fn read_mail(core: Rc<Core>, mut mailbox: Mailbox, mut listeners: Vec<Rc<Listener>>) {
     loop {
         match mailbox.next().await {
             Ok(Message::Adopt(fd)) => serve(&core, fd),
             Ok(Message::Drain) => {
                 core.draining.set(true);
-                listener.shutdown();
+                close(&mut listeners);
                 core.tell_all(Notice::Drain);
             }
             Ok(Message::Stop) | Err(_) => {
                 core.draining.set(true);
                 core.stopping.set(true);
-                listener.shutdown();
+                close(&mut listeners);
                 core.tell_all(Notice::Stop);
                 monoio::time::sleep(LAST_WORDS).await;
                 core.give_up();
                 return;
             }
         }
+    }
+}
+
+/// Stops listening and lets the sockets go, so that what still waits to be accepted ends too.
+fn close(listeners: &mut Vec<Rc<Listener>>) {
+    for listener in listeners.drain(..) {
+        listener.shutdown();
     }
 }

@@ -158,7 +158,7 @@ impl Line {
         };
         let turn = self.core.turn.get();
         self.core.turn.set(turn.wrapping_add(1));
-        let known = snapshot.hosts[provider.host.index()].addresses.len();
+        let known = snapshot.hosts[provider.host.index()].known();
         let targets = (0..known.min(ADDRESSES_PER_DIAL))
             .filter_map(|step| provider.address(snapshot, turn.wrapping_add(step)))
             .map(|address| Target { address, tls: tls.clone() })

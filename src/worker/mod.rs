@@ -25,7 +25,7 @@ mod slot;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,8 +68,8 @@ pub struct Options {
     pub cpu: usize,
     /// How the kernel is driven.
     pub driver: Driver,
-    /// Its own listening socket.
-    pub listener: TcpListener,
+    /// Its own listening sockets, TCP and unix.
+    pub listeners: Vec<OwnedFd>,
     /// Its end of the mailbox.
     pub mailbox: MailboxHalf,
     /// Seed of its ids.
@@ -103,16 +103,23 @@ pub fn run(options: Options) -> io::Result<()> {
     if options.driver == Driver::Uring {
         return ring::run(options);
     }
-    let Options { index, cpu, driver, listener, mailbox, seed, shared } = options;
+    let Options { index, cpu, driver, listeners, mailbox, seed, shared } = options;
     let core = Core::new(index, seed, shared);
     run_on_core(driver, cpu, move || async move {
         let core = Rc::new(core);
-        let listener = Rc::new(Listener::new(listener)?);
+        let listeners: io::Result<Vec<_>> =
+            listeners.into_iter().map(|listener| Listener::new(listener).map(Rc::new)).collect();
+        let listeners = listeners?;
         let mailbox = Mailbox::open(mailbox)?;
         monoio::spawn(deadlines::tick(Rc::clone(&core)));
-        let accepting = monoio::spawn(accept::accept(Rc::clone(&core), Rc::clone(&listener)));
-        monoio::spawn(accept::read_mail(Rc::clone(&core), mailbox, listener));
-        accepting.await;
+        let accepting: Vec<_> = listeners
+            .iter()
+            .map(|listener| monoio::spawn(accept::accept(Rc::clone(&core), Rc::clone(listener))))
+            .collect();
+        monoio::spawn(accept::read_mail(Rc::clone(&core), mailbox, listeners));
+        for accepting in accepting {
+            accepting.await;
+        }
         core.drained().await;
         Ok(())
     })?

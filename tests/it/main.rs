@@ -19,4 +19,5 @@ mod process;
 mod secrets;
 mod slow;
 mod tls;
+mod unix;
 mod vectors;

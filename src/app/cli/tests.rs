@@ -24,11 +24,17 @@ fn serve_is_the_default() {
     ] {
         let Ok(Command::Serve(options)) = parse(line) else { panic!("{line}") };
         assert_eq!(options.config.as_deref(), Some(Path::new("c.toml")));
-        assert_eq!(options.listen, Some("0.0.0.0:80".parse().expect("an address")));
+        assert_eq!(options.listen, ["0.0.0.0:80".parse().expect("an address")]);
         assert_eq!((options.cores, options.driver), (Some(Cores::Count(3)), Some(Driver::Epoll)));
     }
     let Ok(Command::Serve(options)) = parse("") else { panic!("nothing is serve") };
-    assert_eq!((options.config, options.listen, options.cores, options.driver), (None, None, None, None));
+    assert_eq!((options.config, options.cores, options.driver), (None, None, None));
+    assert!(options.listen.is_empty());
+    let Ok(Command::Serve(options)) = parse("--listen unix:/run/m.sock --listen 127.0.0.1:1") else {
+        panic!("several addresses")
+    };
+    let shown: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["unix:/run/m.sock", "127.0.0.1:1"]);
     assert!(matches!(parse("--cores all"), Ok(Command::Serve(ServeOptions { cores: Some(Cores::All), .. }))));
     assert!(matches!(parse("check --config x"), Ok(Command::Check(CheckOptions { config: Some(_) }))));
     assert!(matches!(parse("key new --name a"), Ok(Command::Key(KeyCommand::New(_)))));
@@ -41,7 +47,8 @@ fn wrong_lines_are_refused() {
         ("--cores=-1", "whole number"),
         ("--cores two", "whole number"),
         ("--driver kqueue", "auto, uring, monoio, epoll"),
-        ("--listen 8080", "invalid socket address"),
+        ("--listen 8080", "neither an IP address with a port nor unix:/path"),
+        ("--listen unix:m.sock", "neither an absolute path nor `@name`"),
         ("--listen 127.0.0.1:1 check", "cannot be used with"),
         ("check --listen 127.0.0.1:1", "unexpected argument"),
         ("key", "new"),
@@ -51,6 +58,14 @@ fn wrong_lines_are_refused() {
         let error = parse(line).map(|_| ()).expect_err(line);
         assert!(error.contains(says), "{line}: {error}");
     }
+}
+
+#[test]
+fn one_address_is_given_once() {
+    let Ok(Command::Serve(options)) = parse("--listen unix:@m --listen unix:@m") else { panic!("a line") };
+    let sources = Sources { environment: &|_| None, read_file: &|_| Err(io::ErrorKind::NotFound.into()) };
+    let problems = options.load_from(sources).map(|_| ()).expect_err("twice").to_string();
+    assert_eq!(problems, "command line: server.listen: an address that is there twice");
 }
 
 /// 32 bytes with every bit pattern that base64 could get wrong at its ends.

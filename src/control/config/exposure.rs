@@ -6,6 +6,7 @@
 use core::net::SocketAddr;
 
 use super::{Config, Problem, ServerAuth};
+use crate::base::address::Address;
 use crate::policy::catalog::AuthMode;
 
 /// How open the listener is. Building a snapshot asks for it as evidence that the check was made.
@@ -13,9 +14,9 @@ use crate::policy::catalog::AuthMode;
 pub enum Exposure {
     /// Client keys are configured and demanded.
     Keys,
-    /// No keys, but only this machine can connect.
-    Loopback,
-    /// `auth = "none"` was written out: whoever reaches this address may use it.
+    /// No keys, but only this machine can connect: loopback addresses and unix sockets.
+    Local,
+    /// `auth = "none"` was written out: whoever reaches this address (the first of them) may use it.
     Open(SocketAddr),
 }
 
@@ -25,7 +26,7 @@ impl Exposure {
     pub fn notice(self) -> Option<String> {
         match self {
             Self::Keys => None,
-            Self::Loopback => Some("no keys configured: serving loopback only".to_owned()),
+            Self::Local => Some("no keys configured: serving this machine only".to_owned()),
             Self::Open(address) => {
                 Some(format!("auth = \"none\": everybody who can reach {address} may use it"))
             }
@@ -37,7 +38,7 @@ impl Exposure {
     pub const fn auth_mode(self) -> AuthMode {
         match self {
             Self::Keys => AuthMode::Keys,
-            Self::Loopback | Self::Open(_) => AuthMode::Open,
+            Self::Local | Self::Open(_) => AuthMode::Open,
         }
     }
 }
@@ -45,24 +46,22 @@ impl Exposure {
 /// Decides how open the listener may be.
 ///
 /// # Errors
-/// A [`Problem`] when the address is not loopback, no keys are configured, and `auth = "none"` is not written
-/// out.
+/// A [`Problem`] when an address is neither loopback nor a unix socket, no keys are configured, and
+/// `auth = "none"` is not written out.
 pub fn check_exposure(config: &Config) -> Result<Exposure, Problem> {
-    let listen = config.server.listen;
     // Keys go first: `auth = "none"` beside keys is refused when the configuration is read.
     if !config.keys.is_empty() {
         return Ok(Exposure::Keys);
     }
-    // ::ffff:127.0.0.1 is loopback too; 0.0.0.0 and :: are every address there is.
-    let loopback = listen.ip().to_canonical().is_loopback();
+    let open = config.server.listen.iter().filter(|address| !address.is_local()).find_map(Address::inet);
+    let Some(open) = open else { return Ok(Exposure::Local) };
     match config.server.auth {
-        _ if loopback => Ok(Exposure::Loopback),
-        Some(ServerAuth::None) => Ok(Exposure::Open(listen)),
+        Some(ServerAuth::None) => Ok(Exposure::Open(open)),
         None => Err(config.places.problem(
             "server.listen",
-            Some(&listen.to_string()),
+            Some(&open.to_string()),
             "not loopback, and no keys are configured: add a [[key]] (`millrace key new` prints one), \
-             listen on 127.0.0.1, or write auth = \"none\" in [server] to let everybody in",
+             listen on 127.0.0.1 or a unix socket, or write auth = \"none\" in [server] to let everybody in",
         )),
     }
 }

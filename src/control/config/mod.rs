@@ -11,6 +11,7 @@
 
 mod exercise;
 mod exposure;
+mod listeners;
 mod problem;
 mod reader;
 mod reference;
@@ -24,7 +25,6 @@ mod url;
 #[cfg(test)]
 mod tests;
 
-use core::net::SocketAddr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,7 @@ pub(crate) use schema::DRIVERS;
 pub use schema::{Cores, Driver, KeyTable, Retry, Server, ServerAuth, Waiting};
 pub use url::BaseUrl;
 
+use crate::base::address::Address;
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::money::TokenPrice;
 use crate::dialect::{DialectName, StreamUsage};
@@ -146,10 +147,10 @@ pub struct EndpointEntry {
 }
 
 /// What the command line says on top of the file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `server.listen`
-    pub listen: Option<SocketAddr>,
+    /// `server.listen`; empty leaves it as it is.
+    pub listen: Vec<Address>,
     /// `server.cores`
     pub cores: Option<Cores>,
     /// `server.driver`
@@ -161,8 +162,10 @@ impl Overrides {
     fn apply(self, server: &mut Server, places: Places) -> Places {
         server.cores = self.cores.unwrap_or(server.cores);
         server.driver = self.driver.unwrap_or(server.driver);
-        let Some(listen) = self.listen else { return places };
-        server.listen = listen;
+        if self.listen.is_empty() {
+            return places;
+        }
+        server.listen = self.listen;
         places.without("server.listen", "command line")
     }
 }
@@ -194,6 +197,14 @@ pub fn load(
 /// What is expected instead.
 pub fn key_name(text: &str) -> Result<String, String> {
     if rules::LABEL.fits(text) { Ok(text.to_owned()) } else { Err(Leaf::expected(&rules::LABEL)) }
+}
+
+/// Addresses of the command line, as `server.listen` accepts them.
+///
+/// # Errors
+/// What is wrong with them together.
+pub fn check_listen(addresses: &[Address]) -> Result<(), &'static str> {
+    rules::check_addresses(addresses)
 }
 
 /// A `[[key]]` table to paste into a configuration file.

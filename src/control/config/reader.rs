@@ -420,6 +420,11 @@ impl Places {
         self
     }
 
+    /// Does `key` come from somewhere else than the file?
+    pub(super) fn is_elsewhere(&self, key: &str) -> bool {
+        self.elsewhere.contains_key(key)
+    }
+
     /// The place of nothing in a file.
     pub(super) fn named(file: &str) -> Self {
         Self { file: file.into(), ..Self::default() }

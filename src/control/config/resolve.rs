@@ -3,16 +3,16 @@
 //!
 //! Deliberately absent: single values (`rules`) and the environment itself (`Sources` are functions).
 
-use core::net::{IpAddr, SocketAddr};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::listeners;
 use super::problem::{Problem, Problems, did_you_mean};
-use super::reader::Places;
-use super::schema::{File, ModelTable, ProviderTable, ServerAuth, Tls};
+use super::reader::{Leaf, Places};
+use super::schema::{File, ModelTable, ProviderTable, Server, ServerAuth, Tls};
 use super::secret::{AuthStyle, SecretSource, fits_header};
 use super::shipped::{Shipped, shipped};
-use super::url::BaseUrl;
+use super::url::{BaseUrl, Url};
 use super::{Config, EndpointEntry, ModelEntry, Sources, TlsFiles, Upstream};
 use crate::base::limits::Deadlines;
 use crate::base::secret::Secret;
@@ -83,7 +83,7 @@ impl Resolver<'_> {
         let tls = self.tls(tls);
         let mut upstreams = self.named_upstreams(provider);
         upstreams.extend(self.upstreams_of_the_environment());
-        self.refuse_loops(server.listen, &upstreams);
+        self.listeners(&server, tls.is_some(), &upstreams);
         let models = self.models(model);
         self.unique("key", "name", key.iter().map(|key| Some(key.name.to_string())), true);
         self.unique("key", "sha256", key.iter().map(|key| Some(format!("{:?}", key.sha256))), false);
@@ -251,7 +251,7 @@ impl Resolver<'_> {
         match BaseUrl::parse(text.trim_ascii()) {
             Ok(url) => Some(url),
             Err(detail) => {
-                let message = format!("{detail}; expected an http:// or https:// URL");
+                let message = format!("{detail}; expected {}", Leaf::expected(&Url));
                 self.problems.push(Places::named("environment").problem(variable, None, message));
                 None
             }
@@ -375,20 +375,16 @@ impl Resolver<'_> {
         })
     }
 
-    /// A provider at our own address would send each request round and round.
-    fn refuse_loops(&mut self, listen: SocketAddr, upstreams: &[Upstream]) {
-        for Upstream { id, url, .. } in upstreams {
-            let host = url.host.parse::<IpAddr>().ok();
-            let loopback = &*url.host == "localhost" || host.is_some_and(|host| host.is_loopback());
-            let ours = listen.ip().to_canonical();
-            let reached =
-                host == Some(ours) || (loopback && (ours.is_unspecified() || &*url.host == "localhost"));
-            if reached && url.port == listen.port() {
-                let message = format!(
-                    "provider `{id}` is at this address too, and requests would come back here: \
-                     change one of the two"
-                );
-                self.report("server.listen", Some(&listen.to_string()), message);
+    /// Checks the listener's addresses against the rest.
+    fn listeners(&mut self, server: &Server, tls: bool, upstreams: &[Upstream]) {
+        let mut complaints = listeners::loops(server, upstreams);
+        // An address on the command line is for this run only; the file need not fit it.
+        if !self.places.is_elsewhere("server.listen") {
+            complaints.extend(listeners::idle_keys(server, tls));
+        }
+        for (key, value, message) in complaints {
+            if !self.reported(key) {
+                self.report(key, value.as_deref(), message);
             }
         }
     }

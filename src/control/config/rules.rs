@@ -2,7 +2,6 @@
 //!
 //! Deliberately absent: which key has which rule (`schema`), URLs and secrets (`url`, `secret`).
 
-use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
 use std::path::PathBuf;
@@ -10,6 +9,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::reader::Leaf;
+use crate::base::address::Address;
 use crate::base::limits::MODEL_NAME_BYTES;
 use crate::base::money::{BadPrice, PicoDollars};
 
@@ -300,22 +300,73 @@ impl<T: Clone + PartialEq> Leaf for Choice<T> {
     }
 }
 
-/// An IP address with a port.
-pub(super) struct Address;
+/// One address or a list of them.
+pub(super) struct Addresses;
 
-impl Leaf for Address {
-    type Out = SocketAddr;
+/// Most addresses to listen on.
+const ADDRESSES_MAX: usize = 16;
 
-    fn parse(&self, value: &DeValue<'_>) -> Result<SocketAddr, &'static str> {
-        text(value)?.parse().map_err(|_| "")
+impl Leaf for Addresses {
+    type Out = Vec<Address>;
+
+    fn parse(&self, value: &DeValue<'_>) -> Result<Vec<Address>, &'static str> {
+        let one = |value: &DeValue<'_>| text(value)?.parse::<Address>();
+        let addresses = match value.as_array() {
+            None => vec![one(value)?],
+            Some(list) if list.is_empty() => return Err("an empty list"),
+            Some(list) => list.iter().map(|value| one(value.get_ref())).collect::<Result<_, _>>()?,
+        };
+        check_addresses(&addresses).map(|()| addresses)
     }
 
     fn expected(&self) -> String {
-        "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"".to_owned()
+        "an IP address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\", or a unix socket, such as \
+         \"unix:/run/millrace.sock\" or \"unix:@millrace\", or a list of such texts"
+            .to_owned()
     }
 
-    fn show(&self, value: &SocketAddr) -> String {
-        format!("\"{value}\"")
+    fn show(&self, value: &Vec<Address>) -> String {
+        let shown: Vec<String> = value.iter().map(|address| format!("\"{address}\"")).collect();
+        match &shown[..] {
+            [one] => one.clone(),
+            list => format!("[{}]", list.join(", ")),
+        }
+    }
+}
+
+/// Each address once, and not too many. TCP addresses that are there twice would work and mean nothing.
+pub(super) fn check_addresses(addresses: &[Address]) -> Result<(), &'static str> {
+    if addresses.len() > ADDRESSES_MAX {
+        return Err("more than 16 addresses");
+    }
+    let again = |(turn, address): (usize, &Address)| addresses[..turn].contains(address);
+    // Port 0 asks for any port that is free, each time another one.
+    let fixed = |address: &Address| address.inet().is_none_or(|address| address.port() != 0);
+    let twice = addresses.iter().enumerate().any(|row| fixed(row.1) && again(row));
+    if twice { Err("an address that is there twice") } else { Ok(()) }
+}
+
+/// Permissions of a file, as chmod(1) writes them.
+pub(super) struct Mode;
+
+impl Leaf for Mode {
+    type Out = u32;
+
+    fn parse(&self, value: &DeValue<'_>) -> Result<u32, &'static str> {
+        let text = text(value)?;
+        if !matches!(text.len(), 3 | 4) || !text.bytes().all(|digit| matches!(digit, b'0'..=b'7')) {
+            return Err("");
+        }
+        let mode = u32::from_str_radix(text, 8).map_err(|_| "")?;
+        if mode <= 0o777 { Ok(mode) } else { Err("more than the permissions of a file") }
+    }
+
+    fn expected(&self) -> String {
+        "permissions as octal digits in quotes, such as \"0660\", at most \"0777\"".to_owned()
+    }
+
+    fn show(&self, value: &u32) -> String {
+        format!("\"{value:04o}\"")
     }
 }
 

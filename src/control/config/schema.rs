@@ -4,18 +4,19 @@
 //! Deliberately absent: checks that need two keys, the environment or a file (`resolve`), and the shipped
 //! providers (`shipped`).
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::path::PathBuf;
 
 use super::reader::{Optional, Required, Section, section, table, tables};
 pub use super::rules::Cores;
 use super::rules::{
-    Address, Bytes, COMMENT, Choice, CoresRule, Count, DAY_MS, Digest, FilePath, Flag, LABEL, MODEL_NAME,
-    PROVIDER_ID, Price, Time, TimeOrOff,
+    Addresses, Bytes, COMMENT, Choice, CoresRule, Count, DAY_MS, Digest, FilePath, Flag, LABEL, MODEL_NAME,
+    Mode, PROVIDER_ID, Price, Time, TimeOrOff,
 };
 use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
 use super::url::{BaseUrl, Url};
+use crate::base::address::Address;
 use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits};
 use crate::base::money::{PicoDollars, TokenPrice};
 use crate::dialect::{DialectName, StreamUsage};
@@ -84,16 +85,19 @@ section! {
 section! {
     /// The listener and the process.
     pub struct Server {
-        /// Where clients connect. An address that is not loopback needs client keys, or `auth = "none"`.
-        listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080), Address;
+        /// Where clients connect; several at once in a list. An address that is neither loopback nor a unix
+        /// socket needs client keys, or `auth = "none"`.
+        listen: Vec<Address> = vec![Address::Inet(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))], Addresses;
+        /// Who may connect to the unix sockets in `listen`, as permissions of their files. Absent: `"0660"`.
+        listen_mode: Option<u32> = None, Optional(Mode);
         /// Worker threads, one per core.
         cores: Cores = Cores::All, CoresRule;
-        /// Kernel interface of the data plane. `auto` takes the first that works: our own ring on io_uring (Linux 6.1), monoio's ring (5.11), epoll.
+        /// Kernel interface of the data plane. `auto`: the first that works of `uring` (Linux 6.1), `monoio` (5.11), `epoll`.
         driver: Driver = Driver::Auto, Choice(&DRIVERS);
         /// After the first SIGTERM, how long answers that have begun may still take.
         drain_timeout: Duration = Duration::from_secs(600), Time(0, DAY_MS);
         /// Write `"none"` to let everybody who reaches the address use it. Without it, a configuration
-        /// without client keys serves loopback only. Excludes `[[key]]`.
+        /// without client keys serves this machine only. Excludes `[[key]]`.
         auth: Option<ServerAuth> = None, Optional(Choice(&[("none", ServerAuth::None)]));
         /// Take models that are not configured, named `<provider>/<name>`, and pass the name on. A provider's
         /// own `passthrough` goes first.

@@ -74,7 +74,7 @@ fn bearer(config: &Config, id: &str) -> String {
 #[test]
 fn the_example_means_what_it_says() {
     let config = good(EXAMPLE);
-    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
     assert_eq!(config.server.cores, Cores::Count(2));
     assert_eq!((config.upstreams.len(), config.models.len(), config.keys.len()), (1, 1, 1));
     let upstream = &config.upstreams[0];
@@ -222,7 +222,9 @@ fn a_bad_environment_is_named_without_its_value() {
     let message = shown(&[("OLLAMA_BASE_URL", "localhost:11434")]);
     assert_eq!(
         message,
-        "environment: OLLAMA_BASE_URL: neither http:// nor https://; expected an http:// or https:// URL"
+        "environment: OLLAMA_BASE_URL: neither http:// nor https:// nor unix:; \
+         expected an http:// or https:// URL such as \"https://api.openai.com/v1\", \
+         or a unix socket such as \"unix:/run/vllm.sock:/v1\""
     );
 }
 
@@ -251,7 +253,7 @@ fn the_reference_tells_the_truth() {
 fn without_a_file_defaults_apply() {
     let sources = Sources { environment: &|_| None, read_file: &files };
     let config = load(None, Overrides::default(), sources).expect("defaults are right");
-    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
     assert_eq!((config.limits, config.deadlines), (Limits::default(), Deadlines::default()));
     assert_eq!(config.waiting.delay, Some(Duration::from_secs(10)));
     assert_eq!(&*config.waiting.comment, "MILLRACE PROCESSING");
@@ -266,34 +268,78 @@ fn exposure_is_decided_by_address_and_keys() {
         let config = read_with(&text, ENVIRONMENT, overrides);
         check_exposure(&config.unwrap_or_else(|problems| panic!("{problems}")))
     };
-    let none = Overrides::default();
+    let none = Overrides::default;
     let loopback = ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "[::ffff:127.0.0.1]:80"];
     let public = ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"];
     for address in loopback {
         let listen = format!("listen = \"{address}\"");
-        assert_eq!(exposure(&listen, false, none), Ok(Exposure::Loopback), "{address}");
-        assert_eq!(exposure(&listen, true, none), Ok(Exposure::Keys), "{address}");
+        assert_eq!(exposure(&listen, false, none()), Ok(Exposure::Local), "{address}");
+        assert_eq!(exposure(&listen, true, none()), Ok(Exposure::Keys), "{address}");
     }
+    for listen in [
+        "listen = \"unix:/run/m.sock\"",
+        "listen = \"unix:@m\"\nauth = \"none\"",
+        "listen = [\"[::1]:80\", \"unix:@m\"]",
+    ] {
+        assert_eq!(exposure(listen, false, none()), Ok(Exposure::Local), "{listen}");
+        assert_eq!(exposure(&listen.replace("\nauth = \"none\"", ""), true, none()), Ok(Exposure::Keys));
+    }
+    let listen = "listen = [\"unix:@m\", \"10.0.0.1:80\"]";
+    let problem = exposure(listen, false, none()).expect_err(listen).to_string();
+    assert!(problem.contains("server.listen = \"10.0.0.1:80\": not loopback"), "{problem}");
     for address in public {
         let listen = format!("listen = \"{address}\"");
-        let problem = exposure(&listen, false, none).expect_err(address);
+        let problem = exposure(&listen, false, none()).expect_err(address);
         assert_eq!(problem.position, Some(Position { line: 2, column: 10 }));
-        assert_eq!(exposure(&listen, true, none), Ok(Exposure::Keys), "{address}");
-        let open = exposure(&format!("{listen}\nauth = \"none\""), false, none);
+        assert_eq!(exposure(&listen, true, none()), Ok(Exposure::Keys), "{address}");
+        let open = exposure(&format!("{listen}\nauth = \"none\""), false, none());
         assert_eq!(open, Ok(Exposure::Open(address.parse().expect(address))));
     }
-    let listen = Some("0.0.0.0:80".parse().expect("an address"));
-    let problem = exposure("", false, Overrides { listen, ..none }).expect_err("public");
+    let listen = vec!["0.0.0.0:80".parse().expect("an address")];
+    let problem = exposure("", false, Overrides { listen, ..none() }).expect_err("public");
     assert!(
         problem.to_string().starts_with("command line: server.listen = \"0.0.0.0:80\": not loopback"),
         "{problem}"
     );
-    assert_eq!(Exposure::Loopback.notice().as_deref(), Some("no keys configured: serving loopback only"));
+    assert_eq!(Exposure::Local.notice().as_deref(), Some("no keys configured: serving this machine only"));
     assert_eq!(Exposure::Keys.notice(), None);
-    assert_eq!(
-        (Exposure::Keys.auth_mode(), Exposure::Loopback.auth_mode()),
-        (AuthMode::Keys, AuthMode::Open)
-    );
+    assert_eq!((Exposure::Keys.auth_mode(), Exposure::Local.auth_mode()), (AuthMode::Keys, AuthMode::Open));
+}
+
+/// Both directions over unix sockets, and an address of the command line that the file's other keys do not
+/// fit.
+#[test]
+fn unix_sockets_can_be_configured() {
+    let text = r#"
+[server]
+listen = ["unix:/run/m.sock", "unix:@m", "[::1]:80"]
+listen_mode = "600"
+[[provider]]
+id = "vllm"
+base_url = "unix:/run/vllm.sock:/v1"
+[[provider]]
+id = "mine"
+base_url = "unix:@mine"
+auth = "none"
+"#;
+    let config = good(text);
+    let listen: Vec<String> = config.server.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["unix:/run/m.sock", "unix:@m", "[::1]:80"]);
+    assert_eq!(config.server.listen_mode, Some(0o600));
+    let shown = |upstream: &Upstream| {
+        let unix = upstream.url.unix.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{} {unix} {} {}", upstream.id, upstream.url.path, upstream.url.authority())
+    };
+    let shown: Vec<String> = config.upstreams.iter().take(2).map(shown).collect();
+    assert_eq!(shown, ["vllm unix:/run/vllm.sock /v1 localhost", "mine unix:@mine  localhost"]);
+    let only_a_file = text.replace(", \"unix:@m\", \"[::1]:80\"]", "]");
+    let listen = vec!["127.0.0.1:1".parse().expect("an address")];
+    let overrides = Overrides { listen: listen.clone(), ..Overrides::default() };
+    let config = read_with(&only_a_file, &[], overrides).expect("the mode of the file is no mistake");
+    assert_eq!(config.server.listen, listen);
+    // The environment may name one too.
+    let local = read("", &[("VLLM_BASE_URL", "unix:@vllm:/v1")]).expect("a socket is a URL here");
+    assert_eq!(&*local.upstreams[0].url.host, "unix:@vllm");
 }
 
 mod problems;

@@ -9,35 +9,48 @@ use toml::de::DeValue;
 
 use super::reader::Leaf;
 use super::rules::text;
+use crate::base::address::{UnixName, unix_text};
 
-/// Scheme, host, port and path of an API.
+/// Scheme, host, port and path of an API; or a unix socket and the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     /// https.
     pub tls: bool,
-    /// Name or address, lower case, without brackets.
+    /// Name or address, lower case, without brackets; of a unix socket `unix:` and its name, as no host is
+    /// called.
     pub host: Box<str>,
-    /// TCP port, 1 to 65535.
+    /// TCP port, 1 to 65535; 0 for a unix socket.
     pub port: u16,
+    /// The unix socket to connect to, in the clear and without DNS.
+    pub unix: Option<UnixName>,
     /// Empty, or `/…` without a slash at the end.
     pub path: Box<str>,
 }
 
 /// Longest path in bytes.
 const PATH_BYTES: usize = 1024;
+const UNIX_FORM: &str = "a unix socket has no TLS and no scheme: write unix:/path";
 const BAD_PORT: &str = "the port is not 1 to 65535";
 
 impl BaseUrl {
-    /// Reads a URL as of RFC 3986 §3, restricted to what a base URL needs.
+    /// Reads a URL as of RFC 3986 §3, restricted to what a base URL needs; or `unix:/run/vllm.sock:/v1`, a
+    /// unix socket, a colon and the path, as nginx writes it.
     ///
     /// # Errors
     /// Which part is wrong, in words.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if let Some(text) = unix_text(text) {
+            return Self::parse_unix(text);
+        }
         let (tls, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
-            _ => return Err("neither http:// nor https://"),
+            Some((scheme, _)) if scheme.to_ascii_lowercase().contains("unix") => return Err(UNIX_FORM),
+            _ => return Err("neither http:// nor https:// nor unix:"),
         };
+        if rest.starts_with("unix:/") || rest.starts_with("unix:@") {
+            return Err(UNIX_FORM);
+        }
         let (authority, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
@@ -55,12 +68,28 @@ impl BaseUrl {
             Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => return Err(BAD_PORT),
             Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or(BAD_PORT)?,
         };
-        Ok(Self { tls, host: host_name(host)?, port, path: base_path(path)? })
+        Ok(Self { tls, host: host_name(host)?, port, unix: None, path: base_path(path)? })
     }
 
-    /// The `Host` field's value: RFC 9110 §7.2, the port only when it is not the scheme's own.
+    /// Reads what stands behind `unix:`.
+    fn parse_unix(text: &str) -> Result<Self, &'static str> {
+        let (name, path) = match text.split_once(':') {
+            None => (text, ""),
+            Some((name, path)) if path.starts_with('/') => (name, path),
+            Some(_) => return Err("no path after the colon behind the socket's name"),
+        };
+        let name = UnixName::parse(name)?;
+        let (host, path) = (name.to_string().into(), base_path(path)?);
+        Ok(Self { tls: false, host, port: 0, unix: Some(name), path })
+    }
+
+    /// The `Host` field's value: RFC 9110 §7.2, the port only when it is not the scheme's own. A server
+    /// behind a unix socket has no name; what others send to it is `localhost`.
     #[must_use]
     pub fn authority(&self) -> Box<str> {
+        if self.unix.is_some() {
+            return "localhost".into();
+        }
         let bracketed = self.host.contains(':');
         let host = if bracketed { format!("[{}]", self.host) } else { self.host.to_string() };
         if self.port == default_port(self.tls) { host.into() } else { format!("{host}:{}", self.port).into() }
@@ -126,7 +155,7 @@ fn base_path(path: &str) -> Result<Box<str>, &'static str> {
     Ok(path.into())
 }
 
-/// An `http://` or `https://` URL.
+/// An `http://` or `https://` URL, or a unix socket.
 pub(super) struct Url;
 
 impl Leaf for Url {
@@ -137,17 +166,26 @@ impl Leaf for Url {
     }
 
     fn expected(&self) -> String {
-        "an http:// or https:// URL such as \"https://api.openai.com/v1\"".to_owned()
+        "an http:// or https:// URL such as \"https://api.openai.com/v1\", or a unix socket such as \
+         \"unix:/run/vllm.sock:/v1\""
+            .to_owned()
     }
 
     fn show(&self, value: &BaseUrl) -> String {
+        if let Some(name) = &value.unix {
+            let colon = if value.path.is_empty() { "" } else { ":" };
+            return format!("\"{name}{colon}{}\"", value.path);
+        }
         let scheme = if value.tls { "https" } else { "http" };
         format!("\"{scheme}://{}{}\"", value.authority(), value.path)
     }
 
     /// User names, passwords and `?key=…` are secrets.
     fn hides(&self, value: &DeValue<'_>) -> bool {
-        value.as_str().is_none_or(|text| text.contains(['@', '?', '#']))
+        value.as_str().is_none_or(|text| {
+            let text = text.strip_prefix("unix:@").unwrap_or(text);
+            text.contains(['@', '?', '#'])
+        })
     }
 }
 
@@ -159,7 +197,11 @@ mod tests {
     fn urls_are_taken_apart() {
         let check = |text: &str, tls, host: &str, port, path: &str, authority: &str| {
             let url = BaseUrl::parse(text).expect(text);
-            assert_eq!(url, BaseUrl { tls, host: host.into(), port, path: path.into() }, "{text}");
+            let unix = unix_text(host).map(|name| UnixName::parse(name).expect(host));
+            assert_eq!(url, BaseUrl { tls, host: host.into(), port, unix, path: path.into() }, "{text}");
+            if url.unix.is_some() {
+                assert_eq!(BaseUrl::parse(Leaf::show(&Url, &url).trim_matches('"')), Ok(url.clone()));
+            }
             assert_eq!(&*url.authority(), authority, "{text}");
         };
         check("https://api.openai.com/v1", true, "api.openai.com", 443, "/v1", "api.openai.com");
@@ -171,6 +213,10 @@ mod tests {
         check("http://[::1]:8000/v1", false, "::1", 8000, "/v1", "[::1]:8000");
         check("https://[2001:DB8:0::1]/a/b", true, "2001:db8::1", 443, "/a/b", "[2001:db8::1]");
         check("https://example.com./v1", true, "example.com", 443, "/v1", "example.com");
+        check("unix:/run/vllm.sock", false, "unix:/run/vllm.sock", 0, "", "localhost");
+        check("unix:/run/vllm.sock:/v1/", false, "unix:/run/vllm.sock", 0, "/v1", "localhost");
+        check("unix:/run/a b:/", false, "unix:/run/a b", 0, "", "localhost");
+        check("unix:@vllm:/a:b", false, "unix:@vllm", 0, "/a:b", "localhost");
     }
 
     #[test]
@@ -211,6 +257,18 @@ mod tests {
             "https://h\\x",
             "https://h/v1/chat/completions",
             "https://h/v1/embeddings/",
+            "unix:",
+            "unix:run/vllm.sock",
+            "unix:/run/vllm.sock:",
+            "unix:/run/vllm.sock:v1",
+            "unix:/run/vllm.sock:/v1?key=1",
+            "unix:/run/vllm.sock:/v1/embeddings",
+            "unix:/run/vllm.sock:/../v1",
+            "unix://run/vllm/",
+            "unix:@",
+            "http+unix://%2Frun%2Fvllm.sock/v1",
+            "https://unix:/run/vllm.sock",
+            "http://unix:@vllm",
         ] {
             assert!(BaseUrl::parse(text).is_err(), "{text:?}");
         }

@@ -3,7 +3,7 @@
 //! Each name has its own clock. An answer is used for its TTL; a failure keeps the addresses that are known
 //! (stale addresses mostly still work, none never do) and is tried again after a growing pause.
 //! Deliberately absent: choosing among the addresses of a name (the data plane rotates), how a look-up is
-//! made (`system`), and names that are addresses already.
+//! made (`system`), names that are addresses already, and unix sockets.
 
 mod system;
 #[cfg(test)]
@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::policy::catalog::Snapshot;
+use crate::policy::catalog::{Host, Snapshot};
 
 pub use system::SystemLookup;
 
@@ -179,7 +179,8 @@ impl<L: Lookup> Names<L> {
         }
         let now = Instant::now();
         let mut names = HashMap::with_capacity(self.names.len());
-        for host in snapshot.hosts.iter().filter(|host| host.name.parse::<IpAddr>().is_err()) {
+        let is_name = |host: &&Host| host.unix.is_none() && host.name.parse::<IpAddr>().is_err();
+        for host in snapshot.hosts.iter().filter(is_name) {
             let known = self.names.remove(&host.name);
             // A publisher that knew no address has dropped ours: an answered name without one is asked for
             // again.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
+use crate::base::address::UnixName;
 use crate::base::limits::{Deadlines, Limits};
 use crate::policy::catalog::{AuthMode, Host, WaitingComment};
 
@@ -66,7 +67,7 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
 }
 
 fn host(name: &str, addresses: &[&str]) -> Host {
-    Host { name: name.into(), addresses: ips(addresses).into() }
+    Host { name: name.into(), addresses: ips(addresses).into(), unix: None }
 }
 
 fn snapshot(hosts: Vec<Host>) -> Snapshot {
@@ -255,6 +256,22 @@ async fn the_start_waits_for_answers_but_not_for_ever() {
         let resolved = addresses_of(&current.load(), "a.test").map(<[IpAddr]>::to_vec);
         assert_eq!(resolved, names.contains(&"a.test").then(|| ips(&["192.0.2.1"])), "{names:?}");
     }
+}
+
+/// A unix socket has no addresses and waits for none; its name would ask a name server for nonsense.
+#[tokio::test(start_paused = true)]
+async fn a_unix_socket_is_never_looked_up() {
+    let unix = Host { unix: UnixName::parse("@m").ok(), ..host("unix:@m", &[]) };
+    let script = Script::new(&[("unix:@m", &[Act::Found(&["192.0.2.1"], 60)])]);
+    let current = Arc::new(ArcSwap::from_pointee(snapshot(vec![unix])));
+    let mut names = Names::new(Arc::clone(&current), script.clone());
+    let missing = names.resolve_now(Duration::from_secs(2)).await;
+    assert!(missing.is_empty(), "{missing:?}");
+    let task = tokio::spawn(names.run());
+    sleep_until(script.born + Duration::from_secs(30)).await;
+    task.abort();
+    assert!(script.asked("unix:@m").is_empty());
+    assert_eq!(current.load().hosts[0].known(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -144,6 +144,32 @@ fn pools_keep_their_ids_until_something_changes() {
     }
 }
 
+/// A unix socket is known without DNS, however often it is asked for; each socket has a pool of its own.
+#[test]
+fn unix_sockets_are_hosts_that_need_no_name() {
+    let text = CONFIG
+        .replace("http://[::1]:8000", "unix:/run/v6.sock:/v1")
+        .replacen("https://gpu.example/v1", "unix:@one", 1)
+        .replace("api_key = \"k1\"", "auth = \"none\"");
+    let mut interner = Interner::default();
+    let first = built(&text, Extras::default(), &mut interner);
+    let snapshot = &first.snapshot;
+    for (id, name, base_path) in [("v6", "unix:/run/v6.sock", "/v1"), ("one", "unix:@one", "")] {
+        let provider = &snapshot.providers[snapshot.provider_ids[id].index()];
+        let host = &snapshot.hosts[provider.host.index()];
+        assert_eq!((&*host.name, host.known(), host.addresses.len()), (name, 1, 0));
+        for turn in [0, 1, usize::MAX] {
+            assert_eq!(provider.address(snapshot, turn), name.parse().ok(), "{name}");
+        }
+        let said = (provider.tls, &*provider.authority, &*provider.base_path);
+        assert_eq!(said, (false, "localhost", base_path));
+    }
+    let moved = text.replace("/run/v6.sock", "/run/v7.sock");
+    let (first, second) = (pools(&first), pools(&built(&moved, Extras::default(), &mut interner)));
+    assert_eq!(first["one"], second["one"]);
+    assert!(!first.values().any(|pool| *pool == second["v6"]));
+}
+
 #[test]
 fn equal_accounts_share_a_pool() {
     let same = CONFIG.replace("\"k2\"", "\"k1\"").replace("ca_file = \"ca.pem\"\n", "");
@@ -171,7 +197,7 @@ fn internal_servers_and_extra_models_join() {
     assert_eq!((&*control.id, &*control.authority, control.tls), ("control", "127.0.0.1:9001", false));
     assert!(!snapshot.provider_ids.contains_key("control"), "clients cannot name it");
     let sim = &snapshot.providers[snapshot.provider_ids["sim"].index()];
-    assert_eq!(sim.address(&snapshot, 0), Some(internals[0].address));
+    assert_eq!(sim.address(&snapshot, 0), Some(internals[0].address.into()));
     assert_eq!(&*snapshot.providers[snapshot.provider_ids["one"].index()].authority, "gpu.example");
     assert_eq!(snapshot.models[snapshot.model_ids["sim/default"].index()].endpoints.len(), 1);
     assert_eq!(snapshot.models[snapshot.model_ids["author/model"].index()].endpoints.len(), 2);

@@ -47,7 +47,11 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         hosts: config
             .providers
             .iter()
-            .map(|one| Host { name: format!("{}.test", one.name).into(), addresses: Arc::from([]) })
+            .map(|one| Host {
+                name: format!("{}.test", one.name).into(),
+                addresses: Arc::from([]),
+                unix: None,
+            })
             .collect(),
         provider_ids: provider_ids.map(|(name, id)| (name, ProviderId(id))).collect(),
         model_ids: model_ids.map(|(name, id)| (name, ModelId(id))).collect(),

@@ -31,7 +31,7 @@ fn a_connection_has_no_delay_and_carries_bytes() {
             bytes
         });
         let socket = dial_to(address, None).await.unwrap();
-        assert_eq!(socket.peer(), address);
+        assert_eq!(socket.peer(), address.into());
         let handle = socket2::SockRef::from(socket.descriptor());
         assert!(handle.tcp_nodelay().unwrap());
         assert!(is_close_on_exec(socket.descriptor()));
@@ -60,6 +60,7 @@ fn faults_are_told_apart() {
     check(libc::ECONNREFUSED, ConnectFault::Refused);
     check(libc::EHOSTUNREACH, ConnectFault::Refused);
     check(libc::ETIMEDOUT, ConnectFault::Refused);
+    check(libc::ENOENT, ConnectFault::Refused);
     check(libc::EMFILE, ConnectFault::NoDescriptors);
     check(libc::EADDRNOTAVAIL, ConnectFault::NoDescriptors);
     check(libc::EIO, ConnectFault::Other);
@@ -79,7 +80,7 @@ fn abort_ends_a_connect_that_gets_no_answer() {
         let (listener, _queued) = blackhole();
         let address = listener.local_addr().unwrap();
         let dial = Rc::new(Dial::new());
-        let attempt = monoio::spawn(connect(Rc::clone(&dial), Target { address, tls: None }));
+        let attempt = monoio::spawn(connect(Rc::clone(&dial), Target { address: address.into(), tls: None }));
         monoio::time::sleep(Duration::from_millis(30)).await;
         assert!(!attempt.is_finished(), "the queue of the listener is not full");
         let started = Instant::now();
@@ -97,7 +98,7 @@ fn abort_before_the_start_opens_nothing() {
         let dial = Rc::new(Dial::new());
         dial.abort();
         assert!(dial.is_aborted());
-        let target = Target { address: listener.local_addr().unwrap(), tls: None };
+        let target = Target { address: listener.local_addr().unwrap().into(), tls: None };
         assert_eq!(connect(dial, target).await.err(), Some(ConnectFault::Aborted));
         assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     });
@@ -108,7 +109,7 @@ fn abort_after_the_end_leaves_the_connection_alone() {
     on_each_driver(async || {
         let (address, served) = peer(|mut stream| stream.write_all(b"still here").unwrap());
         let dial = Rc::new(Dial::new());
-        let socket = connect(Rc::clone(&dial), Target { address, tls: None }).await.unwrap();
+        let socket = connect(Rc::clone(&dial), Target { address: address.into(), tls: None }).await.unwrap();
         dial.abort();
         assert_eq!(recv_exact(&socket, 10).await, b"still here");
         served.join().unwrap();

@@ -9,9 +9,15 @@ use std::os::fd::OwnedFd;
 use socket2::SockRef;
 
 use super::*;
+use crate::base::address::Peer;
 
 fn loopback() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
+}
+
+fn inet(peer: Peer) -> SocketAddr {
+    let Peer::Inet(address) = peer else { panic!("{peer} over TCP") };
+    address
 }
 
 fn open_descriptors() -> usize {
@@ -53,6 +59,7 @@ fn accepted_connections_are_ready_to_be_adopted() {
             seen.push(from);
         }
         let mut expected: Vec<_> = client.join().unwrap().iter().map(|s| s.local_addr().unwrap()).collect();
+        let mut seen: Vec<SocketAddr> = seen.into_iter().map(inet).collect();
         seen.sort();
         expected.sort();
         assert_eq!(seen, expected);
@@ -67,7 +74,7 @@ fn a_shut_listener_ends_its_accept_and_a_dropped_accept_loses_nothing() {
         // This accept waits and is dropped; the connection that comes then is still there.
         assert!(is_dropped_waiting(listener.accept()).await);
         let far = TcpStream::connect(address).unwrap();
-        assert_eq!(listener.accept().await.unwrap().1, far.local_addr().unwrap());
+        assert_eq!(listener.accept().await.unwrap().1, far.local_addr().unwrap().into());
 
         let waiting = monoio::spawn({
             let listener = Rc::clone(&listener);
@@ -128,7 +135,7 @@ fn messages_arrive_in_order_from_any_thread() {
         assert_eq!(inbox.next().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
         sender.join().unwrap();
         let socket = Socket::adopt(fd).unwrap();
-        assert_eq!(socket.peer(), far.local_addr().unwrap());
+        assert_eq!(socket.peer(), far.local_addr().unwrap().into());
     });
 }
 
@@ -218,7 +225,7 @@ async fn one_of_everything() {
     listener.shutdown();
     assert_eq!(dial_to(address, None).await.err(), Some(ConnectFault::Refused));
     let dial = Rc::new(Dial::new());
-    let attempt = monoio::spawn(connect(Rc::clone(&dial), Target { address, tls: None }));
+    let attempt = monoio::spawn(connect(Rc::clone(&dial), Target { address: address.into(), tls: None }));
     dial.abort();
     assert!(attempt.await.is_err());
     // A mailbox with something in it.

@@ -9,6 +9,7 @@ mod plain;
 mod tls_client;
 mod tls_peers;
 mod tls_server;
+mod unix;
 
 use std::future::Future;
 use std::io::Write;
@@ -19,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::base::address::Address;
 use crate::base::span::Span;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::{Parcel, Piece};
@@ -98,8 +100,8 @@ fn pair() -> (Rc<Socket>, TcpStream) {
     (Socket::adopt(near.into()).unwrap(), bounded(listener.accept().unwrap().0))
 }
 
-async fn dial_to(address: std::net::SocketAddr, tls: Option<TlsTarget>) -> Result<Rc<Socket>, ConnectFault> {
-    connect(Rc::new(Dial::new()), Target { address, tls }).await
+async fn dial_to(address: impl Into<Address>, tls: Option<TlsTarget>) -> Result<Rc<Socket>, ConnectFault> {
+    connect(Rc::new(Dial::new()), Target { address: address.into(), tls }).await
 }
 
 fn room(bytes: usize) -> Lent {

@@ -34,7 +34,7 @@ fn received_bytes_go_behind_what_is_held() {
     on_each_driver(async || {
         let (socket, mut far) = pair();
         assert!(!socket.is_tls());
-        assert_eq!(socket.peer(), far.local_addr().unwrap());
+        assert_eq!(socket.peer(), far.local_addr().unwrap().into());
         far.write_all(b"world").unwrap();
         let lent = Lent { storage: b"hello .........".to_vec(), taken: 2, filled: 6 };
         let (result, lent) = recv(Rc::clone(&socket), lent).await;

@@ -180,7 +180,7 @@ fn abort_ends_a_handshake_that_gets_no_answer() {
     on_each_driver(async || {
         let (address, served) = peer(|mut stream| std::io::copy(&mut stream, &mut std::io::sink()).unwrap());
         let dial = Rc::new(Dial::new());
-        let target = Target { address, tls: Some(Identity::new().target("localhost")) };
+        let target = Target { address: address.into(), tls: Some(Identity::new().target("localhost")) };
         let attempt = monoio::spawn(connect(Rc::clone(&dial), target));
         monoio::time::sleep(Duration::from_millis(10)).await;
         assert!(!attempt.is_finished());

@@ -13,6 +13,7 @@ mod links;
 mod ops;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -24,6 +25,7 @@ use super::{Core, Options};
 use crate::base::metrics::Counter;
 use crate::base::time::Moment;
 use crate::exchange::Input;
+use crate::io::connect::QUEUE_PAUSE;
 use crate::io::{AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core};
 use crate::wire::parcel::Parcel;
 use links::{Links, Owner};
@@ -31,10 +33,10 @@ use ops::{RingOps, Wires};
 
 /// Connections taken one after the other before the others of the core get a turn.
 const STREAK: u32 = 32;
-/// The ring's token of the listener.
-const LISTENER: u32 = u32::MAX;
-/// The ring's token of the mailbox.
-const MAILBOX: u32 = u32::MAX - 1;
+/// The ring's token of the mailbox; those of the listeners follow it.
+const MAILBOX: u32 = u32::MAX - 64;
+/// The ring's token of the first listener.
+const LISTENERS: u32 = MAILBOX + 1;
 /// `POLLIN` of `poll(2)`.
 const READABLE: i16 = 1;
 
@@ -44,6 +46,18 @@ struct Seat {
     wires: Wires,
     /// When a TLS handshake must be over.
     greeted_by: Moment,
+}
+
+/// A listening socket, and whether the ring polls it.
+struct Door {
+    listener: DirectListener,
+    polled: bool,
+}
+
+impl Door {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { listener: DirectListener::new(fd)?, polled: false })
+    }
 }
 
 /// A send that is over and not yet told.
@@ -57,7 +71,7 @@ struct Sent {
 struct Turn {
     core: Rc<Core>,
     ring: Ring,
-    listener: DirectListener,
+    doors: Vec<Door>,
     mailbox: DirectMailbox,
     links: Links,
     pool: Pool<u32>,
@@ -66,9 +80,12 @@ struct Turn {
     sent: Vec<Sent>,
     /// Seats whose deadline has passed.
     rung: Vec<u32>,
+    /// Seats whose dial waits for room in the queue of a unix socket, and until when.
+    queued: Vec<u32>,
+    requeue: Moment,
     now: Moment,
-    /// The listener or the mailbox is ready.
-    knocks: bool,
+    /// Listeners that are ready, by number.
+    knocks: Vec<u32>,
     mail: bool,
     /// Accepting pauses until then.
     pause: Moment,
@@ -81,12 +98,12 @@ struct Turn {
 /// # Errors
 /// The ring could not be set up or broke, or the listener and mailbox not be taken over.
 pub(super) fn run(options: Options) -> io::Result<()> {
-    let Options { index, cpu, driver: _, listener, mailbox, seed, shared } = options;
+    let Options { index, cpu, driver: _, listeners, mailbox, seed, shared } = options;
     pin_to_core(cpu);
     let turn = Turn {
         core: Rc::new(Core::new(index, seed, shared)),
         ring: Ring::new()?,
-        listener: DirectListener::new(listener)?,
+        doors: listeners.into_iter().map(Door::new).collect::<io::Result<_>>()?,
         mailbox: DirectMailbox::open(mailbox)?,
         links: Links::default(),
         pool: Pool::default(),
@@ -94,8 +111,10 @@ pub(super) fn run(options: Options) -> io::Result<()> {
         vacant: Vec::new(),
         sent: Vec::new(),
         rung: Vec::new(),
+        queued: Vec::new(),
+        requeue: Moment::NEVER,
         now: clock::now(),
-        knocks: false,
+        knocks: Vec::new(),
         mail: false,
         pause: Moment::NEVER,
         last: Moment::NEVER,
@@ -105,14 +124,16 @@ pub(super) fn run(options: Options) -> io::Result<()> {
 
 impl Turn {
     fn run(mut self) -> io::Result<()> {
-        self.ring.poll(&self.listener, READABLE, LISTENER);
+        for number in 0..self.doors.len() as u32 {
+            self.await_clients(number);
+        }
         self.ring.poll(&self.mailbox, READABLE, MAILBOX);
         loop {
             self.deadlines();
             if self.core.draining.get() && (self.core.bells.borrow().is_empty() || self.now >= self.last) {
                 return Ok(());
             }
-            self.ring.wake_by(self.core.deadlines.wakes().min(self.pause).min(self.last));
+            self.ring.wake_by(self.core.deadlines.wakes().min(self.pause).min(self.last).min(self.requeue));
             self.ring.wait()?;
             self.now = clock::now();
             self.reap();
@@ -121,8 +142,8 @@ impl Turn {
             if std::mem::take(&mut self.mail) {
                 self.read_mail();
             }
-            if std::mem::take(&mut self.knocks) {
-                self.accept();
+            while let Some(number) = self.knocks.pop() {
+                self.accept(number);
             }
         }
     }
@@ -156,8 +177,8 @@ impl Turn {
                     }
                     self.links.reclaim(token, spares);
                 }
-                Done::Ready { token: LISTENER } => self.knocks = true,
                 Done::Ready { token: MAILBOX } => self.mail = true,
+                Done::Ready { token: token @ LISTENERS.. } => self.knocks.push(token - LISTENERS),
                 Done::Ready { token } => {
                     let entry = self.links.entry(token);
                     entry.link.polled();
@@ -233,9 +254,19 @@ impl Turn {
         }
     }
 
+    fn dial_again(&mut self, seat: u32) {
+        let Some(mut taken) = self.seats[seat as usize].take() else { return };
+        let core = Rc::clone(&self.core);
+        let told = self.ops(&core, &mut taken.wires, seat).dial_again();
+        self.seats[seat as usize] = Some(taken);
+        if let Some(input) = told {
+            self.step(seat, input);
+        }
+    }
+
     fn ops<'a>(&'a mut self, core: &'a Core, wires: &'a mut Wires, seat: u32) -> RingOps<'a> {
-        let Self { ring, links, pool, .. } = self;
-        RingOps { ring, links, pool, wires, core, seat }
+        let Self { ring, links, pool, queued, .. } = self;
+        RingOps { ring, links, pool, wires, queued, core, seat }
     }
 
     fn step(&mut self, seat: u32, input: Input) {
@@ -265,7 +296,8 @@ impl Turn {
     /// Serves a fresh connection.
     fn open(&mut self, fd: AcceptedFd) {
         let core = Rc::clone(&self.core);
-        let tls = core.shared.client_tls.as_ref().map(|tls| tls.config());
+        // TLS is for TCP: what comes over a unix socket never leaves the machine.
+        let tls = core.shared.client_tls.as_ref().filter(|_| !fd.is_unix()).map(|tls| tls.config());
         let is_tls = tls.is_some();
         let Ok(link) = Link::accepted(fd.into(), tls) else {
             return core.counters().add(Counter::ConnectionsClosed, 1);
@@ -296,8 +328,16 @@ impl Turn {
     fn deadlines(&mut self) {
         if self.now >= self.pause {
             self.pause = Moment::NEVER;
-            self.knocks = false;
-            self.accept();
+            for number in 0..self.doors.len() as u32 {
+                self.await_clients(number);
+            }
+        }
+        if self.now >= self.requeue {
+            self.requeue = Moment::NEVER;
+            std::mem::take(&mut self.queued).into_iter().for_each(|seat| self.dial_again(seat));
+        }
+        if !self.queued.is_empty() {
+            self.requeue = self.requeue.min(self.now + QUEUE_PAUSE);
         }
         if self.now < self.core.deadlines.wakes() && self.core.deadlines.wakes() != Moment::NEVER {
             return;
@@ -316,28 +356,36 @@ impl Turn {
         }
     }
 
+    /// Has a listener polled, unless accepting pauses: then all are polled again after the pause.
+    fn await_clients(&mut self, number: u32) {
+        if self.pause == Moment::NEVER
+            && let Some(door) = self.doors.get_mut(number as usize)
+            && !std::mem::replace(&mut door.polled, true)
+        {
+            self.ring.poll(&door.listener, READABLE, LISTENERS + number);
+        }
+    }
+
     /// Accepts what waits, within a streak; the listener is polled again for the rest.
-    fn accept(&mut self) {
+    fn accept(&mut self, number: u32) {
         let core = Rc::clone(&self.core);
         for _ in 0..STREAK {
-            if core.draining.get() {
-                return;
-            }
             if core.bells.borrow().len() >= core.snapshot().limits.connections_per_core {
                 self.pause = self.now + PAUSE;
+            }
+            let Some(door) = self.doors.get_mut(number as usize) else { return };
+            door.polled = false;
+            if self.pause != Moment::NEVER {
                 return;
             }
-            match self.listener.accept() {
+            match door.listener.accept() {
                 Ok(Some(fd)) => place(&core, fd).into_iter().for_each(|fd| self.open(fd)),
                 Ok(None) => break,
                 // Out of descriptors: the connection waits in the kernel's queue.
-                Err(_) => {
-                    self.pause = self.now + PAUSE;
-                    return;
-                }
+                Err(_) => self.pause = self.now + PAUSE,
             }
         }
-        self.ring.poll(&self.listener, READABLE, LISTENER);
+        self.await_clients(number);
     }
 
     /// Reads what other threads have to say.
@@ -348,18 +396,24 @@ impl Turn {
                 Ok(Some(Message::Adopt(fd))) => self.open(fd),
                 Ok(Some(Message::Drain)) => {
                     self.core.draining.set(true);
-                    self.listener.shutdown();
+                    self.stop_listening();
                     self.tell_all(|| Input::Drain);
                 }
                 Ok(Some(Message::Stop)) | Err(_) => {
                     self.core.draining.set(true);
                     self.core.stopping.set(true);
-                    self.listener.shutdown();
+                    self.stop_listening();
                     self.last = self.now + LAST_WORDS;
                     return self.tell_all(|| Input::Stop);
                 }
             }
         }
+    }
+
+    /// Lets the sockets go, so that what still waits to be accepted ends too.
+    fn stop_listening(&mut self) {
+        self.pause = Moment::NEVER;
+        self.doors.drain(..).for_each(|door| door.listener.shutdown());
     }
 
     fn tell_all(&mut self, input: impl Fn() -> Input) {

@@ -38,6 +38,8 @@ pub(super) struct Dialing {
     targets: Vec<Target>,
     link: Option<u32>,
     aborted: bool,
+    /// The queue of a unix socket is full: the next target is tried again after a pause.
+    waits: bool,
 }
 
 /// Everything a core's connections share, borrowed for one step of one of them.
@@ -46,6 +48,8 @@ pub(super) struct RingOps<'a> {
     pub(super) links: &'a mut Links,
     pub(super) pool: &'a mut Pool<u32>,
     pub(super) wires: &'a mut Wires,
+    /// Seats whose dial waits for room in a queue.
+    pub(super) queued: &'a mut Vec<u32>,
     pub(super) core: &'a Core,
     pub(super) seat: u32,
 }
@@ -74,9 +78,16 @@ impl RingOps<'_> {
         while let Some(target) = dialing.targets.pop() {
             let token = self.links.reserve();
             match Link::dial(self.ring, token, &target) {
-                Ok(link) => {
+                Ok(Some(link)) => {
                     self.links.open(token, link, Owner::Dial(self.seat));
                     dialing.link = Some(token);
+                    return None;
+                }
+                Ok(None) => {
+                    self.links.unreserve(token);
+                    dialing.targets.push(target);
+                    dialing.waits = true;
+                    self.queued.push(self.seat);
                     return None;
                 }
                 Err(refused) => {
@@ -90,6 +101,17 @@ impl RingOps<'_> {
         }
         self.wires.dialing = None;
         Some(Input::DialFailed { fault })
+    }
+
+    /// The pause after a full queue is over.
+    pub(super) fn dial_again(&mut self) -> Option<Input> {
+        let dialing = self.wires.dialing.as_mut().filter(|dialing| dialing.waits)?;
+        dialing.waits = false;
+        if dialing.aborted {
+            self.wires.dialing = None;
+            return Some(Input::DialFailed { fault: dial::of(ConnectFault::Aborted) });
+        }
+        self.try_next(Fault::ConnectRefused)
     }
 
     /// Something happened to the connection being dialled.
@@ -148,7 +170,7 @@ impl Ops for RingOps<'_> {
 
     fn dial(&mut self, mut targets: Vec<Target>) -> Option<Input> {
         targets.reverse();
-        self.wires.dialing = Some(Dialing { targets, link: None, aborted: false });
+        self.wires.dialing = Some(Dialing { targets, link: None, aborted: false, waits: false });
         self.try_next(Fault::NameUnresolved)
     }
 

@@ -1,7 +1,10 @@
-//! A client that sends raw bytes and reads raw answers, over TCP or TLS.
+//! A client that sends raw bytes and reads raw answers, over TCP, TLS or a unix socket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +22,12 @@ pub(crate) struct Client {
     /// Received and not yet part of an answer.
     held: Vec<u8>,
     ended: Option<End>,
+}
+
+/// A connection over a unix socket. std's type for TCP serves as the handle: what the harness asks of it
+/// (bytes, timeouts, shutting down) is the same for every stream socket.
+pub(super) fn unix_stream(path: &Path) -> io::Result<TcpStream> {
+    UnixStream::connect(path).map(|stream| OwnedFd::from(stream).into())
 }
 
 /// Something to read from and write to.
@@ -49,6 +58,11 @@ impl Client {
         TcpStream::connect_timeout(&address, PATIENCE).map(Self::over)
     }
 
+    /// Over a unix socket.
+    pub(crate) fn connect_unix(path: &Path) -> Self {
+        Self::over_stream(unix_stream(path).expect("the proxy accepts"))
+    }
+
     /// With a receive buffer of about this size, which the kernel does not grow.
     pub(crate) fn connect_narrow(address: SocketAddr, receive_bytes: usize) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
@@ -77,6 +91,10 @@ impl Client {
 
     fn over(tcp: TcpStream) -> Self {
         tcp.set_nodelay(true).expect("the socket is open");
+        Self::over_stream(tcp)
+    }
+
+    fn over_stream(tcp: TcpStream) -> Self {
         tcp.set_read_timeout(Some(PATIENCE)).expect("the timeout is not zero");
         tcp.set_write_timeout(Some(PATIENCE)).expect("the timeout is not zero");
         let wire = Box::new(tcp.try_clone().expect("a second handle"));

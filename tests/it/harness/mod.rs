@@ -22,9 +22,9 @@ pub(crate) use answer::{Answer, End, parse_all};
 pub(crate) use client::Client;
 pub(crate) use openai::{
     CHAT, EVENTS_HEAD, chat, chunk, chunked, delta_event, digest, document, document_answer, event_stream,
-    message, models, number_between, post, provider, text_of, tls_provider,
+    message, models, number_between, post, provider, provider_at, text_of, tls_provider,
 };
-pub(crate) use origin::{Blackhole, Origin, Peer, Refusing, Seen};
+pub(crate) use origin::{Blackhole, Origin, Peer, Refusing, Seen, UnixOrigin};
 pub(crate) use proxy::Proxy;
 pub(crate) use tls::Identity;
 

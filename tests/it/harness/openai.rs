@@ -100,6 +100,11 @@ pub(crate) fn provider(id: &str, address: SocketAddr, more: &str) -> String {
     format!("[[provider]]\nid = \"{id}\"\nbase_url = \"http://{address}/v1\"\n{auth}{more}\n")
 }
 
+/// The same at any base URL, unix sockets included.
+pub(crate) fn provider_at(id: &str, base_url: &str, more: &str) -> String {
+    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"{base_url}\"\nauth = \"none\"\n{more}\n")
+}
+
 /// The same over TLS.
 pub(crate) fn tls_provider(id: &str, authority: &str, more: &str) -> String {
     let auth = if more.contains("api_key") { "" } else { "auth = \"none\"\n" };

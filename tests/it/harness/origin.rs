@@ -3,6 +3,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::client::Wire;
+use super::client::{Wire, unix_stream};
 use super::{PATIENCE, let_read, number_between};
 
 /// A request as the origin saw it.
@@ -94,22 +97,9 @@ impl Origin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("it is bound");
         let state = Arc::new(State::default());
-        let (shared, script) = (Arc::clone(&state), Arc::new(script));
-        thread::spawn(move || {
-            for tcp in listener.incoming() {
-                let Ok(tcp) = tcp else { continue };
-                if shared.stop.load(Ordering::Acquire) {
-                    return;
-                }
-                let connection = shared.connections.fetch_add(1, Ordering::AcqRel);
-                let (state, script, tls) = (Arc::clone(&shared), Arc::clone(&script), tls.clone());
-                thread::spawn(move || {
-                    let _watch = Watch(Arc::clone(&state));
-                    if let Ok(mut peer) = Peer::new(tcp, tls, connection, state) {
-                        script(&mut peer);
-                    }
-                });
-            }
+        serve(&state, tls, script, move || {
+            let (tcp, _) = listener.accept()?;
+            tcp.set_nodelay(true).map(|()| tcp)
         });
         Self { address, state }
     }
@@ -130,11 +120,79 @@ impl Origin {
 
 impl Drop for Origin {
     fn drop(&mut self) {
-        self.state.stop.store(true, Ordering::Release);
-        // Wakes the accepting thread, so that it sees the flag.
-        let _ = TcpStream::connect_timeout(&self.address, PATIENCE);
-        let panicked = self.state.panicked.load(Ordering::Acquire);
+        self.state.stop(|| TcpStream::connect_timeout(&self.address, PATIENCE));
+    }
+}
+
+impl State {
+    /// Stops accepting. `wake` connects once, so that the accepting thread sees the flag.
+    fn stop<T>(&self, wake: impl FnOnce() -> T) {
+        self.stop.store(true, Ordering::Release);
+        wake();
+        let panicked = self.panicked.load(Ordering::Acquire);
         assert!(!panicked || thread::panicking(), "the script of an origin panicked");
+    }
+}
+
+/// Runs `script` in a thread per connection that `accept` takes, until the state says to stop.
+fn serve(
+    state: &Arc<State>,
+    tls: Option<Arc<ServerConfig>>,
+    script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    accept: impl Fn() -> io::Result<TcpStream> + Send + 'static,
+) {
+    let (shared, script) = (Arc::clone(state), Arc::new(script));
+    thread::spawn(move || {
+        loop {
+            let accepted = accept();
+            if shared.stop.load(Ordering::Acquire) {
+                return;
+            }
+            let Ok(stream) = accepted else { continue };
+            let connection = shared.connections.fetch_add(1, Ordering::AcqRel);
+            let (state, script, tls) = (Arc::clone(&shared), Arc::clone(&script), tls.clone());
+            thread::spawn(move || {
+                let _watch = Watch(Arc::clone(&state));
+                if let Ok(mut peer) = Peer::new(stream, tls, connection, state) {
+                    script(&mut peer);
+                }
+            });
+        }
+    });
+}
+
+/// An origin at a unix socket. Its file stays when it goes out of scope, as after a crash.
+pub(crate) struct UnixOrigin {
+    path: PathBuf,
+    state: Arc<State>,
+}
+
+impl UnixOrigin {
+    /// Runs `script` once per request, on connections that are kept.
+    pub(crate) fn answering(path: &Path, script: impl Fn(&mut Peer, &Seen) + Send + Sync + 'static) -> Self {
+        let listener = UnixListener::bind(path).expect("the path is free");
+        let state = Arc::new(State::default());
+        let each = move |peer: &mut Peer| {
+            while let Some(seen) = peer.request() {
+                script(peer, &seen);
+            }
+        };
+        serve(&state, None, each, move || Ok(OwnedFd::from(listener.accept()?.0).into()));
+        Self { path: path.to_owned(), state }
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Seen> {
+        self.state.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for UnixOrigin {
+    fn drop(&mut self) {
+        self.state.stop(|| unix_stream(&self.path));
     }
 }
 
@@ -154,7 +212,6 @@ impl Peer {
         connection: usize,
         state: Arc<State>,
     ) -> io::Result<Self> {
-        tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         tcp.set_write_timeout(Some(PATIENCE))?;
         let wire: Box<dyn Wire> = match tls {

@@ -29,10 +29,22 @@ impl Proxy {
 
     /// Starts with a configuration that may name files of `folder`.
     pub(crate) fn start_in(folder: Folder, driver: &str, cores: usize, config: &str) -> Self {
+        Self::start_listening(folder, driver, cores, config, &[])
+    }
+
+    /// As `start_in`, and listens on these addresses too.
+    pub(crate) fn start_listening(
+        folder: Folder,
+        driver: &str,
+        cores: usize,
+        config: &str,
+        more: &[String],
+    ) -> Self {
         let file = folder.write("millrace.toml", config);
         let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--driver", driver, "--cores", &cores.to_string()])
+            .args(more.iter().flat_map(|address| ["--listen", address]))
             .arg("--config")
             .arg(&file)
             // No key of the developer's own environment becomes a provider here.
