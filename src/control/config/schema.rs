@@ -92,7 +92,7 @@ section! {
         listen_mode: Option<u32> = None, Optional(Mode);
         /// Worker threads, one per core.
         cores: Cores = Cores::All, CoresRule;
-        /// Kernel interface of the data plane. `auto`: the first that works of `uring` (Linux 6.1), `monoio` (5.11), `epoll`.
+        /// Kernel interface of the data plane. `auto`: the first of the others that works.
         driver: Driver = Driver::Auto, Choice(&DRIVERS);
         /// After the first SIGTERM, how long answers that have begun may still take.
         drain_timeout: Duration = Duration::from_secs(600), Time(0, DAY_MS);
