@@ -98,6 +98,11 @@ impl Edge {
         self.step(Some(Input::OriginRecv { lent, got: Got::End }));
     }
 
+    /// The record is written down: its memory serves the next one.
+    pub(crate) fn gives_back(&mut self, record: Box<Record>) {
+        self.core.reuse(record);
+    }
+
     /// Tells the exchange one thing, and then whatever completes at once because of it.
     fn step(&mut self, input: Option<Input>) {
         self.one_step(input);

@@ -2,7 +2,6 @@
 //!
 //! Deliberately absent: the configuration's way of building them (`control/` is not measured here).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use millrace::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
@@ -12,6 +11,8 @@ use millrace::dialect::{DialectName, StreamUsage};
 use millrace::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
+use millrace::policy::heads::Heads;
+use millrace::policy::table::{ByDigest, ByName};
 use sha2::{Digest, Sha256};
 
 /// How much of everything.
@@ -37,12 +38,12 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
     let mut snapshot = Snapshot {
         hosts: Vec::new(),
         providers: Vec::new(),
-        provider_ids: HashMap::new(),
+        provider_ids: ByName::default(),
         endpoints: Vec::new(),
         models: Vec::new(),
-        model_ids: HashMap::new(),
+        model_ids: ByName::default(),
         keys: Vec::new(),
-        key_digests: HashMap::new(),
+        key_digests: ByDigest::default(),
         auth: AuthMode::Keys,
         control: None,
         limits: Limits::default(),
@@ -78,6 +79,7 @@ fn add_provider(snapshot: &mut Snapshot, turn: u32) {
         deadlines: Deadlines::default(),
         pool: PoolId(turn),
         passthrough: false,
+        heads: Heads::default(),
     });
 }
 

@@ -59,18 +59,15 @@ impl GenerationId {
     /// Builds the id from wall time and 120 bits of the given random words.
     #[must_use]
     pub fn new(now: UnixSeconds, random: [u64; 2]) -> Self {
-        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789xy";
         let mut bytes = *b"gen-0000000000-AAAAAAAAAAAAAAAAAAAA";
         let mut seconds = now.0;
-        for digit in bytes[4..14].iter_mut().rev() {
-            *digit = b'0' + (seconds % 10) as u8;
-            seconds /= 10;
+        for pair in bytes[4..14].as_chunks_mut::<2>().0.iter_mut().rev() {
+            let two = (seconds % 100) as u8;
+            *pair = [b'0' + two / 10, b'0' + two % 10];
+            seconds /= 100;
         }
-        for (word, letters) in random.iter().zip(bytes[15..].chunks_exact_mut(10)) {
-            for (step, letter) in letters.iter_mut().enumerate() {
-                *letter = LETTERS[(word >> (6 * step)) as usize & 63];
-            }
-        }
+        bytes[15..25].copy_from_slice(&letters(random[0]));
+        bytes[25..35].copy_from_slice(&letters(random[1]));
         Self { bytes }
     }
 
@@ -79,6 +76,18 @@ impl GenerationId {
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes).unwrap_or("gen-")
     }
+
+    /// The text as bytes, all of them ASCII letters, digits and `-`.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.bytes
+    }
+}
+
+/// The low 60 bits of `word` as ten letters, six bits each, lowest first.
+fn letters(word: u64) -> [u8; 10] {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789xy";
+    core::array::from_fn(|step| LETTERS[(word >> (6 * step)) as usize & 63])
 }
 
 impl core::fmt::Debug for GenerationId {
@@ -95,5 +104,19 @@ mod tests {
     fn generation_id_has_its_shape() {
         let id = GenerationId::new(UnixSeconds(1_783_514_921), [u64::MAX, 0]);
         assert_eq!(id.as_str(), "gen-1783514921-yyyyyyyyyyAAAAAAAAAA");
+    }
+
+    #[test]
+    fn every_six_bits_of_the_words_are_one_letter() {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789xy";
+        for turn in 0..64 {
+            let word = |place: usize| {
+                (0..10).fold(0, |word, step| word | ((turn + place + step) as u64 % 64) << (6 * step))
+            };
+            let id = GenerationId::new(UnixSeconds(turn as u64), [word(0), word(10)]);
+            let letters: Vec<u8> = (0..20).map(|place| LETTERS[(turn + place) % 64]).collect();
+            let want = format!("gen-{turn:010}-{}", String::from_utf8_lossy(&letters));
+            assert_eq!((id.as_str(), id.as_bytes()), (&*want, want.as_bytes().try_into().expect("35 bytes")));
+        }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Deliberately absent: content of any kind (no prompt or completion byte is ever here).
 
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
 use crate::base::fault::Fault;
 use crate::base::ids::{GenerationId, KeyId, ProviderId};
 
@@ -25,6 +28,85 @@ pub struct AttemptRecord {
     pub fault: Option<Fault>,
     /// May it be charged?
     pub billed: Billed,
+}
+
+/// Attempts that a record holds without memory of its own: nearly every request has one or two.
+const ATTEMPTS_INLINE: usize = 4;
+
+/// The attempts of one request, in order. Reads like a slice; the first few take no allocation.
+#[derive(Clone)]
+pub struct Attempts {
+    few: [AttemptRecord; ATTEMPTS_INLINE],
+    /// How many of `few` count.
+    count: u8,
+    /// All of them, once they are more than `few` holds.
+    many: Vec<AttemptRecord>,
+}
+
+impl Attempts {
+    /// No attempt yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        let none = AttemptRecord { provider: ProviderId(0), fault: None, billed: Billed::No };
+        Self { few: [none; ATTEMPTS_INLINE], count: 0, many: Vec::new() }
+    }
+
+    /// Adds the latest attempt.
+    pub fn push(&mut self, attempt: AttemptRecord) {
+        match self.few.get_mut(usize::from(self.count)) {
+            Some(slot) if self.many.is_empty() => {
+                *slot = attempt;
+                self.count += 1;
+            }
+            Some(_) | None => {
+                if self.many.is_empty() {
+                    self.many.extend_from_slice(&self.few);
+                }
+                self.many.push(attempt);
+            }
+        }
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.many.clear();
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for Attempts {
+    type Target = [AttemptRecord];
+
+    fn deref(&self) -> &[AttemptRecord] {
+        if self.many.is_empty() { &self.few[..usize::from(self.count)] } else { &self.many }
+    }
+}
+
+impl DerefMut for Attempts {
+    fn deref_mut(&mut self) -> &mut [AttemptRecord] {
+        if self.many.is_empty() { &mut self.few[..usize::from(self.count)] } else { &mut self.many }
+    }
+}
+
+impl<'a> IntoIterator for &'a Attempts {
+    type Item = &'a AttemptRecord;
+    type IntoIter = core::slice::Iter<'a, AttemptRecord>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 /// How a request ended.
@@ -61,7 +143,7 @@ pub struct Record {
     /// How it ended.
     pub outcome: Outcome,
     /// Every attempt, in order.
-    pub attempts: Vec<AttemptRecord>,
+    pub attempts: Attempts,
     /// As reported by the provider; `None` when it did not.
     pub usage: Option<Usage>,
     /// Answer bytes sent to the client, framing excluded.
@@ -80,11 +162,36 @@ impl Record {
             id,
             key: None,
             outcome: Outcome::ClientGone,
-            attempts: Vec::new(),
+            attempts: Attempts::new(),
             usage: None,
             answer_bytes: 0,
             first_byte_nanos: 0,
             total_nanos: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_keep_their_order_however_many_there_are() {
+        for count in 0..=3 * ATTEMPTS_INLINE as u32 {
+            let mut attempts = Attempts::new();
+            let made = |turn| AttemptRecord { provider: ProviderId(turn), fault: None, billed: Billed::Yes };
+            (0..count).for_each(|turn| attempts.push(made(turn)));
+            let want: Vec<AttemptRecord> = (0..count).map(made).collect();
+            assert_eq!(&attempts[..], &want[..]);
+            assert_eq!((&attempts).into_iter().count(), attempts.len());
+            if let Some(last) = attempts.last_mut() {
+                last.billed = Billed::Maybe;
+                assert_eq!(attempts.last().map(|last| last.billed), Some(Billed::Maybe));
+            }
+            attempts.clear();
+            assert!(attempts.is_empty());
+            attempts.push(made(7));
+            assert_eq!(&attempts[..], &[made(7)]);
         }
     }
 }

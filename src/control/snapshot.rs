@@ -17,6 +17,8 @@ use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::{Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment};
+use crate::policy::heads::Heads;
+use crate::policy::table::ByName;
 
 /// Gives pools their ids, and the same id again as long as nothing about the pool changes. One per process,
 /// kept by whoever builds snapshots. An id is never given to two different pools: a connection under an old
@@ -147,10 +149,10 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
     Snapshot {
         hosts: Vec::new(),
         providers: Vec::new(),
-        provider_ids: HashMap::new(),
+        provider_ids: ByName::default(),
         endpoints: Vec::new(),
         models: Vec::new(),
-        model_ids: HashMap::new(),
+        model_ids: ByName::default(),
         key_digests: (0..).map(KeyId).zip(&keys).map(|(id, key)| (key.sha256, id)).collect(),
         keys,
         auth: exposure.auth_mode(),
@@ -203,6 +205,7 @@ impl Builder<'_> {
             deadlines: upstream.deadlines.clone(),
             pool,
             passthrough: upstream.passthrough,
+            heads: Heads::default(),
         });
         self.snapshot.provider_ids.insert(upstream.id.clone(), id);
     }
@@ -231,6 +234,7 @@ impl Builder<'_> {
             deadlines: internal.deadlines.clone(),
             pool,
             passthrough: internal.passthrough,
+            heads: Heads::default(),
         });
         id
     }

@@ -12,7 +12,7 @@ use crate::base::time::UnixSeconds;
 use crate::dialect::{Answer as Judged, Signal, dialect};
 use crate::exchange::attempt::Then;
 use crate::exchange::emit::{BodyOut, Emit};
-use crate::exchange::pump::{Content, Flow, Pump};
+use crate::exchange::pump::{Content, Flow};
 use crate::exchange::request::Subject;
 use crate::exchange::{Cx, Exchange, Got, State};
 use crate::policy::catalog::Credential;
@@ -42,16 +42,9 @@ pub(super) enum Stage {
         interim: usize,
     },
     /// Looking for the first real event of a stream.
-    Events {
-        /// What the head said.
-        head: Kept,
-        /// The walk over the body.
-        pump: Box<Pump>,
-    },
+    Events,
     /// Holding an answer that is not a stream until it is complete.
     Whole {
-        /// What the head said.
-        head: Kept,
         /// How the body is coming.
         hold: Hold,
     },
@@ -75,6 +68,43 @@ pub(super) struct Kept {
     pub(super) content_encoding: Vec<u8>,
     /// `Retry-After` in seconds.
     retry_after: Option<u32>,
+}
+
+impl Kept {
+    /// Copies what is needed of a head, since its bytes go.
+    fn note(&mut self, head: &ResponseHead, bytes: &[u8], now: UnixSeconds) {
+        (self.status, self.framing, self.keep_alive) = (head.status, head.framing, head.keep_alive);
+        let wait = head.field(ResponseField::RetryAfter);
+        self.retry_after = wait.and_then(|span| wait_seconds(span.of(bytes), now));
+        let copy = |to: &mut Vec<u8>, field| {
+            to.clear();
+            if let Some(span) = head.field(field) {
+                to.extend_from_slice(span.of(bytes));
+            }
+        };
+        copy(&mut self.content_type, ResponseField::ContentType);
+        copy(&mut self.content_encoding, ResponseField::ContentEncoding);
+    }
+
+    fn is_event_stream(&self) -> bool {
+        const EVENTS: &[u8] = b"text/event-stream";
+        self.content_type.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+            && self.content_encoding.is_empty()
+    }
+}
+
+impl Default for Kept {
+    /// Of no head.
+    fn default() -> Self {
+        Self {
+            status: 0,
+            framing: ResponseFraming::None,
+            keep_alive: false,
+            content_type: Vec::new(),
+            content_encoding: Vec::new(),
+            retry_after: None,
+        }
+    }
 }
 
 /// A held body: decoded payload lies at the front of the window.
@@ -111,8 +141,8 @@ impl Exchange {
         let State::Attempt(attempt) = &self.state else { return };
         match attempt.stage {
             Stage::Head { .. } => self.look_for_head(cx, got),
-            Stage::Events { .. } if matches!(got, Got::Bytes(_)) => self.look_for_first_event(cx),
-            Stage::Events { .. } => self.fail(cx, Fault::Truncated),
+            Stage::Events if matches!(got, Got::Bytes(_)) => self.look_for_first_event(cx),
+            Stage::Events => self.fail(cx, Fault::Truncated),
             Stage::Whole { .. } => self.look_for_whole(cx, got),
             Stage::Dialing | Stage::Parting(_) => {}
         }
@@ -136,9 +166,9 @@ impl Exchange {
                 Parse::More => return self.read_on(cx, HEAD_BYTES + 1),
             };
             if head.status >= 200 {
-                let head = self.keep(&head, cx.unix);
+                attempt.kept.note(&head, self.window.bytes(), cx.unix);
                 self.window.take(used);
-                return self.on_head(cx, head);
+                return self.on_head(cx);
             }
             // The client did not ask for interim responses: it is we who are the origin's client.
             *interim += 1;
@@ -150,34 +180,20 @@ impl Exchange {
         }
     }
 
-    /// Copies what is needed of a head, since its bytes go.
-    fn keep(&self, head: &ResponseHead, now: UnixSeconds) -> Kept {
-        let bytes = self.window.bytes();
-        let text = |field| head.field(field).map(|span| span.of(bytes).to_vec()).unwrap_or_default();
-        let wait = head.field(ResponseField::RetryAfter).and_then(|span| wait_seconds(span.of(bytes), now));
-        Kept {
-            retry_after: wait,
-            status: head.status,
-            framing: head.framing,
-            keep_alive: head.keep_alive,
-            content_type: text(ResponseField::ContentType),
-            content_encoding: text(ResponseField::ContentEncoding),
-        }
-    }
-
-    fn on_head(&mut self, cx: &mut Cx<'_>, head: Kept) {
+    fn on_head(&mut self, cx: &mut Cx<'_>) {
         let State::Attempt(attempt) = &mut self.state else { return };
+        let (status, framing) = (attempt.kept.status, attempt.kept.framing);
         let inference = matches!(attempt.request.subject, Subject::Inference { .. });
-        if let Some(seconds) = head.retry_after {
+        if let Some(seconds) = attempt.kept.retry_after {
             attempt.retry_after = Some(attempt.retry_after.map_or(seconds, |least| least.min(seconds)));
         }
-        if inference && head.framing == ResponseFraming::None && head.status < 300 {
+        if inference && framing == ResponseFraming::None && status < 300 {
             return self.fail(cx, Fault::BadContent);
         }
-        if inference && !(200..300).contains(&head.status) {
+        if inference && !(200..300).contains(&status) {
             // Redirects are never followed: the key must not travel.
-            let fault = if head.status < 400 { Fault::BadContent } else { Fault::Status(head.status) };
-            let pass = matches!(head.status, 400 | 404 | 405 | 409 | 413 | 415 | 422)
+            let fault = if status < 400 { Fault::BadContent } else { Fault::Status(status) };
+            let pass = matches!(status, 400 | 404 | 405 | 409 | 413 | 415 | 422)
                 && !attempt.greeted
                 && attempt.verdict(fault) == Verdict::Report;
             if !pass {
@@ -185,27 +201,26 @@ impl Exchange {
             }
         }
         let (sent_at, deadlines) = (attempt.sent_at, &attempt.provider().deadlines);
-        let (first_event_due, answer_due) = (sent_at + deadlines.first_event, sent_at + deadlines.answer);
-        let events = attempt.request.wants_events() && is_event_stream(&head);
-        if events && head.status == 200 {
+        let (first_event, answer) = (deadlines.first_event, deadlines.answer);
+        if status == 200 && attempt.request.wants_events() && attempt.kept.is_event_stream() {
             let drop_usage = matches!(attempt.request.subject, Subject::Inference { drop_usage: true, .. });
-            let pump = Box::new(Pump::new(head.framing, Content::Events { drop_usage }));
-            attempt.stage = Stage::Events { head, pump };
-            self.arm(DeadlineKind::FirstEvent, first_event_due);
+            attempt.pump.restart(framing, Content::Events { drop_usage });
+            attempt.stage = Stage::Events;
+            self.arm(DeadlineKind::FirstEvent, sent_at + first_event);
             return self.look_for_first_event(cx);
         }
         if attempt.greeted {
             // The client was promised a stream; a document cannot follow.
             return self.fail(cx, Fault::BadContent);
         }
-        let hold = match head.framing {
+        let hold = match framing {
             ResponseFraming::None => Hold::Length(0),
             ResponseFraming::Length(length) => Hold::Length(length),
             ResponseFraming::Chunked => Hold::Chunked { decoder: ChunkDecoder::new(), payload: 0 },
             ResponseFraming::Close => Hold::Close,
         };
-        attempt.stage = Stage::Whole { head, hold };
-        self.arm(DeadlineKind::FirstEvent, answer_due);
+        attempt.stage = Stage::Whole { hold };
+        self.arm(DeadlineKind::FirstEvent, sent_at + answer);
         self.look_for_whole(cx, Got::Bytes(0));
     }
 
@@ -216,8 +231,11 @@ impl Exchange {
             return;
         }
         let State::Attempt(attempt) = &mut self.state else { return };
+        if !matches!(attempt.stage, Stage::Events) {
+            return;
+        }
         let dialect = dialect(attempt.provider().dialect);
-        let Stage::Events { pump, .. } = &mut attempt.stage else { return };
+        let pump = &mut attempt.pump;
         let mut emit = Emit::new(BodyOut::Chunked);
         let flow = pump.run(&self.window, dialect, &mut emit, &mut Parcel::default());
         match flow {
@@ -264,15 +282,15 @@ impl Exchange {
             Held::Wait => self.fail(cx, Fault::Truncated),
             Held::Bad => self.fail(cx, Fault::BadFraming),
             Held::Long(payload) => match &attempt.stage {
-                Stage::Whole { head, .. } if head.status >= 400 => {
-                    // An error is shown only whole, because only then it is certain to hold no key of ours.
-                    let fault = Fault::Status(head.status);
+                // An error is shown only whole, because only then it is certain to hold no key of ours.
+                Stage::Whole { .. } if attempt.kept.status >= 400 => {
+                    let fault = Fault::Status(attempt.kept.status);
                     self.fail(cx, fault);
                 }
                 _ => self.commit_long(cx, payload),
             },
             Held::Complete(payload) => {
-                let Stage::Whole { head, .. } = &attempt.stage else { return };
+                let head = &attempt.kept;
                 if head.status >= 400 {
                     if !head.content_encoding.is_empty() {
                         let fault = Fault::Status(head.status);
@@ -298,7 +316,7 @@ impl Exchange {
 
     fn held(&mut self, got: Got) -> Held {
         let State::Attempt(attempt) = &mut self.state else { return Held::Wait };
-        let Stage::Whole { hold, .. } = &mut attempt.stage else { return Held::Wait };
+        let Stage::Whole { hold } = &mut attempt.stage else { return Held::Wait };
         let ended = got == Got::End;
         match hold {
             Hold::Length(length) => match usize::try_from(*length) {
@@ -351,10 +369,4 @@ fn blot_out(credential: &Credential, body: &mut [u8]) {
         body[from + at..from + at + key.len()].fill(b'*');
         from += at + key.len();
     }
-}
-
-fn is_event_stream(head: &Kept) -> bool {
-    const EVENTS: &[u8] = b"text/event-stream";
-    head.content_type.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
-        && head.content_encoding.is_empty()
 }

@@ -3,28 +3,26 @@
 //!
 //! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
 
+use core::time::Duration;
+
 use crate::base::fault::{DeadlineKind, Fault};
+use crate::base::ids::ProviderId;
 use crate::base::metrics::Counter;
-use crate::base::record::{AttemptRecord, Billed, Outcome, Record};
-use crate::base::span::Span;
+use crate::base::record::{AttemptRecord, Attempts, Billed, Outcome, Record};
 use crate::base::time::Moment;
-use crate::dialect::dialect;
-use crate::exchange::answer::Stage;
+use crate::exchange::answer::{Kept, Stage};
 use crate::exchange::close::Answer;
+use crate::exchange::context::Held;
 use crate::exchange::emit::{BodyOut, Emit};
+use crate::exchange::pump::Pump;
 use crate::exchange::reply::{self, Refusal};
-use crate::exchange::request::{FORWARDED, Request, Subject};
+use crate::exchange::request::Request;
 use crate::exchange::{Action, Cx, Exchange, State};
-use crate::policy::catalog::{Credential, Provider, Snapshot};
+use crate::policy::catalog::{Provider, Snapshot};
 use crate::policy::retry::{self, Allowance, Verdict};
 use crate::policy::route::{Candidate, Plan};
 use crate::wire::buf::Buf;
-use crate::wire::http1::HeadWriter;
-use crate::wire::json::splice::{self, Splice};
-use crate::wire::parcel::Piece;
-use core::time::Duration;
-use std::rc::Rc;
-use std::sync::Arc;
+use crate::wire::json::peek::Peek;
 
 /// What happens once the connection of a failed attempt is quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +37,13 @@ pub(super) enum Then {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) request: Request,
-    /// The snapshot this request lives with.
-    pub(super) snapshot: Arc<Snapshot>,
+    /// The snapshot this request lives with; `None` only in a frame that waits for reuse.
+    snapshot: Option<Held>,
     plan: Plan,
     turn: usize,
-    pub(super) attempts: Vec<AttemptRecord>,
+    /// What the plan says at this turn.
+    candidate: Candidate,
+    pub(super) attempts: Attempts,
     ambiguous_left: bool,
     /// The next dial must not come from the pool.
     fresh: bool,
@@ -59,28 +59,67 @@ pub(super) struct Attempt {
     pub(super) greeted: bool,
     comment_due: Moment,
     pub(super) stage: Stage,
+    /// The response head, in the stages behind [`Stage::Head`].
+    pub(super) kept: Kept,
+    /// The walk over the body, in [`Stage::Events`].
+    pub(super) pump: Pump,
 }
 
 impl Attempt {
-    pub(super) fn new(request: Request, plan: Plan, cx: &Cx<'_>) -> Self {
+    /// A request that begins, in the frame of an earlier one if the core has any.
+    pub(super) fn begin(request: Request, plan: Plan, cx: &mut Cx<'_>) -> Box<Self> {
         let waits = request.wants_events() && !request.terms.http10;
         let delay = cx.snapshot.waiting.delay.filter(|_| waits);
+        let mut attempt = match cx.core.spare_attempt() {
+            Some(mut frame) => {
+                (frame.request, frame.plan) = (request, plan);
+                frame
+            }
+            None => Box::new(Self::framed(request, plan)),
+        };
+        attempt.snapshot = Some(cx.core.hold(cx.snapshot));
+        attempt.turn = 0;
+        attempt.candidate = plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
+        attempt.ambiguous_left = cx.snapshot.ambiguous_failover;
+        (attempt.fresh, attempt.reused, attempt.unsent, attempt.greeted) = (false, false, false, false);
+        attempt.sent_at = cx.now;
+        attempt.retry_after = None;
+        attempt.comment_due = delay.map_or(Moment::NEVER, |delay| cx.now + delay);
+        attempt.stage = Stage::Parting(Then::Try);
+        attempt
+    }
+
+    fn framed(request: Request, plan: Plan) -> Self {
         Self {
             request,
-            snapshot: Arc::clone(cx.snapshot),
+            snapshot: None,
             plan,
             turn: 0,
-            attempts: Vec::new(),
-            ambiguous_left: cx.snapshot.ambiguous_failover,
+            candidate: Candidate { provider: ProviderId(0), endpoint: None, model: 0 },
+            attempts: Attempts::new(),
+            ambiguous_left: false,
             fresh: false,
             reused: false,
-            sent_at: cx.now,
+            sent_at: Moment::NEVER,
             unsent: false,
             retry_after: None,
             greeted: false,
-            comment_due: delay.map_or(Moment::NEVER, |delay| cx.now + delay),
-            stage: Stage::Parting(Then::Try),
+            comment_due: Moment::NEVER,
+            stage: Stage::Dialing,
+            kept: Kept::default(),
+            pump: Pump::idle(),
         }
+    }
+
+    /// Lets go of what a frame must not keep while it waits for reuse.
+    pub(super) fn empty(&mut self) {
+        self.snapshot = None;
+        self.attempts.clear();
+    }
+
+    /// The snapshot this request lives with.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        self.snapshot.as_ref().expect("an attempt that is under way holds its snapshot")
     }
 
     /// When the next waiting comment is due.
@@ -88,12 +127,20 @@ impl Attempt {
         self.comment_due
     }
 
-    pub(super) fn candidate(&self) -> Candidate {
-        self.plan.get(self.turn).expect("a plan has a candidate at every turn that was granted")
+    pub(super) const fn candidate(&self) -> Candidate {
+        self.candidate
     }
 
     pub(super) fn provider(&self) -> &Provider {
-        &self.snapshot.providers[self.candidate().provider.index()]
+        &self.snapshot().providers[self.candidate.provider.index()]
+    }
+
+    /// Moves on to the plan's next candidate.
+    fn next_candidate(&mut self) {
+        self.turn += 1;
+        let next = self.plan.get(self.snapshot(), self.turn);
+        self.candidate = next.expect("a plan has a candidate at every turn that was granted");
+        self.fresh = false;
     }
 
     /// How long the candidate may take for its response head. The head of an answer that is no stream often
@@ -105,8 +152,8 @@ impl Attempt {
 
     fn allowance(&self) -> Allowance {
         Allowance {
-            attempts_left: self.snapshot.limits.attempts.saturating_sub(self.attempts.len()),
-            candidate_left: self.plan.get(self.turn + 1).is_some(),
+            attempts_left: self.snapshot().limits.attempts.saturating_sub(self.attempts.len()),
+            candidate_left: self.turn + 1 < self.plan.count(),
             ambiguous_left: self.ambiguous_left,
         }
     }
@@ -123,27 +170,28 @@ impl Attempt {
         let billed = match self.stage {
             Stage::Parting(_) => return,
             Stage::Dialing => Billed::No,
-            Stage::Head { .. } | Stage::Events { .. } | Stage::Whole { .. } => Billed::Maybe,
+            Stage::Head { .. } | Stage::Events | Stage::Whole { .. } => Billed::Maybe,
         };
         let provider = self.candidate().provider;
         self.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
     }
 
     /// The record of the request, ending like this.
-    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Box<Record> {
-        Box::new(Record {
+    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Record {
+        Record {
             key: self.request.tenant.key,
             outcome,
             attempts: core::mem::take(&mut self.attempts),
             total_nanos: now.since(self.request.began).as_nanos() as u64,
             ..Record::empty(self.request.id)
-        })
+        }
     }
 }
 
 impl Exchange {
-    /// Dials the candidate in hand, as soon as the connection before it is quiet.
-    pub(super) fn try_candidate(&mut self, cx: &mut Cx<'_>) {
+    /// Dials the candidate in hand, as soon as the connection before it is quiet. `peek` is what the body
+    /// says, if it was read just now: it is not kept, and read once more when a request moves on.
+    pub(super) fn try_candidate(&mut self, cx: &mut Cx<'_>, peek: Option<&Peek>) {
         let State::Attempt(attempt) = &mut self.state else { return };
         if !self.origin.quiet() || self.origin.released {
             attempt.stage = Stage::Parting(Then::Try);
@@ -151,8 +199,9 @@ impl Exchange {
         }
         cx.count(Counter::Attempts);
         attempt.stage = Stage::Dialing;
-        let (provider, fresh) = (attempt.candidate().provider, attempt.fresh);
+        let (provider, fresh) = (attempt.candidate.provider, attempt.fresh);
         let due = cx.now + attempt.provider().deadlines.connect;
+        self.write_request(&mut cx.core.splice, peek);
         self.arm(DeadlineKind::Connect, due);
         self.origin.dialing = true;
         cx.act(Action::Dial { provider, fresh });
@@ -173,7 +222,6 @@ impl Exchange {
         attempt.unsent = false;
         attempt.stage = Stage::head();
         let due = cx.now + attempt.head_wait();
-        self.write_request(&mut cx.core.splice);
         self.arm(DeadlineKind::ResponseHead, due);
         self.origin.sending = true;
         cx.act(Action::OriginSend);
@@ -189,53 +237,6 @@ impl Exchange {
             return self.after_release(cx);
         }
         self.fail(cx, fault);
-    }
-
-    /// Writes the candidate's request: our head, then the client's body around the spliced places.
-    fn write_request(&mut self, splice: &mut Splice) {
-        let State::Attempt(attempt) = &self.state else { return };
-        let request = &attempt.request;
-        let provider = attempt.provider();
-        let bytes = &self.request[..];
-        let parcel = &mut self.to_origin;
-        parcel.clear();
-        splice.clear();
-        let Subject::Inference { api, peek, .. } = &request.subject else {
-            let target = Span {
-                end: request.head.query.map_or(request.head.target.end, |query| query.end),
-                ..request.head.target
-            };
-            let path = core::str::from_utf8(target.of(bytes)).unwrap_or("/");
-            let mut head = HeadWriter::request(&mut parcel.own, "GET", &[path]);
-            common_fields(&mut head, provider);
-            head.end();
-            return parcel.push_own(0);
-        };
-        let dialect = dialect(provider.dialect);
-        let body = request.body.of(bytes);
-        let name = request.upstream_name(&attempt.snapshot, attempt.candidate());
-        dialect.splice(peek, body, name, provider.stream_usage, splice);
-        let mut head =
-            HeadWriter::request(&mut parcel.own, "POST", &[&provider.base_path, dialect.path(*api)]);
-        common_fields(&mut head, provider);
-        for (field, name) in FORWARDED {
-            if let Some(value) = request.head.field(*field) {
-                head.field(name, value.of(bytes));
-            }
-        }
-        head.field("content-type", b"application/json");
-        head.number("content-length", splice.len(body.len()) as u64);
-        head.end();
-        let own_at = parcel.own.len();
-        parcel.push_own(0);
-        parcel.own.extend_from_slice(splice.own());
-        for piece in splice.pieces(body.len()) {
-            parcel.pieces.push(match piece {
-                splice::Piece::Body(span) => Piece::Shared(span.shifted(request.body.start as usize)),
-                splice::Piece::Own(span) => Piece::Own(span.shifted(own_at)),
-            });
-        }
-        parcel.shared = Some(Rc::clone(&self.request));
     }
 
     /// The request is with the origin, or could not be sent. A failed send is no verdict yet: the origin may
@@ -271,8 +272,7 @@ impl Exchange {
                     cx.count(Counter::FailoversAmbiguous);
                     attempt.ambiguous_left = false;
                 }
-                attempt.turn += 1;
-                attempt.fresh = false;
+                attempt.next_candidate();
                 Then::Try
             }
             Verdict::Report => Then::Report(fault),
@@ -317,10 +317,10 @@ impl Exchange {
             && let Stage::Parting(then) = attempt.stage
         {
             match then {
-                Then::Try => self.try_candidate(cx),
+                Then::Try => self.try_candidate(cx, None),
                 Then::Report(fault) => self.report(cx, fault),
             }
-        } else if matches!(self.state, State::Intake(_)) {
+        } else if matches!(self.state, State::Intake) {
             self.recycle_window(cx);
         }
     }
@@ -335,7 +335,7 @@ impl Exchange {
         attempt.note_unfinished(fault);
         if self.client.sending {
             attempt.stage = Stage::Parting(Then::Report(fault));
-            let due = cx.now + attempt.snapshot.deadlines.client_send;
+            let due = cx.now + attempt.snapshot().deadlines.client_send;
             return self.arm(DeadlineKind::ClientSend, due);
         }
         cx.count(Counter::RequestsFailed);
@@ -343,6 +343,7 @@ impl Exchange {
         let record = attempt.record(cx.now, Outcome::Failed(status));
         let (id, terms, greeted) = (attempt.request.id, attempt.request.terms, attempt.greeted);
         let retry_after = attempt.retry_after;
+        let record = cx.core.boxed(record);
         cx.act(Action::Record(record));
         self.forget_request(cx);
         if greeted {
@@ -373,12 +374,12 @@ impl Exchange {
     /// answer.
     pub(super) fn send_comment(&mut self, cx: &mut Cx<'_>) {
         let State::Attempt(attempt) = &mut self.state else { return };
-        let delay = attempt.snapshot.waiting.delay;
+        let delay = attempt.snapshot().waiting.delay;
         attempt.comment_due = delay.map_or(Moment::NEVER, |delay| cx.now + delay);
         match attempt.stage {
             // An answer that is no stream is on its way: a comment would promise one.
             Stage::Whole { .. } | Stage::Parting(Then::Report(_)) => return,
-            Stage::Dialing | Stage::Head { .. } | Stage::Events { .. } | Stage::Parting(Then::Try) => {}
+            Stage::Dialing | Stage::Head { .. } | Stage::Events | Stage::Parting(Then::Try) => {}
         }
         if self.client.sending {
             return;
@@ -392,7 +393,7 @@ impl Exchange {
             super::relay::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
             self.to_client.push_own(0);
         }
-        let comment = format!(": {}\n\n", attempt.snapshot.waiting.text);
+        let comment = format!(": {}\n\n", attempt.snapshot().waiting.text);
         emit.own(comment.as_bytes(), &mut self.to_client);
         cx.count(Counter::WaitingComments);
         self.send_to_client(cx);
@@ -404,7 +405,7 @@ impl Exchange {
         match attempt.stage {
             Stage::Parting(Then::Report(fault)) if self.origin.quiet() => self.report(cx, fault),
             Stage::Parting(_) | Stage::Dialing | Stage::Head { .. } | Stage::Whole { .. } => {}
-            Stage::Events { .. } => self.look_for_first_event(cx),
+            Stage::Events => self.look_for_first_event(cx),
         }
     }
 
@@ -417,28 +418,13 @@ impl Exchange {
                 Some(attempt.record(cx.now, Outcome::ClientGone))
             }
             State::Relay(relay) => Some(relay.record(cx.now, Outcome::ClientGone)),
-            State::Intake(_) | State::Close(_) | State::Ended => None,
+            State::Intake | State::Close(_) | State::Ended => None,
         };
         if let Some(record) = record {
+            let record = cx.core.boxed(record);
             cx.act(Action::Record(record));
         }
         self.forget_request(cx);
         self.close_now(cx);
     }
-}
-
-/// Fields of every request to a provider.
-fn common_fields(head: &mut HeadWriter<'_>, provider: &Provider) {
-    head.field("host", provider.authority.as_bytes());
-    match &provider.credential {
-        Credential::None => {}
-        Credential::Bearer(key) => {
-            head.joined("authorization", &[b"Bearer ", key.expose().as_bytes()]);
-        }
-        Credential::Header { name, value } => {
-            head.field(name, value.expose().as_bytes());
-        }
-    }
-    head.field("user-agent", concat!("millrace/", env!("CARGO_PKG_VERSION")).as_bytes());
-    head.field("accept-encoding", b"identity");
 }

@@ -77,7 +77,8 @@ impl Exchange {
         if let Some(id) = answer.id {
             let outcome = Outcome::Refused(status);
             let record = Record { outcome, ..Record::empty(id) };
-            cx.act(Action::Record(Box::new(record)));
+            let record = cx.core.boxed(record);
+            cx.act(Action::Record(record));
         }
         self.answer(cx, status, answer, |out| reply::write_body(out, refusal), Some(refusal));
     }
@@ -113,7 +114,7 @@ impl Exchange {
             Some(_) | None => {}
         }
         if let Some(id) = &answer.id {
-            head.field("x-generation-id", id.as_str().as_bytes());
+            head.field("x-generation-id", id.as_bytes());
         }
         if !keep_alive {
             head.field("connection", b"close");
@@ -169,7 +170,8 @@ impl Exchange {
     /// The connection takes its next request.
     pub(super) fn next_request(&mut self, cx: &mut Cx<'_>) {
         self.discharge(cx);
-        self.state = State::Intake(super::intake::Intake::default());
+        self.state = State::Intake;
+        self.intake.restart();
         self.total_due = Moment::NEVER;
         self.arm(DeadlineKind::ClientIdle, cx.now + cx.snapshot.deadlines.client_idle);
         // A receive may still be in flight from the request before; its bytes are then the next request's.
@@ -201,7 +203,7 @@ impl Exchange {
     pub(super) fn on_stop(&mut self, cx: &mut Cx<'_>) {
         self.client.draining = true;
         match &self.state {
-            State::Intake(_) | State::Close(_) => self.close_now(cx),
+            State::Intake | State::Close(_) => self.close_now(cx),
             State::Attempt(_) => self.report(cx, Fault::Draining),
             State::Relay(_) => self.cut(cx, Fault::Draining),
             State::Ended => {}

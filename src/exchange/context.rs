@@ -2,17 +2,32 @@
 //!
 //! Deliberately absent: anything of one request.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::base::metrics::{Counter, Counters};
+use crate::base::record::Record;
 use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::Action;
+use crate::exchange::attempt::Attempt;
+use crate::exchange::relay::Relay;
 use crate::policy::catalog::Snapshot;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
 
+/// Frames of requests, and records, that a core keeps for reuse. What more are in use at a time are freed.
+const SPARE_FRAMES: usize = 256;
+
+/// A snapshot that requests of one core live with. The count that cores share is touched once per snapshot,
+/// not twice per request.
+pub(super) type Held = Rc<Arc<Snapshot>>;
+
 /// What a core owns and its exchanges share, lent for each step.
 #[derive(Debug)]
+#[expect(
+    clippy::vec_box,
+    reason = "what is kept for reuse is the boxes: they move between owners, not what is in them"
+)]
 pub struct CoreState {
     /// This core's counters.
     pub counters: Arc<Counters>,
@@ -22,6 +37,14 @@ pub struct CoreState {
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
     pub(super) splice: Splice,
+    /// Attempts between two requests, emptied.
+    spare_attempts: Vec<Box<Attempt>>,
+    /// Relays between two requests, emptied.
+    spare_relays: Vec<Box<Relay>>,
+    /// Records that came back.
+    spare_records: Vec<Box<Record>>,
+    /// The snapshot of the newest request on this core.
+    held: Option<Held>,
     /// State of a small random generator for ids.
     random: u64,
 }
@@ -30,7 +53,69 @@ impl CoreState {
     /// For a core that begins; `seed` comes from the kernel.
     #[must_use]
     pub fn new(counters: Arc<Counters>, seed: u64) -> Self {
-        Self { counters, bodies_bytes: 0, spares: Spares::default(), splice: Splice::default(), random: seed }
+        Self {
+            counters,
+            bodies_bytes: 0,
+            spares: Spares::default(),
+            splice: Splice::default(),
+            spare_attempts: Vec::new(),
+            spare_relays: Vec::new(),
+            spare_records: Vec::new(),
+            held: None,
+            random: seed,
+        }
+    }
+
+    /// The newest snapshot, to be kept for as long as a request runs.
+    pub(super) fn hold(&mut self, newest: &Arc<Snapshot>) -> Held {
+        match &self.held {
+            Some(held) if Arc::ptr_eq(held, newest) => Rc::clone(held),
+            Some(_) | None => Rc::clone(self.held.insert(Rc::new(Arc::clone(newest)))),
+        }
+    }
+
+    /// The frame of an earlier attempt, if there is one.
+    pub(super) fn spare_attempt(&mut self) -> Option<Box<Attempt>> {
+        self.spare_attempts.pop()
+    }
+
+    /// Takes the frame of an attempt that is over.
+    pub(super) fn retire_attempt(&mut self, mut attempt: Box<Attempt>) {
+        attempt.empty();
+        if self.spare_attempts.len() < SPARE_FRAMES {
+            self.spare_attempts.push(attempt);
+        }
+    }
+
+    /// The frame of an earlier relay, if there is one.
+    pub(super) fn spare_relay(&mut self) -> Option<Box<Relay>> {
+        self.spare_relays.pop()
+    }
+
+    /// Takes the frame of a relay that is over.
+    pub(super) fn retire_relay(&mut self, relay: Box<Relay>) {
+        if self.spare_relays.len() < SPARE_FRAMES {
+            self.spare_relays.push(relay);
+        }
+    }
+
+    /// Boxes a record, in memory of one that came back if there is one.
+    pub(super) fn boxed(&mut self, record: Record) -> Box<Record> {
+        match self.spare_records.pop() {
+            Some(mut boxed) => {
+                *boxed = record;
+                boxed
+            }
+            None => Box::new(record),
+        }
+    }
+
+    /// Takes the memory of a record back, for the core's next ones. Whoever performs actions may call this
+    /// once the record is written down; without it each record is an allocation.
+    pub fn reuse(&mut self, record: Box<Record>) {
+        if self.spare_records.len() < SPARE_FRAMES {
+            self.spare_records.push(record);
+        }
     }
 
     /// Next random word (splitmix64: ids need spread, not secrecy).
@@ -64,5 +149,49 @@ impl Cx<'_> {
 
     pub(super) fn act(&mut self, action: Action) {
         self.actions.push(action);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::GenerationId;
+
+    fn core() -> CoreState {
+        CoreState::new(Arc::default(), 1)
+    }
+
+    #[test]
+    fn a_snapshot_is_counted_once_however_many_requests_hold_it() {
+        let (mut core, old) = (core(), Arc::new(Snapshot::bare()));
+        let first = core.hold(&old);
+        let holds: Vec<Held> = (0..10).map(|_| core.hold(&old)).collect();
+        assert_eq!(Arc::strong_count(&old), 2);
+        assert!(holds.iter().all(|held| Rc::ptr_eq(held, &first)));
+        // A newer one takes its place; the old one lives as long as its last request.
+        let new = Arc::new(Snapshot::bare());
+        assert!(Arc::ptr_eq(&core.hold(&new), &new));
+        assert_eq!((Arc::strong_count(&old), Arc::strong_count(&new)), (2, 2));
+        drop((first, holds));
+        assert_eq!(Arc::strong_count(&old), 1);
+    }
+
+    #[test]
+    fn a_record_that_comes_back_serves_again_and_says_nothing_of_before() {
+        let mut core = core();
+        let id = |word| GenerationId::new(UnixSeconds(1), [word, word]);
+        let first = core.boxed(Record { answer_bytes: 7, ..Record::empty(id(1)) });
+        let memory: *const Record = &raw const *first;
+        core.reuse(first);
+        let second = core.boxed(Record::empty(id(2)));
+        assert_eq!((&raw const *second, second.id, second.answer_bytes), (memory, id(2), 0));
+    }
+
+    #[test]
+    fn what_waits_for_reuse_is_bounded() {
+        let mut core = core();
+        let id = GenerationId::new(UnixSeconds(1), [0, 0]);
+        (0..2 * SPARE_FRAMES).for_each(|_| core.reuse(Box::new(Record::empty(id))));
+        assert_eq!(core.spare_records.len(), SPARE_FRAMES);
     }
 }

@@ -41,6 +41,13 @@ impl Emit {
         Self { out, group: Vec::new(), group_bytes: 0 }
     }
 
+    /// Nothing collected; keeps its memory.
+    pub(super) fn restart(&mut self, out: BodyOut) {
+        self.out = out;
+        self.group.clear();
+        self.group_bytes = 0;
+    }
+
     /// How the client's body is framed.
     #[must_use]
     pub(super) const fn out(&self) -> BodyOut {

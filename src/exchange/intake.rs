@@ -64,6 +64,16 @@ enum Progress {
 }
 
 impl Intake {
+    /// The next request begins.
+    pub(super) fn restart(&mut self) {
+        (self.scanned, self.begun, self.continuing, self.head) = (0, false, false, None);
+    }
+
+    /// The head, once it is whole and accepted.
+    pub(super) const fn accepted(&self) -> Option<&Accepted> {
+        self.head.as_ref()
+    }
+
     /// Nothing of a request was seen.
     pub(super) const fn is_untouched(&self) -> bool {
         !self.begun
@@ -73,41 +83,32 @@ impl Intake {
 impl Exchange {
     /// Looks at what the client has sent so far.
     pub(super) fn take_in(&mut self, cx: &mut Cx<'_>) {
-        let State::Intake(intake) = &mut self.state else { return };
         // While a receive is in flight the inbox is away; its completion comes back here.
-        if intake.continuing || self.client.receiving {
+        if !matches!(self.state, State::Intake) || self.intake.continuing || self.client.receiving {
             return;
         }
-        if self.inbox.is_empty() && intake.head.is_none() {
-            return self.receive_from_client(cx);
-        }
-        if !intake.begun {
-            intake.begun = true;
-            self.arm(DeadlineKind::ClientHead, cx.now + cx.snapshot.deadlines.client_head);
-        }
-        if let Err((refusal, answer)) = self.read_head(cx) {
-            return self.refuse(cx, &refusal, answer);
+        if self.intake.head.is_none() {
+            if self.inbox.is_empty() {
+                return self.receive_from_client(cx);
+            }
+            if !self.intake.begun {
+                self.intake.begun = true;
+                self.arm(DeadlineKind::ClientHead, cx.now + cx.snapshot.deadlines.client_head);
+            }
+            if let Err((refusal, answer)) = self.read_head(cx) {
+                return self.refuse(cx, &refusal, answer);
+            }
         }
         match self.read_body(cx) {
             Ok(Progress::Wait) => self.receive_from_client(cx),
-            Ok(Progress::Complete(body_len)) => {
-                if let State::Intake(intake) = &mut self.state
-                    && let Some(accepted) = intake.head.take()
-                {
-                    self.begin(cx, accepted, body_len);
-                }
-            }
+            Ok(Progress::Complete(body_len)) => self.begin(cx, body_len),
             Err((refusal, answer)) => self.refuse(cx, &refusal, answer),
         }
     }
 
     /// Parses the head once it is whole, and checks it.
     fn read_head(&mut self, cx: &mut Cx<'_>) -> Result<(), (Refusal, Answer)> {
-        let State::Intake(intake) = &mut self.state else { return Ok(()) };
-        if intake.head.is_some() {
-            return Ok(());
-        }
-        let (head, head_len) = match request_head(self.inbox.bytes(), &mut intake.scanned) {
+        let (head, head_len) = match request_head(self.inbox.bytes(), &mut self.intake.scanned) {
             Parse::Done { value, used } => (value, used),
             Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
             Parse::More => {
@@ -117,14 +118,10 @@ impl Exchange {
         };
         cx.count(Counter::Requests);
         self.client.requests += 1;
-        let accepted = self.check_head(cx, head, head_len)?;
-        let waits = accepted.head.expect == Expect::Continue && self.inbox.len() == head_len;
+        self.check_head(cx, &head, head_len)?;
+        self.intake.continuing = head.expect == Expect::Continue && self.inbox.len() == head_len;
         self.arm(DeadlineKind::ClientBody, cx.now + cx.snapshot.deadlines.client_body);
-        if let State::Intake(intake) = &mut self.state {
-            intake.head = Some(accepted);
-            intake.continuing = waits;
-        }
-        if waits {
+        if self.intake.continuing {
             self.to_client.own.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.to_client.push_own(0);
             self.send_to_client(cx);
@@ -132,15 +129,15 @@ impl Exchange {
         Ok(())
     }
 
+    /// Checks a head; it is accepted when nothing is wrong with it.
     fn check_head(
         &mut self,
         cx: &mut Cx<'_>,
-        head: RequestHead,
+        head: &RequestHead,
         head_len: usize,
-    ) -> Result<Accepted, (Refusal, Answer)> {
+    ) -> Result<(), (Refusal, Answer)> {
         let bytes = self.inbox.bytes();
-        let path = core::str::from_utf8(head.target.of(bytes)).unwrap_or("");
-        let surface = surface(head.method, path);
+        let surface = surface(head.method, head.target.of(bytes));
         let id = GenerationId::new(cx.unix, [cx.core.random(), cx.core.random()]);
         let terms = ClientTerms {
             http10: head.version == Version::Http10,
@@ -163,7 +160,7 @@ impl Exchange {
         }
         let tenant = match surface {
             Surface::Health => Ok(Tenant { key: None }),
-            _ => auth::tenant(cx.snapshot, presented_key(&head, bytes)),
+            _ => auth::tenant(cx.snapshot, presented_key(head, bytes)),
         };
         let tenant = match tenant {
             Ok(tenant) => tenant,
@@ -187,16 +184,16 @@ impl Exchange {
         {
             return refuse(Refusal::Busy);
         }
-        Ok(Accepted { head, head_len, surface, tenant, terms, id, body })
+        self.intake.head = Some(Accepted { head: *head, head_len, surface, tenant, terms, id, body });
+        Ok(())
     }
 
     /// Takes in body bytes.
     fn read_body(&mut self, cx: &mut Cx<'_>) -> Result<Progress, (Refusal, Answer)> {
-        let State::Intake(intake) = &mut self.state else { return Ok(Progress::Wait) };
-        if intake.continuing {
+        if self.intake.continuing {
             return Ok(Progress::Wait);
         }
-        let Some(accepted) = &mut intake.head else { return Ok(Progress::Wait) };
+        let Some(accepted) = &mut self.intake.head else { return Ok(Progress::Wait) };
         let head_len = accepted.head_len;
         let limit = cx.snapshot.limits.body_bytes;
         match &mut accepted.body {
@@ -279,14 +276,12 @@ impl Exchange {
 
     /// The `100 Continue` is out: now the body may come.
     pub(super) fn after_continue(&mut self, cx: &mut Cx<'_>) {
-        if let State::Intake(intake) = &mut self.state {
-            intake.continuing = false;
-        }
+        self.intake.continuing = false;
         self.take_in(cx);
     }
 
     pub(super) fn intake_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
-        let State::Intake(intake) = &self.state else { return };
+        let intake = &self.intake;
         // Between two requests, or with a send of ours in flight, there is nobody to tell.
         if intake.is_untouched() || intake.continuing {
             return self.close_now(cx);

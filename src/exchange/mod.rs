@@ -20,6 +20,7 @@
 //! Deliberately absent: sockets, clocks, randomness, logging. Time and random words come in through [`Cx`].
 
 mod answer;
+mod ask;
 mod attempt;
 mod close;
 mod context;
@@ -146,13 +147,9 @@ pub enum Action {
 
 /// Where a request is in its life.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "every request passes through Intake: boxing it would cost each one"
-)]
 enum State {
-    /// Collecting a request. Nothing has been promised to anyone.
-    Intake(intake::Intake),
+    /// Collecting a request, in [`Exchange::intake`]. Nothing has been promised to anyone.
+    Intake,
     /// Trying candidates. The client has seen no byte of an answer.
     Attempt(Box<attempt::Attempt>),
     /// An answer is on its way. There is no request left that could be tried elsewhere.
@@ -206,6 +203,9 @@ struct Phase {
 #[derive(Debug)]
 pub struct Exchange {
     state: State,
+    /// The request that is being collected; of use in [`State::Intake`] only. It lies here so that a change
+    /// of state moves no more than a pointer.
+    intake: intake::Intake,
     client: ClientSide,
     origin: OriginSide,
     /// Bytes from the client.
@@ -228,7 +228,8 @@ impl Exchange {
     #[must_use]
     pub fn new(snapshot: &Snapshot, now: Moment) -> Self {
         Self {
-            state: State::Intake(intake::Intake::default()),
+            state: State::Intake,
+            intake: intake::Intake::default(),
             client: ClientSide::default(),
             origin: OriginSide::default(),
             inbox: Buf::with_room(INBOX_IDLE_BYTES),
@@ -253,7 +254,7 @@ impl Exchange {
         let due = self.phase.due.min(self.total_due);
         match &self.state {
             State::Attempt(attempt) => due.min(attempt.comment_due()),
-            State::Intake(_) | State::Relay(_) | State::Close(_) => due,
+            State::Intake | State::Relay(_) | State::Close(_) => due,
             State::Ended => Moment::NEVER,
         }
     }
@@ -261,7 +262,7 @@ impl Exchange {
     /// True between two requests with nothing received: the connection may be closed without loss.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(&self.state, State::Intake(intake) if intake.is_untouched()) && self.inbox.is_empty()
+        matches!(self.state, State::Intake) && self.intake.is_untouched() && self.inbox.is_empty()
     }
 
     /// The inbox's storage for [`Action::ClientRecv`].
@@ -311,7 +312,7 @@ impl Exchange {
         };
         self.inbox.restore(lent, count);
         match &self.state {
-            State::Intake(_) => self.take_in(cx),
+            State::Intake => self.take_in(cx),
             // Bytes of the next request wait for their turn.
             State::Attempt(_) | State::Relay(_) => self.watch_client(cx),
             State::Close(_) => self.linger(cx),
@@ -319,19 +320,20 @@ impl Exchange {
         }
     }
 
-    fn on_client_sent(&mut self, cx: &mut Cx<'_>, mut parcel: Parcel, ok: bool) {
+    fn on_client_sent(&mut self, cx: &mut Cx<'_>, parcel: Parcel, ok: bool) {
         self.client.sending = false;
+        self.to_client = parcel;
+        let parcel = &mut self.to_client;
         if parcel.window.storage.capacity() > 0 {
             self.window.restore(core::mem::take(&mut parcel.window), 0);
         }
         cx.core.counters.add(Counter::ClientBytes, parcel.total() as u64);
         parcel.clear();
-        self.to_client = parcel;
         if !ok {
             return self.on_client_gone(cx);
         }
         match &self.state {
-            State::Intake(_) => self.after_continue(cx),
+            State::Intake => self.after_continue(cx),
             State::Attempt(_) => self.after_comment(cx),
             State::Relay(_) => self.after_relay_send(cx),
             State::Close(_) => self.after_close_send(cx),
@@ -350,20 +352,20 @@ impl Exchange {
         match &self.state {
             State::Attempt(_) => self.on_answer_bytes(cx, got),
             State::Relay(_) => self.on_relay_bytes(cx, got),
-            State::Intake(_) | State::Close(_) | State::Ended => {}
+            State::Intake | State::Close(_) | State::Ended => {}
         }
     }
 
-    fn on_origin_sent(&mut self, cx: &mut Cx<'_>, mut parcel: Parcel, ok: bool) {
+    fn on_origin_sent(&mut self, cx: &mut Cx<'_>, parcel: Parcel, ok: bool) {
         self.origin.sending = false;
-        parcel.clear();
         self.to_origin = parcel;
+        self.to_origin.clear();
         if self.origin.released {
             return self.after_release(cx);
         }
         match &self.state {
             State::Attempt(_) => self.after_request_send(cx, ok),
-            State::Relay(_) | State::Intake(_) | State::Close(_) | State::Ended => {}
+            State::Relay(_) | State::Intake | State::Close(_) | State::Ended => {}
         }
     }
 
@@ -385,7 +387,7 @@ impl Exchange {
     fn on_deadline_of(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
         cx.count(close::deadline_counter(kind));
         match &self.state {
-            State::Intake(_) => self.intake_deadline(cx, kind),
+            State::Intake => self.intake_deadline(cx, kind),
             State::Attempt(_) => self.attempt_deadline(cx, kind),
             State::Relay(_) => self.relay_deadline(cx, kind),
             State::Close(_) => self.close_deadline(cx),
@@ -395,7 +397,7 @@ impl Exchange {
 
     fn on_client_gone(&mut self, cx: &mut Cx<'_>) {
         match &self.state {
-            State::Intake(_) | State::Close(_) => self.close_now(cx),
+            State::Intake | State::Close(_) => self.close_now(cx),
             State::Attempt(_) | State::Relay(_) => self.client_left(cx),
             State::Ended => {}
         }

@@ -12,6 +12,8 @@
 //! event longer than `limits::EVENT_HOLD_BYTES` is passed on as it comes.
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
+mod whole;
+
 use crate::base::limits::EVENT_HOLD_BYTES;
 use crate::base::record::Usage;
 use crate::base::span::Span;
@@ -37,7 +39,7 @@ pub(super) enum Flow {
 }
 
 /// What was seen so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Data events.
     pub(super) events: u64,
@@ -49,6 +51,25 @@ pub(super) struct Seen {
     pub(super) error: Option<u16>,
     /// The last reported usage.
     pub(super) usage: Option<Usage>,
+}
+
+impl Seen {
+    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None };
+
+    fn note(&mut self, signal: Signal) {
+        match signal {
+            Signal::Content => self.events += 1,
+            Signal::Usage { usage, .. } => {
+                self.events += 1;
+                self.usage = Some(usage);
+            }
+            Signal::Error { status } => {
+                self.events += 1;
+                self.error = Some(status);
+            }
+            Signal::Done => self.done = true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,40 +122,58 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// For an answer framed like this.
+    /// With nothing to do.
     #[must_use]
-    pub(super) fn new(framing: ResponseFraming, content: Content) -> Self {
-        let body = match framing {
+    pub(super) const fn idle() -> Self {
+        Self {
+            body: BodyIn::Ended,
+            content: Content::Opaque,
+            watch: Watch::new(),
+            parsed: 0,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            unfed: Span { start: 0, end: 0 },
+            giant: false,
+            finished: false,
+            awaiting_first: false,
+            at_start: true,
+            seen: Seen::NOTHING,
+        }
+    }
+
+    /// Begins an answer framed like this.
+    pub(super) fn restart(&mut self, framing: ResponseFraming, content: Content) {
+        self.body = match framing {
             ResponseFraming::None | ResponseFraming::Length(0) => BodyIn::Ended,
             ResponseFraming::Length(left) => BodyIn::Length { left },
             ResponseFraming::Chunked => BodyIn::Chunked(ChunkDecoder::new()),
             ResponseFraming::Close => BodyIn::Close,
         };
-        Self {
-            body,
-            content,
-            watch: Watch::new(),
-            parsed: 0,
-            pending: Vec::new(),
-            pending_bytes: 0,
-            unfed: Span::default(),
-            giant: false,
-            finished: false,
-            awaiting_first: matches!(content, Content::Events { .. }),
-            at_start: true,
-            seen: Seen::default(),
-        }
+        self.content = content;
+        self.watch = Watch::new();
+        self.parsed = 0;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        self.unfed = Span::default();
+        (self.giant, self.finished, self.at_start) = (false, false, true);
+        self.awaiting_first = matches!(content, Content::Events { .. });
+        self.seen = Seen::NOTHING;
     }
 
-    /// For a chunked answer whose first `payload` bytes were decoded already and lie at the front of the
+    /// Begins a chunked answer whose first `payload` bytes were decoded already and lie at the front of the
     /// window.
-    #[must_use]
-    pub(super) fn resumed(decoder: ChunkDecoder, payload: usize) -> Self {
-        let mut pump = Self::new(ResponseFraming::Close, Content::Opaque);
-        pump.body = BodyIn::Chunked(decoder);
-        pump.unfed = Span::new(0, payload);
-        pump.parsed = payload;
-        pump
+    pub(super) fn resume(&mut self, decoder: ChunkDecoder, payload: usize) {
+        self.restart(ResponseFraming::Close, Content::Opaque);
+        self.body = BodyIn::Chunked(decoder);
+        self.unfed = Span::new(0, payload);
+        self.parsed = payload;
+    }
+
+    /// An answer that is complete: `payload` bytes at the front of the window, all of which are being sent.
+    pub(super) fn hold_whole(&mut self, payload: usize) {
+        self.restart(ResponseFraming::None, Content::Opaque);
+        self.parsed = payload;
+        self.seen.payload_bytes = payload as u64;
     }
 
     /// An event too long to hold is being passed on: what the client has ends in its middle.
@@ -227,8 +266,11 @@ impl Pump {
         emit: &mut Emit,
         parcel: &mut Parcel,
     ) -> Flow {
-        let base = window.cursors().0;
-        let flow = self.walk(window.bytes(), dialect, emit, base, parcel);
+        let (base, bytes) = (window.cursors().0, window.bytes());
+        if self.may_pass_chunks(emit) && self.pass_chunks(bytes, dialect, emit, base, parcel) {
+            return Flow::More;
+        }
+        let flow = self.walk(bytes, dialect, emit, base, parcel);
         if flow == Flow::Complete && !self.awaiting_first {
             // A stream may end without the last blank line; what is there is the client's.
             self.release_pending(emit);
@@ -360,7 +402,7 @@ impl Pump {
                 Some(None) if self.awaiting_first => self.forget_pending(),
                 Some(None) => self.release_pending(emit),
                 Some(Some(signal)) => {
-                    self.note(signal);
+                    self.seen.note(signal);
                     if drop_usage && matches!(signal, Signal::Usage { only: true, .. }) {
                         self.forget_pending();
                         *chunk = None;
@@ -373,21 +415,6 @@ impl Pump {
             }
         }
         None
-    }
-
-    fn note(&mut self, signal: Signal) {
-        match signal {
-            Signal::Content => self.seen.events += 1,
-            Signal::Usage { usage, .. } => {
-                self.seen.events += 1;
-                self.seen.usage = Some(usage);
-            }
-            Signal::Error { status } => {
-                self.seen.events += 1;
-                self.seen.error = Some(status);
-            }
-            Signal::Done => self.seen.done = true,
-        }
     }
 
     fn hold(&mut self, span: Span) {

@@ -6,17 +6,18 @@
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::{GenerationId, KeyId};
 use crate::base::metrics::Counter;
-use crate::base::record::{AttemptRecord, Billed, Outcome, Record, Usage};
+use crate::base::record::{AttemptRecord, Attempts, Billed, Outcome, Record, Usage};
+use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::{Dialect, dialect};
-use crate::exchange::answer::{Hold, Kept, Stage};
+use crate::exchange::answer::{Hold, Stage};
 use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Close;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
-use crate::exchange::request::ClientTerms;
+use crate::exchange::request::{ClientTerms, Subject};
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
-use crate::wire::http1::{HeadWriter, ResponseFraming};
+use crate::wire::http1::HeadWriter;
 use core::time::Duration;
 
 /// After the end marker an origin may take this long to end its body.
@@ -34,15 +35,10 @@ enum Ending {
 }
 
 /// A committed answer.
+#[derive(Debug)]
 pub(super) struct Relay {
-    id: GenerationId,
-    key: Option<KeyId>,
-    terms: ClientTerms,
-    attempts: Vec<AttemptRecord>,
-    status: u16,
-    began: Moment,
-    first_byte_at: Moment,
-    dialect: &'static dyn Dialect,
+    facts: Facts,
+    attempts: Attempts,
     pump: Pump,
     emit: Emit,
     events: bool,
@@ -53,56 +49,85 @@ pub(super) struct Relay {
     /// Window bytes that the parcel in flight uses up.
     spent: usize,
     ending: Ending,
-    idle: Duration,
-    client_send: Duration,
     usage: Option<Usage>,
 }
 
-impl core::fmt::Debug for Relay {
+/// What does not change any more at the commit.
+#[derive(Clone, Copy)]
+struct Facts {
+    id: GenerationId,
+    key: Option<KeyId>,
+    terms: ClientTerms,
+    status: u16,
+    began: Moment,
+    first_byte_at: Moment,
+    dialect: &'static dyn Dialect,
+    idle: Duration,
+    client_send: Duration,
+}
+
+impl core::fmt::Debug for Facts {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Relay").field("id", &self.id).field("pump", &self.pump).finish_non_exhaustive()
+        f.debug_struct("Facts").field("id", &self.id).field("status", &self.status).finish_non_exhaustive()
     }
 }
 
 impl Relay {
-    fn new(
-        mut attempt: Box<Attempt>,
-        head: &Kept,
-        pump: Pump,
-        out: BodyOut,
-        cx: &Cx<'_>,
-        sending: bool,
-    ) -> Self {
+    /// The relay of an attempt's answer, in the frame of an earlier one if the core has any. Its pump is
+    /// still to be set going.
+    fn begin(attempt: &mut Attempt, out: BodyOut, cx: &mut Cx<'_>, sending: bool) -> Box<Self> {
         let provider = attempt.candidate().provider;
-        let ok = (200..300).contains(&head.status);
-        let fault = (!ok).then_some(Fault::Status(head.status));
+        let status = attempt.kept.status;
+        let ok = (200..300).contains(&status);
+        let fault = (!ok).then_some(Fault::Status(status));
         let billed = if ok { Billed::Yes } else { Billed::No };
         attempt.attempts.push(AttemptRecord { provider, fault, billed });
-        let deadlines = &attempt.provider().deadlines;
-        Self {
+        let provider = attempt.provider();
+        let facts = Facts {
             id: attempt.request.id,
             key: attempt.request.tenant.key,
             terms: attempt.request.terms,
-            status: head.status,
+            status,
             began: attempt.request.began,
             first_byte_at: cx.now,
-            dialect: dialect(attempt.provider().dialect),
+            dialect: dialect(provider.dialect),
+            idle: provider.deadlines.idle,
+            client_send: attempt.snapshot().deadlines.client_send,
+        };
+        let mut relay = match cx.core.spare_relay() {
+            Some(mut frame) => {
+                frame.facts = facts;
+                frame.emit.restart(out);
+                frame
+            }
+            None => Box::new(Self::framed(facts, out)),
+        };
+        relay.reusable = attempt.kept.keep_alive && !sending && !attempt.unsent;
+        (relay.events, relay.announced, relay.spent) = (false, false, 0);
+        relay.ending = Ending::Open;
+        relay.usage = None;
+        relay.attempts.clear();
+        core::mem::swap(&mut relay.attempts, &mut attempt.attempts);
+        relay
+    }
+
+    const fn framed(facts: Facts, out: BodyOut) -> Self {
+        Self {
+            facts,
+            attempts: Attempts::new(),
+            pump: Pump::idle(),
+            emit: Emit::new(out),
             events: false,
             announced: false,
-            reusable: head.keep_alive && !sending && !attempt.unsent,
+            reusable: false,
             spent: 0,
             ending: Ending::Open,
-            idle: deadlines.idle,
-            client_send: attempt.snapshot.deadlines.client_send,
             usage: None,
-            emit: Emit::new(out),
-            pump,
-            attempts: core::mem::take(&mut attempt.attempts),
         }
     }
 
     /// The record of the request, ending like this. An answer that was not relayed to its end was not served.
-    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Box<Record> {
+    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Record {
         let fault = match outcome {
             Outcome::Cut(fault) => Some(fault),
             Outcome::ClientGone => Some(Fault::ClientGone),
@@ -113,27 +138,26 @@ impl Relay {
         {
             (last.fault, last.billed) = (Some(fault), Billed::Maybe);
         }
-        Box::new(Record {
-            key: self.key,
+        let Facts { id, key, began, first_byte_at, .. } = self.facts;
+        let seen = self.pump.seen();
+        Record {
+            id,
+            key,
             outcome,
             attempts: core::mem::take(&mut self.attempts),
-            usage: self.usage.or(self.pump.seen().usage),
-            answer_bytes: self.pump.seen().payload_bytes,
-            first_byte_nanos: self.first_byte_at.since(self.began).as_nanos() as u64,
-            total_nanos: now.since(self.began).as_nanos() as u64,
-            ..Record::empty(self.id)
-        })
+            usage: self.usage.or(seen.usage),
+            answer_bytes: seen.payload_bytes,
+            first_byte_nanos: first_byte_at.since(began).as_nanos() as u64,
+            total_nanos: now.since(began).as_nanos() as u64,
+        }
     }
 }
 
 impl Exchange {
-    /// Takes the attempt apart at the commit: from here on there is no request and no plan.
-    fn commit(&mut self) -> Option<(Box<Attempt>, Stage)> {
+    /// Takes the attempt out at the commit: from here on there is no request and no plan.
+    fn commit(&mut self) -> Option<Box<Attempt>> {
         match core::mem::replace(&mut self.state, State::Ended) {
-            State::Attempt(mut attempt) => {
-                let stage = core::mem::replace(&mut attempt.stage, Stage::Dialing);
-                Some((attempt, stage))
-            }
+            State::Attempt(attempt) => Some(attempt),
             other => {
                 self.state = other;
                 None
@@ -143,53 +167,53 @@ impl Exchange {
 
     /// The first real event is here.
     pub(super) fn commit_events(&mut self, cx: &mut Cx<'_>) {
-        let Some((attempt, stage)) = self.commit() else { return };
-        let Stage::Events { head, pump } = stage else { return };
+        let Some(mut attempt) = self.commit() else { return };
         let (terms, greeted, id) = (attempt.request.terms, attempt.greeted, attempt.request.id);
         let out = if terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
-        let mut relay = Relay::new(attempt, &head, *pump, out, cx, self.origin.sending);
+        let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
         relay.events = true;
+        core::mem::swap(&mut relay.pump, &mut attempt.pump);
         relay.pump.accept_first(greeted.then(|| self.window.bytes()), &mut relay.emit);
         if !greeted {
             let close = terms.http10 || !terms.keep_alive || self.client.draining;
-            write_events_head(&mut self.to_client.own, id, &head.content_type, out, close);
+            write_events_head(&mut self.to_client.own, id, &attempt.kept.content_type, out, close);
             self.to_client.push_own(0);
         }
-        self.enter_relay(cx, relay);
+        self.enter_relay(cx, attempt, relay);
+        self.advance(cx);
     }
 
     /// A whole answer is here, `payload` bytes at the front of the window.
     pub(super) fn commit_whole(&mut self, cx: &mut Cx<'_>, payload: usize, usage: Option<Usage>) {
-        let Some((attempt, stage)) = self.commit() else { return };
-        let Stage::Whole { head, hold } = stage else { return };
+        let Some(mut attempt) = self.commit() else { return };
         let terms = attempt.request.terms;
-        let pump = Pump::new(ResponseFraming::Length(payload as u64), Content::Opaque);
+        let mut relay = Relay::begin(&mut attempt, BodyOut::Plain, cx, self.origin.sending);
+        relay.pump.hold_whole(payload);
         // After a body that the end of the connection ends, there is no connection to keep.
-        let kept = !matches!(hold, Hold::Close);
-        let id = attempt.request.id;
-        let control = matches!(attempt.request.subject, super::request::Subject::Control);
-        let mut relay = Relay::new(attempt, &head, pump, BodyOut::Plain, cx, self.origin.sending);
-        relay.reusable &= kept;
+        relay.reusable &= !matches!(attempt.stage, Stage::Whole { hold: Hold::Close });
         relay.announced = true;
         relay.usage = usage;
         let close = !terms.keep_alive || self.client.draining;
         let body = DocumentBody::Length(payload as u64);
-        write_document_head(&mut self.to_client.own, &head, body, (!control).then_some(id), close);
+        write_document_head(&mut self.to_client.own, &attempt, body, close);
         self.to_client.push_own(0);
-        self.enter_relay(cx, relay);
+        let base = self.window.cursors().0;
+        self.to_client.push_window(Span::new(base, base + payload));
+        relay.spent = payload;
+        relay.ending = Ending::Complete;
+        let due = cx.now + relay.facts.client_send;
+        self.enter_relay(cx, attempt, relay);
+        self.send_relayed(cx, due);
     }
 
     /// An answer is longer than is held: `payload` decoded bytes are at the front of the window, the rest
     /// follows.
     pub(super) fn commit_long(&mut self, cx: &mut Cx<'_>, payload: usize) {
-        let Some((attempt, stage)) = self.commit() else { return };
-        let Stage::Whole { head, hold } = stage else { return };
+        let Some(mut attempt) = self.commit() else { return };
         let terms = attempt.request.terms;
-        let id = attempt.request.id;
-        let control = matches!(attempt.request.subject, super::request::Subject::Control);
-        let announced = match hold {
-            Hold::Length(length) => Some(length),
-            Hold::Chunked { .. } | Hold::Close => None,
+        let announced = match attempt.stage {
+            Stage::Whole { hold: Hold::Length(length) } => Some(length),
+            _ => None,
         };
         let out = if announced.is_some() || terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let close = !terms.keep_alive || self.client.draining || terms.http10;
@@ -198,30 +222,38 @@ impl Exchange {
             None if out == BodyOut::Chunked => DocumentBody::Chunked,
             None => DocumentBody::UntilClose,
         };
-        write_document_head(&mut self.to_client.own, &head, body, (!control).then_some(id), close);
+        write_document_head(&mut self.to_client.own, &attempt, body, close);
         self.to_client.push_own(0);
-        let pump = match hold {
-            Hold::Chunked { decoder, .. } => Pump::resumed(decoder, payload),
-            Hold::Length(_) | Hold::Close => Pump::new(head.framing, Content::Opaque),
-        };
-        let mut relay = Relay::new(attempt, &head, pump, out, cx, self.origin.sending);
+        let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
+        match attempt.stage {
+            Stage::Whole { hold: Hold::Chunked { decoder, .. } } => relay.pump.resume(decoder, payload),
+            _ => relay.pump.restart(attempt.kept.framing, Content::Opaque),
+        }
         relay.announced = announced.is_some();
-        self.enter_relay(cx, relay);
+        self.enter_relay(cx, attempt, relay);
+        self.advance(cx);
     }
 
-    fn enter_relay(&mut self, cx: &mut Cx<'_>, relay: Relay) {
+    fn enter_relay(&mut self, cx: &mut Cx<'_>, attempt: Box<Attempt>, relay: Box<Relay>) {
+        cx.core.retire_attempt(attempt);
         self.forget_request(cx);
-        self.state = State::Relay(Box::new(relay));
-        self.advance(cx);
+        self.state = State::Relay(relay);
+    }
+
+    /// Sends what was taken from the window, with the window itself.
+    fn send_relayed(&mut self, cx: &mut Cx<'_>, due: Moment) {
+        self.to_client.window = self.window.lend();
+        self.arm(DeadlineKind::ClientSend, due);
+        self.send_to_client(cx);
     }
 
     /// Forwards everything that is complete in the window.
     fn advance(&mut self, cx: &mut Cx<'_>) {
         let State::Relay(relay) = &mut self.state else { return };
         let before = relay.pump.seen().events;
-        let flow = relay.pump.run(&self.window, relay.dialect, &mut relay.emit, &mut self.to_client);
-        let events = relay.pump.seen().events - before;
-        cx.core.counters.add(Counter::Events, events);
+        debug_assert!(!self.client.sending);
+        let flow = relay.pump.run(&self.window, relay.facts.dialect, &mut relay.emit, &mut self.to_client);
+        cx.core.counters.add(Counter::Events, relay.pump.seen().events - before);
         match flow {
             Flow::More | Flow::First(_) => {}
             Flow::Bad => relay.ending = Ending::Cut(Fault::BadFraming),
@@ -231,13 +263,11 @@ impl Exchange {
             }
         }
         relay.spent = relay.pump.spent();
-        if self.to_client.total() == 0 {
+        if self.to_client.pieces.is_empty() {
             return self.after_relay_send(cx);
         }
-        let due = cx.now + relay.client_send;
-        self.to_client.window = self.window.lend();
-        self.arm(DeadlineKind::ClientSend, due);
-        self.send_to_client(cx);
+        let due = cx.now + relay.facts.client_send;
+        self.send_relayed(cx, due);
     }
 
     /// A parcel is out: make room and read on, or end.
@@ -252,7 +282,7 @@ impl Exchange {
             Ending::Complete => self.finish(cx),
             Ending::Cut(fault) => self.cut(cx, fault),
             Ending::Open => {
-                let wait = if relay.pump.seen().done { AFTER_DONE } else { relay.idle };
+                let wait = if relay.pump.seen().done { AFTER_DONE } else { relay.facts.idle };
                 self.arm(DeadlineKind::Idle, cx.now + wait);
                 self.make_window_room();
                 if self.window.room() == 0 {
@@ -284,7 +314,7 @@ impl Exchange {
                 relay.reusable = false;
                 relay.ending = Ending::Complete;
                 relay.emit.finish(&mut self.to_client);
-                let due = cx.now + relay.client_send;
+                let due = cx.now + relay.facts.client_send;
                 self.part(cx);
                 if self.to_client.total() == 0 {
                     return self.finish(cx);
@@ -293,7 +323,7 @@ impl Exchange {
                 self.send_to_client(cx);
             }
             DeadlineKind::ClientSend => {
-                let record = relay.record(cx.now, Outcome::Cut(Fault::Deadline(kind)));
+                let record = cx.core.boxed(relay.record(cx.now, Outcome::Cut(Fault::Deadline(kind))));
                 cx.count(Counter::AnswersCut);
                 cx.act(Action::Record(record));
                 self.part(cx);
@@ -326,8 +356,8 @@ impl Exchange {
             return; // What is on its way ends complete framing; the rest follows it.
         }
         cx.count(Counter::AnswersCut);
-        let record = relay.record(cx.now, Outcome::Cut(fault));
-        let (id, tell) = (relay.id, relay.events && !relay.pump.seen().done);
+        let record = cx.core.boxed(relay.record(cx.now, Outcome::Cut(fault)));
+        let (id, tell) = (relay.facts.id, relay.events && !relay.pump.seen().done);
         let (out, mid_event) = (relay.emit.out(), relay.pump.mid_event());
         let silent_end = out == BodyOut::Plain && !relay.announced;
         cx.act(Action::Record(record));
@@ -365,16 +395,18 @@ impl Exchange {
     /// The whole answer is with the client.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         let State::Relay(relay) = &mut self.state else { return };
+        let status = relay.facts.status;
         let outcome = match relay.pump.seen().error {
             Some(status) => Outcome::Cut(Fault::Status(status)),
-            None if relay.status < 400 => Outcome::Complete,
-            None => Outcome::Failed(relay.status),
+            None if status < 400 => Outcome::Complete,
+            None => Outcome::Failed(status),
         };
         let cut = matches!(outcome, Outcome::Cut(_));
         cx.count(if cut { Counter::AnswersCut } else { Counter::RequestsCompleted });
-        let record = relay.record(cx.now, outcome);
+        let record = cx.core.boxed(relay.record(cx.now, outcome));
         let clean = relay.reusable && relay.pump.ended() && self.window.is_empty() && self.origin.quiet();
-        let keep_alive = relay.terms.keep_alive && !relay.terms.http10 && !self.client.draining;
+        let terms = relay.facts.terms;
+        let keep_alive = terms.keep_alive && !terms.http10 && !self.client.draining;
         cx.act(Action::Record(record));
         if clean && self.origin.connected && !self.origin.released {
             cx.act(Action::Release { reusable: true });
@@ -383,6 +415,9 @@ impl Exchange {
             self.part(cx);
         }
         self.recycle_window(cx);
+        if let State::Relay(relay) = core::mem::replace(&mut self.state, State::Ended) {
+            cx.core.retire_relay(relay);
+        }
         if keep_alive {
             return self.next_request(cx);
         }
@@ -398,14 +433,10 @@ enum DocumentBody {
 }
 
 /// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id.
-fn write_document_head(
-    own: &mut Vec<u8>,
-    kept: &Kept,
-    body: DocumentBody,
-    id: Option<GenerationId>,
-    close: bool,
-) {
-    let mut head = HeadWriter::response(own, kept.status);
+fn write_document_head(own: &mut Vec<u8>, attempt: &Attempt, body: DocumentBody, close: bool) {
+    let kept = &attempt.kept;
+    let inference = !matches!(attempt.request.subject, Subject::Control);
+    let mut head = begin_head(own, kept.status, inference.then_some(&attempt.request.id));
     if !kept.content_type.is_empty() {
         head.field("content-type", &kept.content_type);
     }
@@ -421,13 +452,28 @@ fn write_document_head(
         }
         DocumentBody::UntilClose => {}
     }
-    if let Some(id) = &id {
-        head.field("x-generation-id", id.as_str().as_bytes());
-    }
     if close {
         head.field("connection", b"close");
     }
     head.end();
+}
+
+/// Writes the status line and our id. What nearly every answer begins with is one text.
+fn begin_head<'o>(own: &'o mut Vec<u8>, status: u16, id: Option<&GenerationId>) -> HeadWriter<'o> {
+    match id {
+        Some(id) if status == 200 => {
+            own.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-generation-id: ");
+            own.extend_from_slice(id.as_bytes());
+            own.extend_from_slice(b"\r\n");
+            HeadWriter::resumed(own)
+        }
+        Some(id) => {
+            let mut head = HeadWriter::response(own, status);
+            head.field("x-generation-id", id.as_bytes());
+            head
+        }
+        None => HeadWriter::response(own, status),
+    }
 }
 
 /// Writes the head of an event stream.
@@ -438,11 +484,10 @@ pub(super) fn write_events_head(
     out: BodyOut,
     close: bool,
 ) {
-    let mut head = HeadWriter::response(own, 200);
+    begin_head(own, 200, Some(&id)).pause();
+    own.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
+    let mut head = HeadWriter::resumed(own);
     head.field("content-type", content_type);
-    head.field("cache-control", b"no-cache");
-    head.field("x-accel-buffering", b"no");
-    head.field("x-generation-id", id.as_str().as_bytes());
     if out == BodyOut::Chunked {
         head.field("transfer-encoding", b"chunked");
     }

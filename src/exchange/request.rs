@@ -3,23 +3,22 @@
 //! Deliberately absent: reading it from the connection (`intake`), trying it (`attempt`).
 
 use core::fmt::Write as _;
-
-use crate::base::ids::GenerationId;
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::base::ids::GenerationId;
 use crate::base::limits::MODELS_PER_REQUEST;
 use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::Api;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Answer;
-use crate::exchange::intake::Accepted;
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State};
 use crate::policy::auth::Tenant;
 use crate::policy::catalog::Snapshot;
-use crate::policy::route::{self, Candidate, Plan};
+use crate::policy::route::{self, Plan};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::{RequestField, RequestHead};
@@ -37,16 +36,14 @@ pub(super) struct ClientTerms {
 }
 
 /// What a request is about.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Subject {
     /// An inference.
     Inference {
         /// Which API.
         api: Api,
-        /// What its body says. Positions count from the start of the body.
-        peek: Box<Peek>,
-        /// The requested models, first choice first.
-        models: Models,
+        /// The client asked for a stream of events.
+        stream: bool,
         /// Usage-only events are left out of the stream.
         drop_usage: bool,
     },
@@ -54,12 +51,8 @@ pub(super) enum Subject {
     Control,
 }
 
-/// The names of the requested models.
-#[derive(Debug, Default)]
-pub(super) struct Models(Vec<Box<str>>);
-
 /// A complete request. It exists until an answer is committed.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub(super) id: GenerationId,
     pub(super) tenant: Tenant,
@@ -74,38 +67,18 @@ pub(super) struct Request {
 
 impl Request {
     /// The client asked for a stream of events.
-    pub(super) fn wants_events(&self) -> bool {
-        match &self.subject {
-            Subject::Inference { peek, .. } => peek.stream,
-            Subject::Control => false,
-        }
-    }
-
-    /// The name to ask a candidate's provider for.
-    pub(super) fn upstream_name<'a>(&'a self, snapshot: &'a Snapshot, candidate: Candidate) -> &'a str {
-        if let Some(endpoint) = candidate.endpoint {
-            return &snapshot.endpoints[endpoint.index()].name;
-        }
-        match &self.subject {
-            Subject::Inference { models, .. } => {
-                let name = models.0.get(usize::from(candidate.model)).map_or("", |name| &**name);
-                name.split_once('/').map_or(name, |(_, rest)| rest)
-            }
-            Subject::Control => "",
-        }
+    pub(super) const fn wants_events(&self) -> bool {
+        matches!(self.subject, Subject::Inference { stream: true, .. })
     }
 }
 
 impl Exchange {
     /// The request is complete: decide what to try, or answer at once.
-    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, accepted: Accepted, body_len: usize) {
-        let whole = accepted.head_len + body_len;
-        let answer = Answer {
-            terms: accepted.terms,
-            keep_alive: accepted.terms.keep_alive,
-            consumed: whole,
-            id: Some(accepted.id),
-        };
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, body_len: usize) {
+        let Some(accepted) = self.intake.accepted() else { return };
+        let (head_len, terms, tenant, id) = (accepted.head_len, accepted.terms, accepted.tenant, accepted.id);
+        let whole = head_len + body_len;
+        let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(id) };
         match accepted.surface {
             Surface::Health => {
                 let answer = Answer { id: None, ..answer };
@@ -116,16 +89,24 @@ impl Exchange {
                 self.answer(cx, status, answer, body, None);
             }
             Surface::Control => match cx.snapshot.control {
-                Some(provider) => {
-                    let plan = Plan::single(Candidate { provider, endpoint: None, model: 0 });
-                    self.launch(cx, accepted, body_len, Subject::Control, plan);
-                }
+                Some(provider) => self.launch(cx, body_len, Subject::Control, Plan::single(provider), None),
                 None => self.refuse(cx, &Refusal::PathUnknown, Answer { id: None, ..answer }),
             },
             Surface::Inference { api, openrouter } => {
-                let body = &self.inbox.bytes()[accepted.head_len..whole];
-                match inference(cx.snapshot, accepted.tenant, api, openrouter, body) {
-                    Ok((subject, plan)) => self.launch(cx, accepted, body_len, subject, plan),
+                let body = &self.inbox.bytes()[head_len..whole];
+                if body.is_empty() {
+                    return self.refuse(cx, &Refusal::Flaw(Flaw::BodyMissing), answer);
+                }
+                let peek = match peek::peek(body) {
+                    Ok(peek) => peek,
+                    Err(flaw) => return self.refuse(cx, &Refusal::Flaw(flaw), answer),
+                };
+                match planned(cx.snapshot, tenant, &peek, body) {
+                    Ok(plan) => {
+                        let drop_usage = peek.stream && !peek.include_usage && !openrouter;
+                        let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
+                        self.launch(cx, body_len, subject, plan, Some(&peek));
+                    }
                     Err(refusal) => self.refuse(cx, &refusal, answer),
                 }
             }
@@ -136,9 +117,16 @@ impl Exchange {
     }
 
     /// Sets the request's bytes apart for replay and tries the first candidate.
-    fn launch(&mut self, cx: &mut Cx<'_>, accepted: Accepted, body_len: usize, subject: Subject, plan: Plan) {
+    fn launch(
+        &mut self,
+        cx: &mut Cx<'_>,
+        body_len: usize,
+        subject: Subject,
+        plan: Plan,
+        peek: Option<&Peek>,
+    ) {
+        let Some(accepted) = self.intake.accepted() else { return };
         let whole = accepted.head_len + body_len;
-        self.set_request_apart(cx, whole);
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
@@ -148,28 +136,37 @@ impl Exchange {
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };
+        let attempt = Attempt::begin(request, plan, cx);
+        self.set_request_apart(cx, whole);
         self.total_due = cx.now + cx.snapshot.deadlines.total;
-        self.state = State::Attempt(Box::new(Attempt::new(request, plan, cx)));
+        self.state = State::Attempt(attempt);
         self.watch_client(cx);
-        self.try_candidate(cx);
+        self.try_candidate(cx, peek);
     }
 
     /// Moves the first `whole` held bytes out of the inbox. The inbox gets the storage of a request that has
     /// ended on this core, so nothing is allocated here, and a connection that waits holds one buffer.
     fn set_request_apart(&mut self, cx: &mut Cx<'_>, whole: usize) {
         self.inbox.compact();
-        let rest = self.inbox.bytes()[whole..].to_vec();
+        let bytes = self.inbox.bytes();
+        let rest = if bytes.len() == whole { Vec::new() } else { bytes[whole..].to_vec() };
         let storage = self.inbox.lend().storage;
         match Rc::get_mut(&mut self.request) {
             Some(slot) => *slot = storage,
             None => self.request = Rc::new(storage),
         }
         self.inbox = Buf::over(cx.core.spares.inbox());
-        self.inbox.push(&rest);
+        if !rest.is_empty() {
+            self.inbox.push(&rest);
+        }
     }
 
     /// Forgets the request's bytes; its storage serves the core's next ones.
     pub(super) fn forget_request(&mut self, cx: &mut Cx<'_>) {
+        if !self.origin.sending {
+            // It may have been written for a connection that never came.
+            self.to_origin.clear();
+        }
         match Rc::get_mut(&mut self.request).map(core::mem::take) {
             Some(storage) => cx.core.spares.recycle(storage),
             // A send still replays it; the last holder frees it.
@@ -179,43 +176,33 @@ impl Exchange {
     }
 }
 
-/// Reads the body's facts and plans.
-fn inference(
-    snapshot: &Snapshot,
-    tenant: Tenant,
-    api: Api,
-    openrouter: bool,
-    body: &[u8],
-) -> Result<(Subject, Plan), Refusal> {
-    if body.is_empty() {
-        return Err(Refusal::Flaw(Flaw::BodyMissing));
-    }
-    let peek = peek::peek(body).map_err(Refusal::Flaw)?;
-    let models = Models::read(&peek, body).map_err(Refusal::Flaw)?;
-    if models.0.is_empty() {
+/// Plans for the models that the body names.
+fn planned(snapshot: &Snapshot, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<Plan, Refusal> {
+    let mut names = requested_names(peek, body).peekable();
+    if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
     }
-    let plan = route::plan(snapshot, tenant, models.0.iter().map(|name| &**name)).map_err(|_| {
+    route::plan(snapshot, tenant, names).map_err(|_| {
         let mut model = String::new();
-        for (turn, name) in models.0.iter().enumerate() {
+        for (turn, name) in requested_names(peek, body).enumerate() {
             let separator = if turn == 0 { "" } else { ", " };
             let _ = write!(model, "{separator}{name}");
         }
         Refusal::ModelUnknown { model }
-    })?;
-    let drop_usage = peek.stream && !peek.include_usage && !openrouter;
-    Ok((Subject::Inference { api, peek: Box::new(peek), models, drop_usage }, plan))
+    })
 }
 
-impl Models {
-    fn read(peek: &Peek, body: &[u8]) -> Result<Self, Flaw> {
-        let mut names = Vec::with_capacity(1);
-        if peek.model.is_some() {
-            names.push(peek.model_name(body).ok_or(Flaw::Model)?.into());
-        }
-        names.extend(peek::model_names(body, peek).take(MODELS_PER_REQUEST).map(Box::from));
-        Ok(Self(names))
-    }
+/// The requested models, first choice first.
+pub(super) fn requested_names<'b>(
+    peek: &Peek,
+    body: &'b [u8],
+) -> impl Iterator<Item = Cow<'b, str>> + use<'b> {
+    let first = match peek.model {
+        Some(name) if !peek.model_escaped => core::str::from_utf8(name.of(body)).ok().map(Cow::Borrowed),
+        Some(_) => peek.model_name(body),
+        None => None,
+    };
+    first.into_iter().chain(peek::model_names(body, peek).take(MODELS_PER_REQUEST))
 }
 
 /// Fields of the client's head that a provider may see; everything else stays here.

@@ -31,7 +31,15 @@ pub(super) enum Surface {
 
 /// Matches method and path.
 #[must_use]
-pub(super) fn surface(method: Method, path: &str) -> Surface {
+pub(super) fn surface(method: Method, path: &[u8]) -> Surface {
+    // What nearly every request asks for; the general way below would find the same.
+    if method == Method::Post && path == b"/v1/chat/completions" {
+        return Surface::Inference { api: Api::ChatCompletions, openrouter: false };
+    }
+    surface_of(method, core::str::from_utf8(path).unwrap_or(""))
+}
+
+fn surface_of(method: Method, path: &str) -> Surface {
     let (openrouter, rest) = match path.strip_prefix("/api/v1/") {
         Some(rest) => (true, Some(rest)),
         None => (false, path.strip_prefix("/v1/")),
@@ -118,7 +126,8 @@ mod tests {
             (Method::Post, "/v1%2fchat/completions", Surface::Unknown),
             (Method::Get, "/", Surface::Unknown),
         ] {
-            assert_eq!(surface(method, path), want, "{method:?} {path}");
+            assert_eq!(surface(method, path.as_bytes()), want, "{method:?} {path}");
+            assert_eq!(surface_of(method, path), want, "{method:?} {path}");
         }
     }
 }

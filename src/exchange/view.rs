@@ -11,8 +11,8 @@ impl Exchange {
     #[must_use]
     pub fn dialed_provider(&self) -> Option<(&Snapshot, &Provider)> {
         match &self.state {
-            State::Attempt(attempt) => Some((&attempt.snapshot, attempt.provider())),
-            State::Intake(_) | State::Relay(_) | State::Close(_) | State::Ended => None,
+            State::Attempt(attempt) => Some((attempt.snapshot(), attempt.provider())),
+            State::Intake | State::Relay(_) | State::Close(_) | State::Ended => None,
         }
     }
 

@@ -5,7 +5,6 @@
 //! Deliberately absent: parsing of configuration, DNS, and anything that changes while a request runs.
 
 use core::net::{IpAddr, SocketAddr};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::address::{Address, UnixName};
@@ -14,6 +13,8 @@ use crate::base::limits::{Deadlines, Limits};
 use crate::base::money::TokenPrice;
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::heads::Heads;
+use crate::policy::table::{ByDigest, ByName};
 
 /// How a provider wants its credential.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub struct Provider {
     pub pool: PoolId,
     /// Takes `<provider>/<anything>` as is.
     pub passthrough: bool,
+    /// What its requests begin with, written when the first one goes there.
+    pub heads: Heads,
 }
 
 impl Provider {
@@ -149,17 +152,17 @@ pub struct Snapshot {
     /// Providers by `ProviderId`.
     pub providers: Vec<Provider>,
     /// Provider ids.
-    pub provider_ids: HashMap<Box<str>, ProviderId>,
+    pub provider_ids: ByName<ProviderId>,
     /// Endpoints by `EndpointId`.
     pub endpoints: Vec<Endpoint>,
     /// Models by `ModelId`.
     pub models: Vec<Model>,
     /// Model ids.
-    pub model_ids: HashMap<Box<str>, ModelId>,
+    pub model_ids: ByName<ModelId>,
     /// Keys by `KeyId`.
     pub keys: Vec<Key>,
     /// Keys by digest.
-    pub key_digests: HashMap<[u8; 32], KeyId>,
+    pub key_digests: ByDigest<KeyId>,
     /// Who may call.
     pub auth: AuthMode,
     /// The control plane's own listener, to which paths that are no inference go. A provider like any other,
@@ -173,4 +176,27 @@ pub struct Snapshot {
     pub waiting: WaitingComment,
     /// Fail over once after an ambiguous failure (the first attempt may be billed).
     pub ambiguous_failover: bool,
+}
+
+#[cfg(test)]
+impl Snapshot {
+    /// Without a provider, a model or a key; open. For tests that fill in what they are about.
+    pub(crate) fn bare() -> Self {
+        Self {
+            hosts: Vec::new(),
+            providers: Vec::new(),
+            provider_ids: ByName::default(),
+            endpoints: Vec::new(),
+            models: Vec::new(),
+            model_ids: ByName::default(),
+            keys: Vec::new(),
+            key_digests: ByDigest::default(),
+            auth: AuthMode::Open,
+            control: None,
+            limits: Limits::default(),
+            deadlines: Deadlines::default(),
+            waiting: WaitingComment { text: "WAITING".into(), delay: None },
+            ambiguous_failover: true,
+        }
+    }
 }

@@ -6,5 +6,7 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod heads;
 pub mod retry;
 pub mod route;
+pub mod table;

@@ -131,7 +131,7 @@ impl Line {
                 return ops.release(self.pool.filter(|_| reusable), self.now);
             }
             // The ledger takes these up; until then the counters tell.
-            Action::Record(record) => drop(record),
+            Action::Record(record) => self.core.state.borrow_mut().reuse(record),
             Action::Close { reset } => {
                 self.closing = true;
                 ops.close(reset);

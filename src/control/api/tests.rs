@@ -3,7 +3,6 @@
 //! Deliberately absent: the workers that stand before it.
 
 use core::time::Duration;
-use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +15,8 @@ use crate::base::metrics::{COUNTERS, Counter};
 use crate::base::money::{PicoDollars, TokenPrice};
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::{AuthMode, Credential, Endpoint, Model, Provider, WaitingComment};
+use crate::policy::heads::Heads;
+use crate::policy::table::{ByDigest, ByName};
 
 fn snapshot() -> Snapshot {
     let provider = Provider {
@@ -31,6 +32,7 @@ fn snapshot() -> Snapshot {
         deadlines: Deadlines::default(),
         pool: PoolId(0),
         passthrough: false,
+        heads: Heads::default(),
     };
     let price = TokenPrice { prompt: PicoDollars(5_000_000), completion: PicoDollars(30_000_000) };
     let endpoint = |price| Endpoint { provider: ProviderId(0), name: "m".into(), price };
@@ -38,12 +40,12 @@ fn snapshot() -> Snapshot {
     Snapshot {
         hosts: Vec::new(),
         providers: vec![provider],
-        provider_ids: HashMap::new(),
+        provider_ids: ByName::default(),
         endpoints: vec![endpoint(Some(price)), endpoint(None)],
         models: vec![model("openai/gpt-x", 0), model("plain", 1)],
-        model_ids: HashMap::from([("openai/gpt-x".into(), ModelId(0)), ("plain".into(), ModelId(1))]),
+        model_ids: [("openai/gpt-x".into(), ModelId(0)), ("plain".into(), ModelId(1))].into_iter().collect(),
         keys: Vec::new(),
-        key_digests: HashMap::new(),
+        key_digests: ByDigest::default(),
         auth: AuthMode::Open,
         control: None,
         limits: Limits::default(),
@@ -123,7 +125,7 @@ async fn paths_have_their_answers() {
 #[tokio::test]
 async fn a_new_snapshot_counts_at_once() {
     let (api, state) = api().await;
-    let empty = Snapshot { models: Vec::new(), model_ids: HashMap::new(), ..snapshot() };
+    let empty = Snapshot { models: Vec::new(), model_ids: ByName::default(), ..snapshot() };
     state.snapshot.store(Arc::new(empty));
     let (_, _, body) = ask(&api, "GET /v1/models").await;
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["total_count"], 0);

@@ -99,7 +99,7 @@ fn policy_reads_it() {
     assert!(auth::tenant(&snapshot, Some(b"hello ")).is_err());
     let plan = |model: &str| {
         let plan = route::plan(&snapshot, tenant, [model].into_iter()).ok()?;
-        let tried = plan.candidates().iter();
+        let tried = plan.candidates(&snapshot);
         Some(tried.map(|tried| snapshot.providers[tried.provider.index()].id.to_string()).collect::<Vec<_>>())
     };
     assert_eq!(plan("author/model"), Some(vec!["two".to_owned(), "one".to_owned()]));

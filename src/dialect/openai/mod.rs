@@ -6,6 +6,7 @@
 //! catalogue).
 
 mod error;
+mod mention;
 mod report;
 
 #[cfg(test)]
@@ -28,25 +29,35 @@ pub struct OpenAi;
 
 /// Members that speak to a router; a provider would refuse or misread them. Everything else stays, unknown
 /// members included: they may be the provider's own.
-const ROUTER_ONLY: &[Key] = &[
-    Key::Models,
-    Key::Provider,
-    Key::Route,
-    Key::SessionId,
-    Key::Transforms,
-    Key::Plugins,
-    Key::Usage,
-    Key::Trace,
-    Key::Debug,
-];
+const fn is_router_only(key: Key) -> bool {
+    match key {
+        Key::Models
+        | Key::Provider
+        | Key::Route
+        | Key::SessionId
+        | Key::Transforms
+        | Key::Plugins
+        | Key::Usage
+        | Key::Trace
+        | Key::Debug => true,
+        Key::Model
+        | Key::Stream
+        | Key::StreamOptions
+        | Key::MaxTokens
+        | Key::MaxCompletionTokens
+        | Key::Messages
+        | Key::Tools
+        | Key::ResponseFormat
+        | Key::User
+        | Key::Metadata => false,
+    }
+}
 
 const INCLUDE_USAGE: &[u8] = b"{\"include_usage\":true}";
 
 // Built once: a searcher costs more to build than one event costs to search. Inside a JSON string a quote is
-// always escaped, so text of the model can never look like these.
-static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+// always escaped, so text of the model can never look like this.
 static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
-static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
 impl Dialect for OpenAi {
     fn name(&self) -> &'static str {
@@ -62,7 +73,7 @@ impl Dialect for OpenAi {
     }
 
     fn splice(&self, peek: &Peek, body: &[u8], model: &str, usage: StreamUsage, splice: &mut Splice) {
-        let left = splice.remove_members(peek, |key| ROUTER_ONLY.contains(&key));
+        let left = splice.remove_members(peek, is_router_only);
         let model_missing = match peek.member(Key::Model) {
             Some(member) => {
                 replace_model(peek, body, member, model, splice);
@@ -101,7 +112,7 @@ impl Dialect for OpenAi {
         if data == b"[DONE]" {
             return Signal::Done;
         }
-        if !mentions_error(data) && !mentions_usage(data) {
+        if !mention::error_or_usage(data) {
             return Signal::Content;
         }
         let report = Report::read(data);
@@ -109,6 +120,10 @@ impl Dialect for OpenAi {
             return Signal::Error { status };
         }
         report.usage.map_or(Signal::Content, |usage| Signal::Usage { usage, only: report.choices_empty })
+    }
+
+    fn is_plain_content(&self, data: &[u8]) -> bool {
+        mention::is_plain(data)
     }
 
     /// A `finish_reason` that is a text. Inside a JSON string its quotes would be escaped.
@@ -154,27 +169,12 @@ fn ask_inside(peek: &Peek, body: &[u8], member: &Member, splice: &mut Splice) {
 
 fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    escape(text, out);
+    // Seldom does a name need an escape; looking at every byte lets the loop run in wide steps.
+    let plain = |found: bool, byte| found & !matches!(byte, b'"' | b'\\' | 0..0x20);
+    if text.bytes().fold(true, plain) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        escape(text, out);
+    }
     out.push(b'"');
-}
-
-/// An event may be an error only if `"error"` is in it: as a key with a value that is not `null` (many
-/// servers send `"error":null` with every event), or as a value (`"object":"error"`).
-fn mentions_error(data: &[u8]) -> bool {
-    mentions(data, &ERROR, true)
-}
-
-/// An event may report usage only if a key `"usage"` in it has a value that is not `null`.
-fn mentions_usage(data: &[u8]) -> bool {
-    mentions(data, &USAGE, false)
-}
-
-fn mentions(data: &[u8], word: &Finder<'_>, as_value: bool) -> bool {
-    word.find_iter(data).any(|at| {
-        let behind = skip_space(data, at + word.needle().len());
-        match data.get(behind) {
-            Some(b':') => !data[skip_space(data, behind + 1)..].starts_with(b"null"),
-            _ => as_value,
-        }
-    })
 }

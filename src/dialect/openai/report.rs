@@ -6,7 +6,7 @@
 use super::error;
 use crate::base::record::Usage;
 use crate::base::span::Span;
-use crate::wire::json::scan::{Fields, skip_space, unsigned};
+use crate::wire::json::scan::{skip_space, unsigned, value_end};
 
 /// The top level of one object. When the text breaks off or is no JSON, what was read up to there counts and
 /// `complete` is false.
@@ -30,32 +30,34 @@ impl Report {
     pub(super) fn read(text: &[u8]) -> Self {
         let mut report = Self::default();
         let start = skip_space(text, 0);
-        let Ok(mut fields) = Fields::open(text, start, 0) else { return report };
+        let Some(mut members) = Members::open(text, start, 0) else { return report };
         let mut flat_error = false;
         let mut groq_usage = None;
-        loop {
-            let field = match fields.next_field() {
-                Ok(Some(field)) => field,
-                Ok(None) => break,
-                Err(_) => return report.settled(text, start, flat_error, groq_usage),
-            };
-            let value = field.value.of(text);
-            match field.key.of(text) {
-                _ if value == b"null" => {}
-                b"error" => report.error = error::status(text, field.value).or(report.error),
-                b"usage" => report.usage = usage(text, field.value).or(report.usage),
+        while let Some(key) = members.next_key() {
+            if key == b"usage" && members.value_starts_with(b'{') {
+                // The figures lie inside: read them on the way, instead of once to skip and once to read.
+                let (found, end) = usage(text, members.at);
+                let Some(()) = members.pass(end) else { break };
+                report.usage = found.or(report.usage);
+                continue;
+            }
+            let Some(value) = members.skip_value() else { break };
+            let value_text = value.of(text);
+            match key {
+                _ if value_text == b"null" => {}
+                b"error" => report.error = error::status(text, value).or(report.error),
                 b"choices" => {
                     report.answers = true;
-                    report.choices_empty = is_empty_array(value);
+                    report.choices_empty = is_empty_array(value_text);
                 }
                 b"data" => report.answers = true,
-                b"object" | b"type" if value == b"\"error\"" => flat_error = true,
+                b"object" | b"type" if value_text == b"\"error\"" => flat_error = true,
                 b"object" => report.answers = true,
-                b"x_groq" => report.read_groq(text, field.value, &mut groq_usage),
+                b"x_groq" => report.read_groq(text, value, &mut groq_usage),
                 _ => {}
             }
         }
-        report.complete = skip_space(text, fields.end()) == text.len();
+        report.complete = members.ended && skip_space(text, members.at) == text.len();
         report.settled(text, start, flat_error, groq_usage)
     }
 
@@ -70,36 +72,156 @@ impl Report {
     }
 
     fn read_groq(&mut self, text: &[u8], value: Span, groq_usage: &mut Option<Usage>) {
-        let Ok(mut fields) = Fields::open(text, value.start as usize, 1) else { return };
-        while let Ok(Some(field)) = fields.next_field() {
-            match field.key.of(text) {
-                b"usage" => *groq_usage = usage(text, field.value),
-                b"error" => self.error = error::status(text, field.value).or(self.error),
+        let Some(mut members) = Members::open(text, value.start as usize, 1) else { return };
+        while let Some(key) = members.next_key()
+            && let Some(value) = members.skip_value()
+        {
+            match key {
+                b"usage" => *groq_usage = usage(text, value.start as usize).0,
+                b"error" => self.error = error::status(text, value).or(self.error),
                 _ => {}
             }
         }
     }
 }
 
-/// Reads a usage object. Completion tokens are the larger of what is reported and what the total leaves over:
-/// some providers report reasoning only within the total. `None` when there is no figure at all.
-fn usage(text: &[u8], value: Span) -> Option<Usage> {
-    let mut fields = Fields::open(text, value.start as usize, 1).ok()?;
+/// Reads the usage object at `at`. Completion tokens are the larger of what is reported and what the total
+/// leaves over: some providers report reasoning only within the total. `None` when there is no figure at all.
+/// Also says where the object ends; `None` when it is broken.
+fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
+    let Some(mut members) = Members::open(text, at, 1) else { return (None, None) };
     let (mut prompt, mut completion, mut total) = (None, None, None);
-    while let Ok(Some(field)) = fields.next_field() {
-        let figure = unsigned(field.value.of(text));
-        match field.key.of(text) {
-            b"prompt_tokens" => prompt = figure,
-            b"completion_tokens" => completion = figure,
-            b"total_tokens" => total = figure,
+    while let Some(key) = members.next_key()
+        && let Some(value) = members.skip_value()
+    {
+        match key {
+            b"prompt_tokens" => prompt = unsigned(value.of(text)),
+            b"completion_tokens" => completion = unsigned(value.of(text)),
+            b"total_tokens" => total = unsigned(value.of(text)),
             _ => {}
         }
     }
-    prompt.or(completion).or(total)?;
+    let end = members.ended.then_some(members.at);
+    if prompt.or(completion).or(total).is_none() {
+        return (None, end);
+    }
     let reported = completion.unwrap_or(0);
     let total = total.unwrap_or(0);
     let prompt_tokens = prompt.unwrap_or_else(|| total.saturating_sub(reported));
-    Some(Usage { prompt_tokens, completion_tokens: reported.max(total.saturating_sub(prompt_tokens)) })
+    let completion_tokens = reported.max(total.saturating_sub(prompt_tokens));
+    (Some(Usage { prompt_tokens, completion_tokens }), end)
+}
+
+/// The members of one object, in order; each value is skipped, or read and passed by the caller. The same
+/// strictness as `scan::Fields`, without the positions that nobody asks for here.
+struct Members<'t> {
+    text: &'t [u8],
+    /// The next thing: a key, a value, or what follows the object.
+    at: usize,
+    /// Levels of nesting around the values, this object included.
+    levels: usize,
+    /// The closing brace was passed.
+    ended: bool,
+}
+
+impl<'t> Members<'t> {
+    /// Opens the object at `at`, with `outside` levels around it; `None` when there is none.
+    fn open(text: &'t [u8], at: usize, outside: usize) -> Option<Self> {
+        if text.get(at) != Some(&b'{') {
+            return None;
+        }
+        let at = skip_space(text, at + 1);
+        let ended = text.get(at) == Some(&b'}');
+        Some(Self { text, at: at + usize::from(ended), levels: outside + 1, ended })
+    }
+
+    /// The next key, as written; then `at` is where its value begins. `None` at the end, and where the text
+    /// is broken.
+    #[inline]
+    fn next_key(&mut self) -> Option<&'t [u8]> {
+        let start = self.at;
+        if self.ended || self.text.get(start) != Some(&b'"') {
+            return None;
+        }
+        let end = self.end_of_text(start)?;
+        let colon = skip_space(self.text, end);
+        if self.text.get(colon) != Some(&b':') {
+            return None;
+        }
+        self.at = skip_space(self.text, colon + 1);
+        self.text.get(start + 1..end - 1)
+    }
+
+    fn value_starts_with(&self, byte: u8) -> bool {
+        self.text.get(self.at) == Some(&byte)
+    }
+
+    #[inline]
+    fn skip_value(&mut self) -> Option<Span> {
+        let start = self.at;
+        let end = if self.value_starts_with(b'"') {
+            self.end_of_text(start)?
+        } else {
+            end_of_value(self.text, start, self.levels)?
+        };
+        self.behind(end)?;
+        Some(Span::new(start, end))
+    }
+
+    /// Goes on behind the value, which the caller found to end at `end`. A value that was no use to the
+    /// caller is skipped like any other.
+    fn pass(&mut self, end: Option<usize>) -> Option<()> {
+        match end {
+            Some(end) => self.behind(end),
+            None => self.skip_value().map(|_| ()),
+        }
+    }
+
+    /// Takes what must follow a value: a comma, or the closing brace.
+    #[inline]
+    fn behind(&mut self, end: usize) -> Option<()> {
+        let at = skip_space(self.text, end);
+        match self.text.get(at)? {
+            b',' => self.at = skip_space(self.text, at + 1),
+            b'}' => (self.at, self.ended) = (at + 1, true),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// One past the string whose quote is at `start`.
+    #[inline]
+    fn end_of_text(&self, start: usize) -> Option<usize> {
+        end_of_short_text(self.text, start + 1).or_else(|| end_of_value(self.text, start, self.levels))
+    }
+}
+
+/// One past the quote that ends the string whose inside starts at `at`, if it comes soon and nothing is
+/// escaped before it: so it is with keys, ids and names. Eight bytes at a time.
+#[inline]
+fn end_of_short_text(text: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    /// Marks the zero bytes: the lowest mark is exact, since the subtraction borrows out of zero bytes only.
+    const fn zeroes(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & TOPS
+    }
+    for word in text.get(at..)?.as_chunks::<8>().0.iter().take(6) {
+        let word = u64::from_le_bytes(*word);
+        let marks = zeroes(word ^ (ONES * b'"' as u64)) | zeroes(word ^ (ONES * b'\\' as u64));
+        if marks != 0 {
+            let found = at + marks.trailing_zeros() as usize / 8;
+            return (text[found] == b'"').then_some(found + 1);
+        }
+        at += 8;
+    }
+    None
+}
+
+/// One copy of the scanner for all that is read here.
+#[inline(never)]
+fn end_of_value(text: &[u8], at: usize, outside: usize) -> Option<usize> {
+    value_end(text, at, outside).ok()
 }
 
 fn is_empty_array(value: &[u8]) -> bool {

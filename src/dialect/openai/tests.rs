@@ -123,7 +123,7 @@ fn spliced(body: &str, model: &str, usage: StreamUsage) -> String {
     let value = |key: &str| entries.0.iter().find(|(known, _)| known == key).map(|(_, value)| value);
     assert_eq!(value("model").and_then(serde_json::Value::as_str), Some(model), "{body}");
     assert_eq!(entries.0.iter().filter(|(key, _)| key == "model").count(), 1, "{body}");
-    assert!(ROUTER_ONLY.iter().all(|key| value(key.text()).is_none()), "{body}");
+    assert!(Key::ALL.iter().all(|key| !is_router_only(*key) || value(key.text()).is_none()), "{body}");
     if peek.stream && usage == StreamUsage::OnRequest {
         let options = value("stream_options").expect("usage is asked for");
         assert_eq!(options["include_usage"], serde_json::Value::Bool(true), "{body}");

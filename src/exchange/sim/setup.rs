@@ -2,7 +2,6 @@
 //!
 //! Deliberately absent: addresses; nothing is resolved here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
@@ -12,6 +11,7 @@ use crate::exchange::sim::case::Config;
 use crate::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
+use crate::policy::heads::Heads;
 
 /// The key of every client of a case.
 pub const CLIENT_KEY: &str = "sk-client-1";
@@ -59,7 +59,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         endpoints,
         models,
         keys: vec![Key { name: "client".into(), sha256 }],
-        key_digests: HashMap::from([(sha256, KeyId(0))]),
+        key_digests: [(sha256, KeyId(0))].into_iter().collect(),
         auth: if config.keys { AuthMode::Keys } else { AuthMode::Open },
         control: config.control.map(|index| ProviderId(index as u32)),
         limits: config.limits.clone(),
@@ -85,6 +85,7 @@ fn provider(config: &Config, index: usize) -> Provider {
         deadlines: config.deadlines.clone(),
         pool: PoolId(index as u32),
         passthrough: one.passthrough,
+        heads: Heads::default(),
     }
 }
 

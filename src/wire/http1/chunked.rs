@@ -116,6 +116,13 @@ impl ChunkDecoder {
         matches!(self.state, State::Done)
     }
 
+    /// True between two chunks: what comes next is a size line. A whole chunk without an extension may then
+    /// be taken past the decoder.
+    #[must_use]
+    pub const fn is_at_size(&self) -> bool {
+        matches!(self.state, State::Size)
+    }
+
     /// The next item at the front of `bytes`.
     pub fn next(&mut self, bytes: &[u8]) -> Parse<ChunkItem> {
         match self.state {

@@ -41,6 +41,15 @@ impl<'a> HeadWriter<'a> {
         Self { out }
     }
 
+    /// Goes on with a head whose lines so far, all of them complete, are in `out` already (or whose start
+    /// line is somebody else's).
+    pub fn resumed(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// Leaves the head unfinished: a later [`HeadWriter::resumed`] goes on with it.
+    pub fn pause(self) {}
+
     /// Writes a field. Control bytes of `value`, line ends included and HTAB not, are written as spaces;
     /// `name` is the caller's own and must be a token.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {

@@ -134,6 +134,13 @@ impl Watch {
         self.begun || bom_part || self.line != Line::Start
     }
 
+    /// True between two events, with nothing of the next one seen and the start of the stream behind: whole
+    /// events may then be taken past the watcher.
+    #[must_use]
+    pub fn is_between_events(&self) -> bool {
+        !self.begun && !self.after_cr && usize::from(self.bom) == BOM.len() && self.line == Line::Start
+    }
+
     /// Looks at the next bytes of the stream, up to the end of the first event that ends in them. The caller
     /// feeds `piece[used..]` next, until nothing is left.
     pub fn feed<'a>(&'a mut self, piece: &'a [u8]) -> Fed<'a> {
