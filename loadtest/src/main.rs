@@ -13,6 +13,7 @@
 //! Deliberately absent: what a subcommand measures.
 
 mod answer;
+mod certificate;
 mod client;
 mod compare;
 mod event_loop;

@@ -13,11 +13,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::rig::text::MODEL;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::rig::Door;
+use super::rig::text::{MODEL, SECURE_MODEL};
 use crate::floor::{self, ANNOUNCEMENT};
 
 /// How long a process may take to listen.
-const START_PATIENCE: Duration = Duration::from_secs(5);
+const START_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -40,12 +43,21 @@ pub(super) enum Kind {
     FloorAgain,
     Millrace,
     Nginx,
+    /// As the second floor, for workloads in which the floor takes no part.
+    NginxAgain,
     Haproxy,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Direct, Self::Floor, Self::FloorAgain, Self::Millrace, Self::Nginx, Self::Haproxy];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Direct,
+        Self::Floor,
+        Self::FloorAgain,
+        Self::Millrace,
+        Self::Nginx,
+        Self::NginxAgain,
+        Self::Haproxy,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -54,6 +66,7 @@ impl Kind {
             Self::FloorAgain => "floor again",
             Self::Millrace => "millrace",
             Self::Nginx => "nginx",
+            Self::NginxAgain => "nginx again",
             Self::Haproxy => "haproxy",
         }
     }
@@ -68,6 +81,8 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) origin: SocketAddr,
+    /// The same with TLS, signed by the authority in [`AUTHORITY`] of the scratch folder.
+    pub(super) secure_origin: SocketAddr,
     pub(super) millrace: PathBuf,
     pub(super) scratch: PathBuf,
     pub(super) contender_cpu: usize,
@@ -78,7 +93,9 @@ pub(super) struct Places {
 #[derive(Debug)]
 pub(super) struct Contender {
     pub(super) kind: Kind,
-    pub(super) address: SocketAddr,
+    pub(super) door: Door,
+    /// Where it speaks TLS to the origin.
+    pub(super) secure_door: Option<Door>,
     child: Option<Child>,
 }
 
@@ -86,6 +103,25 @@ impl Contender {
     /// Its process; none for `direct`.
     pub(super) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Asks the process to end and waits until it has.
+    ///
+    /// # Errors
+    /// It did not end in time, or could not be asked.
+    pub(super) fn stop(mut self) -> Result<(), String> {
+        let Some(child) = &mut self.child else { return Ok(()) };
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or("a process without a number")?;
+        kill_process(pid, Signal::TERM).map_err(|error| format!("it could not be stopped: {error}"))?;
+        let end = Instant::now() + START_PATIENCE;
+        while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+            if Instant::now() >= end {
+                return Err(format!("{} did not end when asked to", self.kind.name()));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// See [`Kind`].
@@ -111,47 +147,84 @@ impl Drop for Contender {
 pub(super) fn start(kind: Kind, places: &Places) -> Result<Contender, String> {
     let own = env::current_exe().map_err(|error| format!("our own program was not found: {error}"))?;
     match kind {
-        Kind::Direct => Ok(Contender { kind, address: places.origin, child: None }),
+        Kind::Direct => {
+            Ok(Contender { kind, door: door(places.origin, MODEL), secure_door: None, child: None })
+        }
         Kind::Floor | Kind::FloorAgain => {
             let origin = places.origin.to_string();
             announced(kind, &own, &["floor", "--target", &origin], ANNOUNCEMENT, places)
         }
-        Kind::Millrace => {
-            let file = write(places, "millrace.toml", &millrace_config(places.origin))?;
-            announced(kind, &places.millrace, &["--config", &file], "listening on http://", places)
-        }
-        Kind::Nginx => {
+        Kind::Millrace => millrace(places, &[], &[]),
+        Kind::Nginx | Kind::NginxAgain => {
             let program = installed("nginx").ok_or("nginx is not installed")?;
-            let port = free_port()?;
-            let file = write(places, "nginx.conf", &peer_config(NGINX, places, port))?;
-            let prefix = places.scratch.display().to_string();
-            silent(kind, &program, &["-p", &prefix, "-c", &file, "-e", "stderr"], port, places)
+            let (prefix, ports) = (places.scratch.display().to_string(), free_ports()?);
+            let file =
+                write(places, &format!("nginx-{}.conf", ports[0]), &peer_config(NGINX, places, ports))?;
+            silent(kind, &program, &["-p", &prefix, "-c", &file, "-e", "stderr"], ports, places)
         }
         Kind::Haproxy => {
             let program = installed("haproxy").ok_or("haproxy is not installed")?;
-            let port = free_port()?;
-            let file = write(places, "haproxy.conf", &peer_config(HAPROXY, places, port))?;
-            silent(kind, &program, &["-db", "-q", "-f", &file], port, places)
+            let ports = free_ports()?;
+            let file = write(places, "haproxy.conf", &peer_config(HAPROXY, places, ports))?;
+            silent(kind, &program, &["-db", "-q", "-f", &file], ports, places)
         }
     }
 }
 
-/// One provider, one model, one key: authentication, routing, health and counters are on, as in use.
-fn millrace_config(origin: SocketAddr) -> String {
-    format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n\
-         [[provider]]\nid = \"bench\"\nbase_url = \"http://{origin}/v1\"\nauth = \"none\"\n\n\
-         [[model]]\nid = \"{MODEL}\"\n[[model.endpoint]]\nprovider = \"bench\"\nname = \"{MODEL}\"\n\
-         price = {{ prompt = \"5.00\", completion = \"30.00\" }}\n\n\
-         [[key]]\nname = \"loadtest\"\nsha256 = \"{KEY_SHA256}\"\n"
-    )
+/// Starts Millrace with further options, under a program that runs it if one is named.
+///
+/// # Errors
+/// As [`start`].
+pub(super) fn millrace(places: &Places, under: &[&str], options: &[&str]) -> Result<Contender, String> {
+    let file = write(places, "millrace.toml", &millrace_config(places))?;
+    let listening = "listening on http://";
+    let own = [&["--config", &file], options].concat();
+    if !places.millrace.is_file() {
+        let program = places.millrace.display();
+        return Err(format!("{program} does not exist: build it with cargo build --release"));
+    }
+    let Some((program, rest)) = under.split_first() else {
+        return announced(Kind::Millrace, &places.millrace, &own, listening, places);
+    };
+    let millrace = places.millrace.display().to_string();
+    let arguments = [rest, &[millrace.as_str()], &own].concat();
+    announced(Kind::Millrace, Path::new(program), &arguments, listening, places)
 }
 
-fn peer_config(template: &str, places: &Places, port: u16) -> String {
+fn door(address: SocketAddr, model: &'static str) -> Door {
+    Door { address, model }
+}
+
+/// File of the authority that signed the certificate of the origin with TLS.
+pub(super) const AUTHORITY: &str = "authority.pem";
+
+/// One provider, one model, one key: authentication, routing, health and counters are on, as in use. The same
+/// once more, with TLS.
+fn millrace_config(places: &Places) -> String {
+    let mut config = "[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n".to_owned();
+    let authority = format!("ca_file = \"{}\"\n", places.scratch.join(AUTHORITY).display());
+    for (id, model, url, trust) in [
+        ("bench", MODEL, format!("http://{}", places.origin), ""),
+        ("secure", SECURE_MODEL, format!("https://{}", places.secure_origin), authority.as_str()),
+    ] {
+        config += &format!(
+            "[[provider]]\nid = \"{id}\"\nbase_url = \"{url}/v1\"\nauth = \"none\"\n{trust}\n\
+             [[model]]\nid = \"{model}\"\n[[model.endpoint]]\nprovider = \"{id}\"\nname = \"{model}\"\n\
+             price = {{ prompt = \"5.00\", completion = \"30.00\" }}\n\n"
+        );
+    }
+    config + &format!("[[key]]\nname = \"loadtest\"\nsha256 = \"{KEY_SHA256}\"\n")
+}
+
+fn peer_config(template: &str, places: &Places, ports: [u16; 2]) -> String {
     let scratch = places.scratch.display().to_string();
+    let [plain, secure] = ports.map(|port| format!("127.0.0.1:{port}"));
     template
         .replace("{ORIGIN}", &places.origin.to_string())
-        .replace("{LISTEN}", &format!("127.0.0.1:{port}"))
+        .replace("{SECURE_ORIGIN}", &places.secure_origin.to_string())
+        .replace("{LISTEN}", &plain)
+        .replace("{SECURE_LISTEN}", &secure)
+        .replace("{AUTHORITY}", &places.scratch.join(AUTHORITY).display().to_string())
         .replace("{SCRATCH}", &scratch)
 }
 
@@ -161,10 +234,14 @@ fn write(places: &Places, name: &str, text: &str) -> Result<String, String> {
     Ok(path.display().to_string())
 }
 
-/// A port that was free a moment ago, for programs that cannot take any and say which.
-fn free_port() -> Result<u16, String> {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    port.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
+/// Two ports that were free a moment ago, for programs that cannot take any and say which.
+fn free_ports() -> Result<[u16; 2], String> {
+    // Both are held until both are known, so that they differ.
+    let bind = || TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"));
+    let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
+    let (one, two) = (bind()?, bind()?);
+    let ports = port(&one).and_then(|one| Ok([one, port(&two)?]));
+    ports.map_err(|error| format!("no free port: {error}"))
 }
 
 /// Where a program is, in the search path or where administrators' programs are.
@@ -201,12 +278,8 @@ fn announced(
     before: &'static str,
     places: &Places,
 ) -> Result<Contender, String> {
-    if !program.is_file() {
-        return Err(format!("{} does not exist: build it with cargo build --release", program.display()));
-    }
     let mut child = spawn(program, arguments, places, Stdio::piped())?;
     let output = child.stdout.take();
-    let mut contender = Contender { kind, address: places.origin, child: Some(child) };
     let (send, receive) = mpsc::channel();
     // Reads to the end, so that the program never waits for us to read; ends with the program.
     thread::spawn(move || {
@@ -219,9 +292,13 @@ fn announced(
             }
         }
     });
-    contender.address = receive
+    let mut contender =
+        Contender { kind, door: door(places.origin, MODEL), secure_door: None, child: Some(child) };
+    let address = receive
         .recv_timeout(START_PATIENCE)
         .map_err(|_| format!("{} did not say where it listens", kind.name()))?;
+    contender.door.address = address;
+    contender.secure_door = (kind == Kind::Millrace).then_some(door(address, SECURE_MODEL));
     Ok(contender)
 }
 
@@ -230,12 +307,13 @@ fn silent(
     kind: Kind,
     program: &Path,
     arguments: &[&str],
-    port: u16,
+    ports: [u16; 2],
     places: &Places,
 ) -> Result<Contender, String> {
     let child = spawn(program, arguments, places, Stdio::null())?;
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut contender = Contender { kind, address, child: Some(child) };
+    let [address, secure] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let secure_door = Some(door(secure, SECURE_MODEL));
+    let mut contender = Contender { kind, door: door(address, MODEL), secure_door, child: Some(child) };
     let end = Instant::now() + START_PATIENCE;
     while TcpStream::connect_timeout(&address, LOOK_EVERY).is_err() {
         let ended = contender.child.as_mut().and_then(|child| child.try_wait().ok().flatten());

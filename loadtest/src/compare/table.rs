@@ -1,48 +1,18 @@
-//! The figures of a run: medians over rounds, ratios to the floor of the same round, and what noise there is.
+//! The figures of a run: medians over rounds, ratios within a round, and what noise there is.
 //!
-//! Deliberately absent: judgement; the reader compares.
+//! Deliberately absent: judgement, which is `verdict`.
 
-use core::fmt::Write;
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::accounting::Spent;
 use super::contender::Kind;
+use super::instructions::Instructions;
+use super::sample::{Sample, added, latencies, median, ratio};
+use super::verdict;
+use super::weigh::Weight;
+use super::workload::Workload;
 use crate::report;
-
-/// One window.
-#[derive(Clone, Debug)]
-pub(super) struct Sample {
-    pub(super) round: u32,
-    /// Answers or events.
-    pub(super) done: u64,
-    pub(super) seconds: f64,
-    /// CPU time of the contender; none for `direct`.
-    pub(super) spent: Option<Spent>,
-    pub(super) nanos: Histogram<u64>,
-    /// Resident bytes at the end of the window, under load.
-    pub(super) memory: Option<u64>,
-    /// Share of its core that the rig used; near 1 it is the rig that limits the rate.
-    pub(super) rig_busy: f64,
-}
-
-impl Sample {
-    fn rate(&self) -> f64 {
-        self.done as f64 / self.seconds
-    }
-
-    /// True if the contender waited for its core for more than a twentieth of the time.
-    fn is_disturbed(&self) -> bool {
-        self.spent.is_some_and(|spent| spent.waited > self.seconds / 20.0)
-    }
-
-    /// CPU microseconds per answer or event.
-    fn micros(&self) -> Option<f64> {
-        Some(self.spent?.seconds * 1e6 / self.done as f64)
-    }
-}
 
 /// One contender under one workload.
 #[derive(Debug, Default)]
@@ -54,8 +24,7 @@ struct Series {
 /// One workload.
 #[derive(Debug)]
 struct Group {
-    name: &'static str,
-    title: &'static str,
+    workload: Workload,
     /// By the contender's place in [`Kind::ALL`].
     series: BTreeMap<usize, Series>,
 }
@@ -65,6 +34,8 @@ struct Group {
 pub(super) struct Results {
     groups: Vec<Group>,
     idle: BTreeMap<usize, u64>,
+    weights: BTreeMap<usize, Weight>,
+    instructions: Option<Instructions>,
     notes: Vec<String>,
     spoilt: u64,
 }
@@ -77,10 +48,11 @@ struct Row {
     /// CPU microseconds of the best round: other processes can only add to it.
     lowest: Option<f64>,
     user: Option<f64>,
-    /// CPU ÷ the floor's of the same round: median, lowest, highest.
+    /// CPU ÷ the base's of the same round: median, lowest, highest.
     ratio: Option<[f64; 3]>,
-    /// Microseconds at 50, 99 and 99.9 % beyond `direct`'s.
-    added: [f64; 3],
+    /// Microseconds at 50, 99 and 99.9 %, and how much of them is beyond `direct`'s.
+    at: [Option<f64>; 3],
+    added: [Option<f64>; 3],
     calls: Option<f64>,
     memory: Option<u64>,
     rig_busy: f64,
@@ -90,16 +62,6 @@ struct Row {
 
 fn place(kind: Kind) -> usize {
     Kind::ALL.iter().position(|known| *known == kind).expect("every kind is in the list of all")
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        length if length % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
 }
 
 impl Results {
@@ -125,50 +87,89 @@ impl Results {
         self.idle.insert(place(kind), bytes);
     }
 
-    pub(super) fn add(&mut self, name: &'static str, title: &'static str, kind: Kind, sample: Sample) {
-        let at = self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
-            self.groups.push(Group { name, title, series: BTreeMap::new() });
+    /// Memory per connection and stream.
+    pub(super) fn weighed(&mut self, kind: Kind, weight: Weight) {
+        self.weights.insert(place(kind), weight);
+    }
+
+    pub(super) fn weight(&self, kind: Kind) -> Option<Weight> {
+        self.weights.get(&place(kind)).copied()
+    }
+
+    /// Instructions of Millrace.
+    pub(super) fn counted(&mut self, instructions: Instructions) {
+        self.instructions = Some(instructions);
+    }
+
+    pub(super) fn instructions(&self) -> Option<Instructions> {
+        self.instructions
+    }
+
+    pub(super) fn add(&mut self, workload: Workload, kind: Kind, sample: Sample) {
+        let at = self.groups.iter().position(|group| group.workload == workload).unwrap_or_else(|| {
+            self.groups.push(Group { workload, series: BTreeMap::new() });
             self.groups.len() - 1
         });
         self.groups[at].series.entry(place(kind)).or_default().samples.push(sample);
     }
 
     /// System calls per answer or event.
-    pub(super) fn calls(&mut self, name: &str, kind: Kind, each: f64) {
-        let group = self.groups.iter_mut().find(|group| group.name == name);
+    pub(super) fn calls(&mut self, workload: Workload, kind: Kind, each: f64) {
+        let group = self.groups.iter_mut().find(|group| group.workload == workload);
         if let Some(series) = group.and_then(|group| group.series.get_mut(&place(kind))) {
             series.calls = Some(each);
         }
     }
 
-    /// The lowest of the contenders' median rates under a workload.
-    pub(super) fn slowest_rate(&self, name: &str) -> f64 {
-        let group = self.groups.iter().find(|group| group.name == name);
-        let rates = group
-            .into_iter()
-            .flat_map(|group| group.series.values())
-            .filter_map(|series| median(series.samples.iter().map(Sample::rate).collect()));
-        // Without any the open loop is idle rather than endless.
-        rates.min_by(f64::total_cmp).unwrap_or(2.0)
+    /// The windows of one contender under one workload; none if it did not take part.
+    pub(super) fn samples(&self, workload: Workload, kind: Kind) -> &[Sample] {
+        let group = self.groups.iter().find(|group| group.workload == workload);
+        group.map_or(&[], |group| group.samples(kind))
     }
 
-    /// For a terminal.
+    /// Microseconds at 50, 99 and 99.9 % beyond `direct`'s.
+    pub(super) fn added(&self, workload: Workload, kind: Kind) -> [Option<f64>; 3] {
+        added(self.samples(workload, kind), self.samples(workload, Kind::Direct))
+    }
+
+    /// The median rate of the slowest contender under a workload.
+    pub(super) fn slowest_rate(&self, workload: Workload) -> Option<f64> {
+        let rates = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Direct);
+        let rates =
+            rates.filter_map(|kind| median(self.samples(workload, kind).iter().map(Sample::rate).collect()));
+        rates.min_by(f64::total_cmp)
+    }
+
+    /// For people.
     pub(super) fn table(&self) -> String {
         let mut text = String::new();
-        for group in &self.groups {
-            group.print(&mut text);
-        }
-        line(&mut text, "\nmemory (VmRSS)      idle   largest under load");
+        self.groups.iter().for_each(|group| group.print(&mut text));
+        line(&mut text, &format!("\n{:<16} {:>10} {:>20}", "memory (VmRSS)", "idle", "largest under load"));
         for (at, idle) in &self.idle {
-            let loads = self.groups.iter().filter_map(|group| group.series.get(at));
-            let most = loads.flat_map(|series| &series.samples).filter_map(|sample| sample.memory).max();
+            let samples = self.groups.iter().filter_map(|group| group.series.get(at));
+            let most = samples.flat_map(|series| &series.samples).filter_map(|sample| sample.memory).max();
             let most = most.map_or_else(|| "-".to_owned(), report::bytes);
             line(
                 &mut text,
-                &format!("{:<12} {:>11}   {most:>11}", Kind::ALL[*at].name(), report::bytes(*idle)),
+                &format!("{:<16} {:>10} {most:>20}", Kind::ALL[*at].name(), report::bytes(*idle)),
             );
         }
-        line(&mut text, "");
+        line(&mut text, &format!("\n{:<16} {:>10} {:>20}", "memory for each", "idle", "active stream"));
+        for (at, weight) in &self.weights {
+            let [idle, stream] =
+                [weight.idle_bytes, weight.stream_bytes].map(|each| report::bytes_each(Some(each)));
+            line(&mut text, &format!("{:<16} {idle:>10} {stream:>20}", Kind::ALL[*at].name()));
+        }
+        if let Some(Instructions { per_request, per_event }) = self.instructions {
+            line(
+                &mut text,
+                &format!(
+                    "\ninstructions of millrace: {per_request:.0} per request, {per_event:.0} per event"
+                ),
+            );
+        }
+        text.push_str(&verdict::table(self));
+        text.push('\n');
         let samples =
             || self.groups.iter().flat_map(|group| group.series.values()).flat_map(|one| &one.samples);
         let disturbed = samples().filter(|sample| sample.is_disturbed()).count();
@@ -176,7 +177,10 @@ impl Results {
             let all = samples().count();
             line(
                 &mut text,
-                &format!("note: in {disturbed} of {all} windows other processes used the contender's core"),
+                &format!(
+                    "note: in {disturbed} of {all} windows other processes took a core; \
+                     their latencies are left out"
+                ),
             );
         }
         self.notes.iter().for_each(|note| line(&mut text, &format!("note: {note}")));
@@ -189,8 +193,16 @@ impl Results {
         let groups: Vec<Value> = self.groups.iter().map(Group::json).collect();
         let idle: BTreeMap<&str, u64> =
             self.idle.iter().map(|(at, bytes)| (Kind::ALL[*at].name(), *bytes)).collect();
-        let all = json!({ "machine": machine, "workloads": groups, "idle_bytes": idle, "notes": self.notes,
-            "windows_spoilt": self.spoilt });
+        let weights = self.weights.iter().map(|(at, weight)| {
+            json!({ "contender": Kind::ALL[*at].name(), "idle_connection_bytes": weight.idle_bytes,
+                "stream_bytes": weight.stream_bytes })
+        });
+        let instructions = self
+            .instructions
+            .map(|count| json!({ "per_request": count.per_request, "per_event": count.per_event }));
+        let all = json!({ "machine": machine, "verdict": verdict::json(self), "workloads": groups,
+            "idle_bytes": idle, "memory": weights.collect::<Vec<_>>(), "instructions": instructions,
+            "notes": self.notes, "windows_spoilt": self.spoilt });
         format!("{all:#}\n")
     }
 }
@@ -206,54 +218,59 @@ fn figure(value: Option<f64>, digits: usize) -> String {
 }
 
 impl Group {
+    fn samples(&self, kind: Kind) -> &[Sample] {
+        self.series.get(&place(kind)).map_or(&[], |series| &series.samples)
+    }
+
     fn rows(&self) -> Vec<Row> {
-        let direct = self.series.get(&place(Kind::Direct)).map(|series| percentiles(&series.samples));
-        let floor = self.series.get(&place(Kind::Floor));
-        let rows = self.series.iter().map(|(at, series)| {
-            let samples = &series.samples;
-            let micros = median(samples.iter().filter_map(Sample::micros).collect());
-            // Ticks are coarse beside a window, so their share is taken over all windows together.
-            let spent = || samples.iter().filter_map(|sample| sample.spent);
-            let user = spent().map(|spent| spent.user * spent.seconds).sum::<f64>()
-                / spent().map(|spent| spent.seconds).sum::<f64>().max(f64::MIN_POSITIVE);
-            let waited = samples.iter().filter_map(|sample| Some(sample.spent?.waited / sample.seconds));
-            let own = percentiles(samples);
-            let base = direct.unwrap_or_default();
-            Row {
-                name: Kind::ALL[*at].name(),
-                rate: median(samples.iter().map(Sample::rate).collect()).unwrap_or(0.0),
-                micros,
-                user: micros.map(|micros| micros * user),
-                lowest: samples.iter().filter_map(Sample::micros).min_by(f64::total_cmp),
-                waited: median(waited.collect()),
-                ratio: floor.and_then(|floor| ratio(samples, &floor.samples)),
-                added: [own[0] - base[0], own[1] - base[1], own[2] - base[2]],
-                calls: series.calls,
-                memory: samples.iter().filter_map(|sample| sample.memory).max(),
-                rig_busy: median(samples.iter().map(|sample| sample.rig_busy).collect()).unwrap_or(0.0),
-            }
-        });
-        rows.collect()
+        self.series.iter().map(|(at, series)| self.row(Kind::ALL[*at], series)).collect()
+    }
+
+    fn row(&self, kind: Kind, series: &Series) -> Row {
+        let samples = &series.samples;
+        let [base, _] = self.workload.base();
+        let micros = median(samples.iter().filter_map(Sample::micros).collect());
+        // Ticks are coarse beside a window, so their share is taken over all windows together.
+        let spent = || samples.iter().filter_map(|sample| sample.spent);
+        let user = spent().map(|spent| spent.user * spent.seconds).sum::<f64>()
+            / spent().map(|spent| spent.seconds).sum::<f64>().max(f64::MIN_POSITIVE);
+        let waited = samples.iter().filter_map(|sample| Some(sample.spent?.waited / sample.seconds));
+        let told = self.workload.has_latencies();
+        Row {
+            name: kind.name(),
+            rate: median(samples.iter().map(Sample::rate).collect()).unwrap_or(0.0),
+            micros,
+            user: micros.map(|micros| micros * user),
+            lowest: samples.iter().filter_map(Sample::micros).min_by(f64::total_cmp),
+            waited: median(waited.collect()),
+            ratio: ratio(samples, self.samples(base), Sample::micros),
+            at: if told { latencies(samples) } else { [None; 3] },
+            added: if told { added(samples, self.samples(Kind::Direct)) } else { [None; 3] },
+            calls: series.calls,
+            memory: samples.iter().filter_map(|sample| sample.memory).max(),
+            rig_busy: median(samples.iter().map(|sample| sample.rig_busy).collect()).unwrap_or(0.0),
+        }
     }
 
     fn print(&self, text: &mut String) {
-        let unit = if matches!(self.name, "stream" | "burst") { "event" } else { "request" };
-        line(text, &format!("\n{}: {}", self.name, self.title));
+        let unit = format!("{}s/s", self.workload.unit());
+        let base = format!("÷ {}", self.workload.base()[0].name());
+        line(text, &format!("\n{}: {}", self.workload.name(), self.workload.title()));
         line(
             text,
             &format!(
-                "{:<12} {:>9} {:>7} {:>7} {:>7} {:>7} {:>7} {:>11} \
-                 {:>9} {:>9} {:>9} {:>7} {:>5} {:>5}",
+                "{:<12} {unit:>10} {:>7} {:>7} {:>6} {:>6} {base:>7} {:>11} {:>8} {:>8} {:>8} {:>8} {:>8} \
+                 {:>6} {:>4} {:>4}",
                 "",
-                format!("{unit}s/s"),
                 "CPU µs",
                 "lowest",
                 "user",
                 "system",
-                "÷ floor",
                 "(low-high)",
-                "+p50 µs",
-                "+p99 µs",
+                "p50 µs",
+                "p99 µs",
+                "+p50",
+                "+p99",
                 "+p99.9",
                 "calls",
                 "rig",
@@ -263,27 +280,31 @@ impl Group {
         for row in self.rows() {
             let spread =
                 row.ratio.map_or_else(|| "-".to_owned(), |[_, low, high]| format!("{low:.2}-{high:.2}"));
-            let mut out = String::new();
-            // Writing to a string cannot fail.
-            let _ = write!(
-                out,
-                "{:<12} {:>9.0} {:>7} {:>7} {:>7} {:>7} {:>7} {spread:>11} \
-                 {:>9.1} {:>9.1} {:>9.1} {:>7} {:>4.0}% {:>5}",
-                row.name,
-                row.rate,
-                figure(row.micros, 2),
-                figure(row.lowest, 2),
-                figure(row.user, 2),
-                figure(row.micros.zip(row.user).map(|(all, user)| all - user), 2),
-                figure(row.ratio.map(|ratio| ratio[0]), 3),
-                row.added[0],
-                row.added[1],
-                row.added[2],
-                figure(row.calls, 2),
-                row.rig_busy * 100.0,
-                row.waited.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0)),
+            let percent = |share: Option<f64>| {
+                share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0))
+            };
+            line(
+                text,
+                &format!(
+                    "{:<12} {:>10.0} {:>7} {:>7} {:>6} {:>6} {:>7} {spread:>11} {:>8} {:>8} {:>8} {:>8} \
+                     {:>8} {:>6} {:>4} {:>4}",
+                    row.name,
+                    row.rate,
+                    figure(row.micros, 2),
+                    figure(row.lowest, 2),
+                    figure(row.user, 2),
+                    figure(row.micros.zip(row.user).map(|(all, user)| all - user), 2),
+                    figure(row.ratio.map(|ratio| ratio[0]), 3),
+                    figure(row.at[0], 1),
+                    figure(row.at[1], 1),
+                    figure(row.added[0], 1),
+                    figure(row.added[1], 1),
+                    figure(row.added[2], 1),
+                    figure(row.calls, 2),
+                    percent(Some(row.rig_busy)),
+                    percent(row.waited),
+                ),
             );
-            line(text, &out);
         }
     }
 
@@ -291,74 +312,29 @@ impl Group {
         let rows = self.rows().into_iter().zip(self.series.values()).map(|(row, series)| {
             let micros: Vec<Option<f64>> = series.samples.iter().map(Sample::micros).collect();
             let rates: Vec<f64> = series.samples.iter().map(Sample::rate).collect();
-            let [ratio, low, high] =
-                row.ratio.map_or([None; 3], |[ratio, low, high]| [Some(ratio), Some(low), Some(high)]);
-            let at = percentiles(&series.samples);
+            let p99: Vec<f64> = series.samples.iter().map(|sample| sample.percentiles()[1]).collect();
             json!({
                 "contender": row.name, "per_second": row.rate, "cpu_us": row.micros,
                 "cpu_lowest_us": row.lowest,
                 "cpu_user_us": row.user,
-                "ratio_to_floor": ratio, "ratio_low": low, "ratio_high": high,
-                "p50_us": at[0], "p99_us": at[1], "p999_us": at[2],
+                "ratio": row.ratio.map(|ratio| ratio[0]), "ratio_low": row.ratio.map(|ratio| ratio[1]),
+                "ratio_high": row.ratio.map(|ratio| ratio[2]),
+                "p50_us": row.at[0], "p99_us": row.at[1], "p999_us": row.at[2],
                 "added_p50_us": row.added[0], "added_p99_us": row.added[1], "added_p999_us": row.added[2],
                 "system_calls": row.calls, "resident_bytes": row.memory, "rig_busy": row.rig_busy,
                 "waited": row.waited,
-                "rounds": { "cpu_us": micros, "per_second": rates },
+                "rounds": { "cpu_us": micros, "per_second": rates, "p99_us": p99 },
             })
         });
-        json!({ "workload": self.name, "title": self.title, "contenders": rows.collect::<Vec<_>>() })
+        json!({ "workload": self.workload.name(), "title": self.workload.title(),
+            "ratio_to": self.workload.base()[0].name(), "contenders": rows.collect::<Vec<_>>() })
     }
-}
-
-/// Microseconds at 50, 99 and 99.9 %, over all windows together.
-fn percentiles(samples: &[Sample]) -> [f64; 3] {
-    let mut all: Option<Histogram<u64>> = None;
-    for sample in samples {
-        match &mut all {
-            None => all = Some(sample.nanos.clone()),
-            Some(all) => all.add(&sample.nanos).expect("all have the same range"),
-        }
-    }
-    let at = |percent| all.as_ref().map_or(0.0, |all| all.value_at_percentile(percent) as f64 / 1000.0);
-    [at(50.0), at(99.0), at(99.9)]
-}
-
-/// CPU per piece divided by the floor's in the same round: median, lowest, highest.
-fn ratio(samples: &[Sample], floor: &[Sample]) -> Option<[f64; 3]> {
-    // A round in which either was spoilt has no pair.
-    let beside = |own: &Sample| floor.iter().find(|floor| floor.round == own.round);
-    let pairs = samples.iter().filter_map(|own| Some((own, beside(own)?)));
-    let ratios: Vec<f64> = pairs
-        .filter_map(|(own, floor)| Some(own.micros()? / floor.micros().filter(|us| *us > 0.0)?))
-        .collect();
-    let low = ratios.iter().copied().min_by(f64::total_cmp)?;
-    let high = ratios.iter().copied().max_by(f64::total_cmp)?;
-    Some([median(ratios)?, low, high])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sample(round: u32, cpu: f64, nanos: u64) -> Sample {
-        let (done, seconds) = (1000, 0.5);
-        let mut histogram = Histogram::new_with_max(60_000_000_000, 3).unwrap();
-        histogram.record_n(nanos, done).unwrap();
-        let spent = (cpu > 0.0).then_some(Spent { seconds: cpu, user: 0.25, waited: 0.0 });
-        Sample { round, done, seconds, spent, nanos: histogram, memory: Some(1 << 20), rig_busy: 0.5 }
-    }
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        for (values, want) in [
-            (vec![], None),
-            (vec![3.0], Some(3.0)),
-            (vec![9.0, 1.0, 2.0], Some(2.0)),
-            (vec![4.0, 1.0, 2.0, 9.0], Some(3.0)),
-        ] {
-            assert_eq!(median(values), want);
-        }
-    }
+    use crate::compare::sample::sample;
 
     #[test]
     fn figures_are_per_piece_and_beside_the_floor_of_their_round() {
@@ -369,19 +345,19 @@ mod tests {
             (Kind::Millrace, [0.012, 0.022], 50_000),
         ] {
             for (round, cpu) in (0..).zip(cpu) {
-                results.add("chat", "title", kind, sample(round, cpu, nanos));
+                results.add(Workload::Half, kind, sample(round, cpu, nanos));
             }
         }
-        results.calls("chat", Kind::Millrace, 0.5);
-        assert!((results.slowest_rate("chat") - 2000.0).abs() < 1e-9);
-        assert!((results.slowest_rate("unknown") - 2.0).abs() < 1e-9);
+        results.calls(Workload::Half, Kind::Millrace, 0.5);
+        assert!((results.slowest_rate(Workload::Half).unwrap() - 2000.0).abs() < 1e-9);
+        assert_eq!(results.slowest_rate(Workload::Chat), None);
         let rows = results.groups[0].rows();
         let row = rows.iter().find(|row| row.name == "millrace").unwrap();
         let [ratio, low, high] = row.ratio.unwrap();
         assert!((row.micros.unwrap() - 17.0).abs() < 1e-9, "{:?}", row.micros);
         assert!((row.user.unwrap() - 4.25).abs() < 1e-9, "{:?}", row.user);
         assert!((low - 1.1).abs() < 1e-9 && (high - 1.2).abs() < 1e-9 && (ratio - 1.15).abs() < 1e-9);
-        assert!((row.added[0] - 40.0).abs() < 0.1, "{:?}", row.added);
+        assert!((row.added[1].unwrap() - 40.0).abs() < 0.1, "{:?}", row.added);
         assert!(rows[0].micros.is_none() && rows[0].ratio.is_none());
         let table = results.table();
         assert!(

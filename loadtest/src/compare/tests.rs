@@ -22,8 +22,8 @@ fn options(line: &str) -> Options {
 #[test]
 fn workloads_are_chosen_in_order() {
     for (line, want) in [
-        ("", "chat half large stream burst"),
-        ("--quick", "chat half stream burst"),
+        ("", "chat low half high large stream burst tls-chat tls-stream"),
+        ("--quick --workloads tls-chat,chat", "chat tls-chat"),
         ("--workloads burst,half", "chat half burst"),
         ("--quick --workloads large", "large"),
     ] {
@@ -37,7 +37,8 @@ fn workloads_are_chosen_in_order() {
 #[test]
 fn the_floor_always_takes_part() {
     for (line, want) in [
-        ("", "direct floor floor again millrace nginx haproxy"),
+        ("", "direct floor floor again millrace nginx nginx again haproxy"),
+        ("--only nginx", "direct floor floor again nginx nginx again"),
         ("--only millrace", "direct floor floor again millrace"),
     ] {
         let names: Vec<&str> = chosen_kinds(&options(line)).unwrap().into_iter().map(Kind::name).collect();
@@ -52,7 +53,8 @@ fn direct_is_measured_and_a_dead_contender_is_said() {
     let scratch = Scratch::new().unwrap();
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut places = Places {
-        origin: rig.origin().unwrap(),
+        origin: rig.origins().unwrap()[0],
+        secure_origin: rig.origins().unwrap()[1],
         millrace: scratch.0.join("none"),
         scratch: scratch.0.clone(),
         contender_cpu: 0,
@@ -62,19 +64,14 @@ fn direct_is_measured_and_a_dead_contender_is_said() {
     let direct = contender::start(Kind::Direct, &places).unwrap();
     places.origin = dead;
     let gone = contender::start(Kind::Direct, &places).unwrap();
-    let options = options("--quick --window-ms 60 --rounds 2 --workloads chat,stream");
+    let options = options("--quick --window-ms 60 --rounds 2 --workloads low,stream");
     let (mut results, contenders) = (Results::default(), [direct, gone]);
-    let mut run = Run {
-        options: &options,
-        rig: &mut rig,
-        contenders: &contenders,
-        results: &mut results,
-        rate: 0.0,
-        round: 0,
-    };
-    run.all(&chosen_workloads(&options).unwrap());
+    let mut run = Run::new(&options, &mut rig, &contenders, &mut results);
+    run.all(&[Workload::Half, Workload::Stream]);
     assert_eq!(results.spoilt(), 4, "{}", results.table());
-    assert!(results.slowest_rate("chat") > 50.0 && results.slowest_rate("stream") > 50.0);
+    let done =
+        |workload| results.samples(workload, Kind::Direct).iter().map(|sample| sample.done).sum::<u64>();
+    assert!(done(Workload::Stream) > 50 && results.samples(Workload::Half, Kind::Direct).len() == 2);
     let folder = scratch.0.clone();
     drop(scratch);
     assert!(!folder.exists());

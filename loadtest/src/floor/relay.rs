@@ -88,7 +88,7 @@ impl Relay {
     /// The ring failed. A failure of one pair ends that pair.
     pub(super) fn run(&mut self, look: Option<Duration>, stop: impl Fn() -> bool) -> io::Result<()> {
         let mut events = Vec::new();
-        self.ring.accept(&self.listener)?;
+        self.ring.accept(&self.listener, 0)?;
         while !stop() {
             self.ring.wait(look, &mut events)?;
             for event in events.drain(..) {
@@ -105,8 +105,8 @@ impl Relay {
 
     fn handle(&mut self, event: Event) -> io::Result<()> {
         match event {
-            Event::Accepted { socket } => self.open(TcpStream::from(socket)),
-            Event::AcceptEnded => self.ring.accept(&self.listener),
+            Event::Accepted { socket, .. } => self.open(TcpStream::from(socket)),
+            Event::AcceptEnded { .. } => self.ring.accept(&self.listener, 0),
             Event::Received { token, outcome, armed } => self.received(token, outcome, armed),
             Event::Sent { token, payload, outcome } => {
                 if let Payload::Received(received) = payload {

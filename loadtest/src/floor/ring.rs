@@ -58,10 +58,10 @@ pub(crate) enum Payload {
 /// Something the kernel finished.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A connection on a listener.
-    Accepted { socket: OwnedFd },
-    /// The multishot accept is over; arm it again.
-    AcceptEnded,
+    /// A connection on the listener with this token.
+    Accepted { token: u32, socket: OwnedFd },
+    /// The multishot accept of this token is over; arm it again.
+    AcceptEnded { token: u32 },
     /// Bytes from a socket; `Ok(None)` is the end of the stream.
     Received { token: u32, outcome: io::Result<Option<Received>>, armed: bool },
     /// A send is done; the payload is the caller's again.
@@ -104,7 +104,12 @@ impl Ring {
     pub(crate) fn new(count: u16, bytes: u32) -> io::Result<Self> {
         assert!(count.is_power_of_two() && count <= 1 << 15, "the kernel wants a power of two");
         let mut builder = IoUring::builder();
-        builder.setup_single_issuer().setup_defer_taskrun().setup_clamp().setup_cqsize(COMPLETIONS);
+        builder
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_clamp()
+            .setup_cqsize(COMPLETIONS);
         let ring: IoUring = builder.build(SUBMISSIONS)?;
         let buffers = Buffers::new(count, bytes);
         // SAFETY: the address is page-aligned memory for `count` entries that lives as long as the ring or,
@@ -125,9 +130,9 @@ impl Ring {
     ///
     /// # Errors
     /// The submission queue could not be flushed.
-    pub(crate) fn accept(&mut self, listener: &impl AsFd) -> io::Result<()> {
+    pub(crate) fn accept(&mut self, listener: &impl AsFd, token: u32) -> io::Result<()> {
         let entry = opcode::AcceptMulti::new(fd(listener)).build();
-        self.push(&entry.user_data(user_data(Kind::Accept, 0, 0)))
+        self.push(&entry.user_data(user_data(Kind::Accept, 0, token)))
     }
 
     /// Receives from `socket` until an event that is not armed any more. The socket stays open until then.
@@ -194,13 +199,15 @@ impl Ring {
     }
 
     /// Submits what is queued, waits for at least one completion or until `patience` is over, and appends
-    /// everything that is done to `events`. A patience of zero only looks.
+    /// everything that is done to `events`. A patience of zero only looks: the kernel's flag says whether
+    /// there is anything, so that a caller who looks all the time makes no system call for nothing.
     ///
     /// # Errors
     /// The kernel's; being interrupted or timing out is none.
     pub(crate) fn wait(&mut self, patience: Option<Duration>, events: &mut Vec<Event>) -> io::Result<()> {
         let outcome = match patience {
             None => self.ring.submit_and_wait(1),
+            Some(Duration::ZERO) => self.look(),
             Some(patience) => {
                 let until = Timespec::from(patience);
                 self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&until))
@@ -215,6 +222,15 @@ impl Ring {
             finish(&done, sends, free_sends, receives, events);
         }
         Ok(())
+    }
+
+    fn look(&mut self) -> io::Result<usize> {
+        let queue = self.ring.submission();
+        if queue.is_empty() && !queue.taskrun() && !queue.cq_overflow() {
+            return Ok(0);
+        }
+        drop(queue);
+        self.ring.submit()
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
@@ -272,10 +288,10 @@ fn finish(
         if result >= 0 {
             // SAFETY: the kernel just made this descriptor for us and nobody else has it.
             let socket = unsafe { OwnedFd::from_raw_fd(result) };
-            events.push(Event::Accepted { socket });
+            events.push(Event::Accepted { token, socket });
         }
         if !more {
-            events.push(Event::AcceptEnded);
+            events.push(Event::AcceptEnded { token });
         }
     } else if data >> 56 == Kind::Receive as u64 {
         *receives -= usize::from(!more);

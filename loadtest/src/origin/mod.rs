@@ -22,9 +22,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
 
+use crate::certificate;
 use crate::event_loop::clock::{self, Random, now_ns, seconds_ns};
 use crate::event_loop::poll::Poll;
 use crate::event_loop::timers::Timers;
@@ -54,7 +53,7 @@ pub(crate) struct Options {
     /// Stop after this time; without it, run until stopped
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
-    /// Write the certificate of a fleet with TLS to this file, as PEM, for whoever is to trust it
+    /// Write the authority behind a fleet's certificate to this file, as PEM, for whoever is to trust it
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
 }
@@ -70,7 +69,7 @@ pub(crate) fn origin(options: &Options) -> Result<u64, String> {
     if let Some(cpu) = options.cpu {
         clock::pin(cpu)?;
     }
-    let tls = if scenario.origin.tls { Some(server_config(options.certificate.as_deref())?) } else { None };
+    let tls = if scenario.origin.tls { Some(tls(options.certificate.as_deref())?) } else { None };
     let mut server = build(&scenario, scenario::resolve(&options.listen)?, tls)?;
     announce(&server, scenario.origin.tls).map_err(|error| format!("standard output: {error}"))?;
     let end_ns = options.seconds.map_or(u64::MAX, |seconds| now_ns() + seconds_ns(seconds));
@@ -81,6 +80,15 @@ pub(crate) fn origin(options: &Options) -> Result<u64, String> {
     );
     writeln!(io::stdout().lock(), "{line}").map_err(|error| format!("standard output: {error}"))?;
     Ok(changed)
+}
+
+/// A configuration of TLS whose authority is written to a file.
+fn tls(certificate_file: Option<&Path>) -> Result<Arc<ServerConfig>, String> {
+    let (config, authority) = certificate::server()?;
+    if let Some(file) = certificate_file {
+        fs::write(file, authority).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(config)
 }
 
 fn build(scenario: &Scenario, first: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Result<Server, String> {
@@ -133,21 +141,4 @@ fn announce(server: &Server, tls: bool) -> io::Result<()> {
         writeln!(out, "origin listening on {scheme}://{}", listener.local_addr()?)?;
     }
     out.flush()
-}
-
-/// A configuration with a certificate for `localhost` and 127.0.0.1, made now and known to nobody else.
-fn server_config(certificate_file: Option<&Path>) -> Result<Arc<ServerConfig>, String> {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let made =
-        rcgen::generate_simple_self_signed(names).map_err(|error| format!("the certificate: {error}"))?;
-    if let Some(file) = certificate_file {
-        fs::write(file, made.cert.pem()).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)
-        });
-    Ok(Arc::new(config.map_err(|error| format!("TLS: {error}"))?))
 }

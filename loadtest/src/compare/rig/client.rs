@@ -2,14 +2,13 @@
 //!
 //! Deliberately absent: when a request is sent; the rig decides.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Counts, Load, Step, text};
+use super::{Counts, Door, Load, Step, text};
 use crate::http::{Chunked, Framing, Parse, response_head};
 
-/// Bytes of a stream's request body.
-const STREAM_BODY_BYTES: usize = 1500;
+/// Bytes of a request body where the load does not say.
+const SHORT_BODY_BYTES: usize = 1500;
 
 /// Where an answer is.
 enum At {
@@ -40,14 +39,14 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client of a contender at `target`.
-    pub(super) fn new(load: Load, key: &str, target: SocketAddr) -> Self {
+    /// A client of a contender.
+    pub(super) fn new(load: Load, key: &str, door: Door) -> Self {
         let body_bytes = match load {
             Load::Closed { body_bytes, .. } | Load::Rate { body_bytes, .. } => body_bytes,
-            Load::Streams { .. } => STREAM_BODY_BYTES,
+            Load::Once { .. } | Load::Streams { .. } => SHORT_BODY_BYTES,
         };
         let stream = load.is_stream();
-        let template = text::request(stream, body_bytes, key, &target.to_string());
+        let template = text::request(stream, body_bytes, key, door);
         let (spare, inbox) = (Vec::new(), Vec::new());
         let intended = Instant::now();
         Self { template, spare, inbox, at: At::Idle, number: 0, intended, event: 0, stream, origin: None }

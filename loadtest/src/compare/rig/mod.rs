@@ -2,24 +2,33 @@
 //! contender between them and the contender's core is the one that is full.
 //!
 //! Both ends being one process, an event's age is told by one clock. Every answer is checked: a chat answer
-//! names its request's number, events are numbered. Deliberately absent: odd answers, faults and TLS, which
-//! belong to the scenarios of `origin` and `client`; here all contenders do the same plain work.
+//! names its request's number, events are numbered. It exists beside `origin` and `client` because those, on
+//! epoll and in two processes, cost more than what they would measure here; the reading of HTTP, the
+//! certificate and the histograms are theirs. Deliberately absent: odd answers and faults, which belong to
+//! scenarios; here all contenders do the same plain work.
 
 mod client;
+mod connections;
+mod load;
 mod origin;
 mod streams;
 pub(super) mod text;
+mod tls;
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
+use rustls::ServerConfig;
 
-use crate::floor::ring::{ECANCELED, ENOBUFS, Event, Payload, Received, Ring};
+use crate::certificate;
+use crate::floor::ring::{Event, Ring};
 use client::Client;
+pub(super) use load::{Counts, Door, Load};
 use origin::Origin;
+use tls::Session;
 
 /// Receive buffers, and the bytes of each.
 const BUFFERS: (u16, u32) = (256, 16 * 1024);
@@ -29,64 +38,22 @@ const END_PATIENCE: Duration = Duration::from_secs(5);
 const BACKLOG: i32 = 4096;
 /// Low bits of a request's number: the token of its client.
 const TOKEN_BITS: u32 = 20;
+/// Requests at a time of clients that ask once.
+const ONCE_AT_A_TIME: usize = 32;
+/// A turn of a rig that does not sleep is shorter, unless something else had its core: other processes, or
+/// the hypervisor, which no counter of ours shows.
+const TURN_MAX: Duration = Duration::from_millis(2);
 /// How long a connect may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
-/// Longest time that is told apart, in nanoseconds.
-const NANOS_MAX: u64 = 60_000_000_000;
 
-/// What the clients do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Load {
-    /// Each of so many connections sends its next request when the answer to the last one is there.
-    Closed { connections: u32, body_bytes: usize },
-    /// So many requests start per second, whatever the answers do; times count from the intended start.
-    Rate { connections: u32, per_second: f64, body_bytes: usize },
-    /// So many streams, each with an event per `gap`; with none, each event is sent when the one before has
-    /// arrived, so that none are coalesced on the way and an event's cost is one event's.
-    Streams { count: u32, gap: Option<Duration> },
-}
-
-impl Load {
-    fn connections(self) -> u32 {
-        match self {
-            Self::Closed { connections, .. } | Self::Rate { connections, .. } => connections,
-            Self::Streams { count, .. } => count,
-        }
-    }
-
-    pub(super) fn is_stream(self) -> bool {
-        matches!(self, Self::Streams { .. })
-    }
-}
-
-/// What a window counted.
-#[derive(Clone, Debug)]
-pub(super) struct Counts {
-    /// Whole chat answers, or events of streams.
-    pub(super) done: u64,
-    /// Nanoseconds from the intended start of a request to its whole answer, or from an event's sending to
-    /// its reading.
-    pub(super) nanos: Histogram<u64>,
-    /// What went wrong; any of it makes the window worthless.
-    pub(super) failures: Vec<String>,
-}
-
-impl Counts {
-    fn new() -> Self {
-        let nanos = Histogram::new_with_max(NANOS_MAX, 3).expect("3 digits up to a minute");
-        Self { done: 0, nanos, failures: Vec::new() }
-    }
-
-    fn record(&mut self, time: Duration) {
-        self.done += 1;
-        self.nanos.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(NANOS_MAX));
-    }
-}
+/// Tokens of the two listeners.
+const PLAIN: u32 = 0;
+const SECURE: u32 = 1;
 
 /// Which end of a connection this is.
 enum End {
     Client(Client),
-    Origin(Origin),
+    Origin(Origin, Option<Box<Session>>),
 }
 
 struct Connection {
@@ -101,7 +68,11 @@ struct Connection {
 /// Clients and origin.
 pub(super) struct Rig {
     ring: Ring,
-    listener: TcpListener,
+    /// Plain, and with TLS.
+    listeners: [TcpListener; 2],
+    tls: Arc<ServerConfig>,
+    /// Who signed the certificate, as PEM.
+    authority: String,
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
     clients: u32,
@@ -117,6 +88,8 @@ pub(super) struct Rig {
     idle: VecDeque<u32>,
     late: VecDeque<Instant>,
     next_start: Instant,
+    /// Clients that are to ask once and have not yet.
+    fresh: Vec<u32>,
     /// When each paced stream's next event is due, the earliest first.
     due: BinaryHeap<core::cmp::Reverse<(Instant, u32)>>,
     events: Vec<Event>,
@@ -129,14 +102,19 @@ impl Rig {
     /// No socket or no ring.
     pub(super) fn new(key: &str) -> io::Result<Self> {
         let mut ring = Ring::new(BUFFERS.0, BUFFERS.1)?;
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        // Contenders open hundreds of connections at once; a full queue would delay them by a second.
-        rustix::net::listen(&listener, BACKLOG)?;
-        ring.accept(&listener)?;
+        let (tls, authority) = certificate::server().map_err(io::Error::other)?;
+        let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        for (listener, token) in listeners.iter().zip([PLAIN, SECURE]) {
+            // Contenders open hundreds of connections at once; a full queue would delay them by a second.
+            rustix::net::listen(listener, BACKLOG)?;
+            ring.accept(listener, token)?;
+        }
         let now = Instant::now();
         Ok(Self {
             ring,
-            listener,
+            listeners,
+            tls,
+            authority,
             connections: Vec::new(),
             free: Vec::new(),
             clients: 0,
@@ -148,28 +126,39 @@ impl Rig {
             number: 0,
             idle: VecDeque::new(),
             late: VecDeque::new(),
+            fresh: Vec::new(),
             next_start: now,
             due: BinaryHeap::new(),
             events: Vec::new(),
         })
     }
 
-    /// Where the origin listens.
-    pub(super) fn origin(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Where the origin listens, plain and with TLS.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn origins(&self) -> io::Result<[SocketAddr; 2]> {
+        let [plain, secure] = &self.listeners;
+        Ok([plain.local_addr()?, secure.local_addr()?])
+    }
+
+    /// Who signed the origin's certificate, as PEM.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Connects all clients of a load to `target` and lets them begin.
     ///
     /// # Errors
     /// A connection was refused, or the ring failed.
-    pub(super) fn start(&mut self, target: SocketAddr, load: Load) -> io::Result<()> {
+    pub(super) fn start(&mut self, door: Door, load: Load) -> io::Result<()> {
         (self.load, self.ending, self.counts) = (load, false, Counts::new());
         self.idle.clear();
         self.late.clear();
+        self.fresh.clear();
         for _ in 0..load.connections() {
-            let socket = TcpStream::connect_timeout(&target, CONNECT_PATIENCE)?;
-            let client = Client::new(load, &self.key, target);
+            let socket = TcpStream::connect_timeout(&door.address, CONNECT_PATIENCE)?;
+            let client = Client::new(load, &self.key, door);
             self.add(socket, End::Client(client))?;
             self.clients += 1;
             // The origin must accept while we connect, or its queue fills up.
@@ -180,9 +169,13 @@ impl Rig {
             if matches!(self.connection(token), Some(Connection { end: End::Client(_), .. })) {
                 match load {
                     Load::Rate { .. } => self.idle.push_back(token),
+                    Load::Once { .. } => self.fresh.push(token),
                     Load::Closed { .. } | Load::Streams { .. } => self.ask(token, Instant::now())?,
                 }
             }
+        }
+        for _ in 0..ONCE_AT_A_TIME {
+            self.ask_fresh()?;
         }
         Ok(())
     }
@@ -193,23 +186,39 @@ impl Rig {
     /// The ring failed.
     pub(super) fn run(&mut self, time: Duration) -> io::Result<Counts> {
         self.counts = Counts::new();
-        let end = Instant::now() + time;
-        loop {
-            let now = Instant::now();
-            if now >= end {
-                return Ok(std::mem::replace(&mut self.counts, Counts::new()));
-            }
+        let (mut nothing, mut stalled) = (Duration::ZERO, Duration::ZERO);
+        let begin = Instant::now();
+        let mut now = begin;
+        let end = begin + time;
+        // An open loop is for latencies, so the rig's core does not sleep: a virtual one takes longer to
+        // wake up than an answer takes.
+        let awake = matches!(self.load, Load::Rate { .. });
+        while now < end {
             let timer = self.timers(now)?;
             let patience = timer.map_or(end, |timer| timer.min(end)).saturating_duration_since(now);
-            self.turn(patience)?;
+            let busy = self.turn(if awake { Duration::ZERO } else { patience })?;
+            let before = std::mem::replace(&mut now, Instant::now());
+            let took = now - before;
+            nothing += if busy { Duration::ZERO } else { took };
+            stalled += if awake && took > TURN_MAX { took } else { Duration::ZERO };
         }
+        let mut counts = std::mem::replace(&mut self.counts, Counts::new());
+        counts.busy = awake.then(|| 1.0 - nothing.as_secs_f64() / (now - begin).as_secs_f64());
+        counts.stalled = stalled;
+        Ok(counts)
     }
 
-    /// Ends the load: answers under way come to their end, then clients close. Returns what failed in it.
+    /// True if every client has had an answer and is idle.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.len() == self.clients as usize
+    }
+
+    /// Ends the load: answers under way come to their end, then clients close. Returns what was counted in
+    /// it.
     ///
     /// # Errors
     /// The ring failed, or something did not end in time.
-    pub(super) fn finish(&mut self) -> io::Result<Vec<String>> {
+    pub(super) fn finish(&mut self) -> io::Result<Counts> {
         self.counts = Counts::new();
         self.ending = true;
         self.late.clear();
@@ -227,7 +236,7 @@ impl Rig {
                 self.say(token)?;
             }
         }
-        Ok(std::mem::take(&mut self.counts.failures))
+        Ok(std::mem::replace(&mut self.counts, Counts::new()))
     }
 
     /// Closes everything after a failure, so that the next window starts afresh.
@@ -277,191 +286,6 @@ impl Rig {
             }
         }
         Ok(None)
-    }
-
-    /// Submits, waits at most so long, and handles what came.
-    fn turn(&mut self, patience: Duration) -> io::Result<()> {
-        let mut events = std::mem::take(&mut self.events);
-        self.ring.wait(Some(patience), &mut events)?;
-        for event in events.drain(..) {
-            match event {
-                Event::Accepted { socket } => {
-                    self.add(TcpStream::from(socket), End::Origin(Origin::default()))?;
-                }
-                Event::AcceptEnded => self.ring.accept(&self.listener)?,
-                Event::Received { token, outcome, armed } => self.received(token, outcome, armed)?,
-                Event::Sent { token, payload, outcome } => self.sent(token, payload, &outcome)?,
-            }
-        }
-        self.events = events;
-        Ok(())
-    }
-
-    fn add(&mut self, socket: TcpStream, end: End) -> io::Result<()> {
-        socket.set_nodelay(true)?;
-        let token = self.free.pop().unwrap_or_else(|| {
-            self.connections.push(None);
-            u32::try_from(self.connections.len() - 1).expect("fewer connections than descriptors")
-        });
-        self.ring.receive(&socket, token)?;
-        let connection = Connection { socket, end, armed: true, sending: false, closing: false };
-        self.connections[token as usize] = Some(connection);
-        Ok(())
-    }
-
-    fn connection(&mut self, token: u32) -> Option<&mut Connection> {
-        self.connections.get_mut(token as usize)?.as_mut()
-    }
-
-    fn received(&mut self, token: u32, outcome: io::Result<Option<Received>>, armed: bool) -> io::Result<()> {
-        let Some(connection) = self.connection(token) else { return Ok(()) };
-        connection.armed = armed;
-        match outcome {
-            Ok(Some(received)) => {
-                let before = self.counts.done;
-                let step = self.take(token, &received);
-                self.ring.recycle(received);
-                self.follow(token, step)?;
-                if matches!(self.load, Load::Streams { gap: None, .. }) && self.counts.done > before {
-                    self.arrived(token)?;
-                }
-            }
-            Err(error) if matches!(error.raw_os_error(), Some(ENOBUFS | ECANCELED)) => {}
-            Ok(None) | Err(_) => self.follow(token, Step::Ended)?,
-        }
-        // Buffers are given back at once, so a receive that found none has some by now.
-        if let Some(connection) = self.connections[token as usize].as_mut()
-            && !connection.armed
-            && !connection.closing
-        {
-            connection.armed = true;
-            self.ring.receive(&connection.socket, token)?;
-        }
-        self.remove_if_quiet(token);
-        Ok(())
-    }
-
-    /// Hands the bytes to their end.
-    fn take(&mut self, token: u32, received: &Received) -> Step {
-        let Self { ring, connections, counts, begin, .. } = self;
-        let bytes = ring.bytes(received);
-        let Some(connection) = connections.get_mut(token as usize).and_then(Option::as_mut) else {
-            return Step::Wait;
-        };
-        if bytes.is_empty() {
-            return Step::Ended;
-        }
-        let outcome = match &mut connection.end {
-            End::Client(client) => client.take(bytes, *begin, counts),
-            End::Origin(origin) => origin.take(bytes),
-        };
-        outcome.unwrap_or_else(Step::Failed)
-    }
-
-    fn follow(&mut self, token: u32, step: Step) -> io::Result<()> {
-        match step {
-            Step::Wait => {}
-            Step::Answered if self.ending => self.close(token),
-            Step::Answered => match self.load {
-                Load::Closed { .. } | Load::Streams { .. } => self.ask(token, Instant::now())?,
-                Load::Rate { .. } => match self.late.pop_front() {
-                    Some(intended) => self.ask(token, intended)?,
-                    None => self.idle.push_back(token),
-                },
-            },
-            Step::Asked { number, stream: false } => {
-                let Some(connection) = self.connection(token) else { return Ok(()) };
-                let End::Origin(origin) = &mut connection.end else { return Ok(()) };
-                let answer = origin.chat_answer(number);
-                self.send(token, answer)?;
-            }
-            Step::Asked { number, stream: true } => self.begin_stream(token, number)?,
-            Step::Ended => {
-                let Some(connection) = self.connection(token) else { return Ok(()) };
-                // A proxy may close its idle connections to the origin; a client's is for us to close.
-                if matches!(connection.end, End::Client(_)) && !connection.closing {
-                    self.counts.failures.push("a client's connection was closed".to_owned());
-                }
-                self.close(token);
-            }
-            Step::Failed(what) => {
-                self.counts.failures.push(what);
-                self.close(token);
-            }
-        }
-        Ok(())
-    }
-
-    /// A client's next request.
-    fn ask(&mut self, token: u32, intended: Instant) -> io::Result<()> {
-        let number = (self.number << TOKEN_BITS) | u64::from(token);
-        self.number += 1;
-        let Some(connection) = self.connection(token) else { return Ok(()) };
-        let End::Client(client) = &mut connection.end else { return Ok(()) };
-        let request = client.request(number, intended);
-        self.send(token, request)
-    }
-
-    fn send(&mut self, token: u32, bytes: Vec<u8>) -> io::Result<()> {
-        let Some(connection) = self.connections[token as usize].as_mut() else { return Ok(()) };
-        if connection.closing || connection.sending {
-            self.counts.failures.push("a second send on one connection".to_owned());
-            return Ok(());
-        }
-        connection.sending = true;
-        self.ring.send(&connection.socket, token, Payload::Owned(bytes))
-    }
-
-    fn sent(&mut self, token: u32, payload: Payload, outcome: &io::Result<()>) -> io::Result<()> {
-        let flat_out = matches!(self.load, Load::Streams { gap: None, .. });
-        let Some(connection) = self.connection(token) else { return Ok(()) };
-        connection.sending = false;
-        let mut next = false;
-        if let Payload::Owned(bytes) = payload {
-            match &mut connection.end {
-                End::Client(client) => client.spare = bytes,
-                End::Origin(origin) => {
-                    origin.spare = bytes;
-                    next = origin.is_streaming() && (origin.pay() || (flat_out && origin.is_fresh()));
-                }
-            }
-        }
-        if outcome.is_err() {
-            self.follow(token, Step::Ended)?;
-        } else if next {
-            self.say_now(token)?;
-        }
-        self.remove_if_quiet(token);
-        Ok(())
-    }
-
-    fn close_if_idle(&mut self, token: u32) {
-        let Some(connection) = self.connection(token) else { return };
-        if matches!(&connection.end, End::Client(client) if client.is_idle()) {
-            self.close(token);
-        }
-    }
-
-    fn close(&mut self, token: u32) {
-        if let Some(connection) = self.connection(token) {
-            connection.closing = true;
-            // A peer that is gone already is told nothing.
-            let _ = connection.socket.shutdown(Shutdown::Both);
-        }
-        self.remove_if_quiet(token);
-    }
-
-    fn remove_if_quiet(&mut self, token: u32) {
-        let place = &mut self.connections[token as usize];
-        if let Some(connection) = place
-            && connection.closing
-            && !connection.armed
-            && !connection.sending
-        {
-            self.clients -= u32::from(matches!(connection.end, End::Client(_)));
-            *place = None;
-            self.free.push(token);
-        }
     }
 }
 

@@ -24,7 +24,7 @@ impl Rig {
             client.origin = Some(token);
         }
         let Some(connection) = self.connection(token) else { return Ok(()) };
-        let End::Origin(origin) = &mut connection.end else { return Ok(()) };
+        let End::Origin(origin, _) = &mut connection.end else { return Ok(()) };
         let head = origin.stream_head();
         self.send(token, head)?;
         if let Some(gap) = gap {
@@ -39,7 +39,7 @@ impl Rig {
     pub(super) fn say(&mut self, token: u32) -> io::Result<()> {
         let (begin, ending) = (self.begin, self.ending);
         let Some(connection) = self.connection(token) else { return Ok(()) };
-        let End::Origin(origin) = &mut connection.end else { return Ok(()) };
+        let End::Origin(origin, _) = &mut connection.end else { return Ok(()) };
         if connection.closing || !origin.is_streaming() {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl Rig {
     pub(super) fn say_now(&mut self, token: u32) -> io::Result<()> {
         let (begin, ending) = (self.begin, self.ending);
         let Some(connection) = self.connection(token) else { return Ok(()) };
-        let End::Origin(origin) = &mut connection.end else { return Ok(()) };
+        let End::Origin(origin, _) = &mut connection.end else { return Ok(()) };
         let event = if ending { origin.last_words() } else { origin.event(begin.elapsed()) };
         self.send(token, event)
     }

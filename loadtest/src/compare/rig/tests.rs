@@ -4,12 +4,16 @@
 
 use super::*;
 
+fn plain(rig: &Rig) -> Door {
+    Door { address: rig.origins().unwrap()[0], model: text::MODEL }
+}
+
 fn run(load: Load) -> (Counts, Vec<String>) {
     let mut rig = Rig::new("key").expect("io_uring of Linux 6.1 or newer");
-    let origin = rig.origin().unwrap();
+    let origin = plain(&rig);
     rig.start(origin, load).unwrap();
     let counts = rig.run(Duration::from_millis(200)).unwrap();
-    let failures = rig.finish().unwrap();
+    let failures = rig.finish().unwrap().failures;
     (counts, failures)
 }
 
@@ -42,7 +46,7 @@ fn an_open_loop_keeps_its_rate_however_busy_the_machine_is() {
         return;
     }
     let mut rig = Rig::new("key").expect("io_uring of Linux 6.1 or newer");
-    let origin = rig.origin().unwrap();
+    let origin = plain(&rig);
     let before = Instant::now();
     rig.start(origin, Load::Rate { connections: 8, per_second: 500.0, body_bytes: 1500 }).unwrap();
     let after = Instant::now();
@@ -52,7 +56,11 @@ fn an_open_loop_keeps_its_rate_however_busy_the_machine_is() {
     let started = rig.number as f64 + rig.late.len() as f64;
     let due = |since: Instant| (now - since).as_secs_f64() * 500.0;
     assert!(started > due(after) - 1.0 && started < due(before) + 2.0, "{started}, {}", due(before));
-    assert_eq!(rig.finish().unwrap(), Vec::<String>::new());
+    assert_eq!(rig.finish().unwrap().failures, Vec::<String>::new());
+}
+
+fn nowhere() -> Door {
+    Door { address: "127.0.0.1:1".parse().unwrap(), model: text::MODEL }
 }
 
 /// A client that has sent request 7, and what it makes of `answer`, whole and cut at every byte.
@@ -63,7 +71,7 @@ fn check(stream: bool, answer: &[u8], want: Result<Step, &str>) {
         Load::Closed { connections: 1, body_bytes: 1500 }
     };
     for cut in 0..=answer.len() {
-        let mut client = Client::new(load, "key", "127.0.0.1:1".parse().unwrap());
+        let mut client = Client::new(load, "key", nowhere());
         client.request(7, Instant::now());
         let mut counts = Counts::new();
         let (front, back) = answer.split_at(cut);
@@ -126,7 +134,7 @@ fn requests_arrive_whole_however_they_are_cut() {
         return;
     }
     for is_stream in [false, true] {
-        let mut bytes = text::request(is_stream, 600, "key", "host");
+        let mut bytes = text::request(is_stream, 600, "key", nowhere());
         let at = text::request_number_at(&bytes);
         text::write_number(&mut bytes[at], 1234);
         for cut in 1..bytes.len() {

@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
+use super::Door;
+
 /// Digits of every number, so that it can be written over the one before.
 pub(super) const DIGITS: usize = 20;
 /// Bytes of a chat answer's body.
 pub(super) const ANSWER_BYTES: usize = 1024;
-/// The model that contenders are asked for.
+/// The model that contenders are asked for, and the one behind TLS.
 pub(in crate::compare) const MODEL: &str = "bench/model";
+pub(in crate::compare) const SECURE_MODEL: &str = "bench/secure";
 
 /// Writes `number` with leading zeroes over `place`.
 pub(super) fn write_number(place: &mut [u8], mut number: u64) {
@@ -28,9 +31,10 @@ pub(super) fn read_number(digits: &[u8]) -> Option<u64> {
 }
 
 /// A request whose body is about `body_bytes` long. Its number is the last thing in it but `"}`.
-pub(super) fn request(stream: bool, body_bytes: usize, key: &str, host: &str) -> Vec<u8> {
+pub(super) fn request(stream: bool, body_bytes: usize, key: &str, door: Door) -> Vec<u8> {
+    let (model, host) = (door.model, door.address);
     let stream = if stream { "\"stream\":true," } else { "" };
-    let front = format!("{{\"model\":\"{MODEL}\",{stream}\"messages\":[{{\"role\":\"user\",\"content\":\"");
+    let front = format!("{{\"model\":\"{model}\",{stream}\"messages\":[{{\"role\":\"user\",\"content\":\"");
     let back = format!("\"}}],\"user\":\"{:0DIGITS$}\"}}", 0);
     let content = "words and more ".chars().cycle().take(body_bytes.saturating_sub(front.len() + back.len()));
     let body: String = front.chars().chain(content).chain(back.chars()).collect();
