@@ -32,12 +32,31 @@ const _: () = assert!(CHUNK_EXTENSION_BYTES <= CHUNK_EXTENSIONS_BYTES);
 /// Writes the size line of a chunk of `size` bytes. `size` must not be 0: that would be the last chunk.
 pub fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
     debug_assert!(size > 0, "an empty chunk would end the body");
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4);
-    for place in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(size >> (4 * place)) & 15]);
+    let mut line = *b"................\r\n";
+    let (mut first, mut rest) = (SIZE_DIGITS, size);
+    while rest > 0 {
+        first -= 1;
+        line[first] = b"0123456789abcdef"[rest & 15];
+        rest >>= 4;
     }
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&line[first..]);
 }
+
+const _: () = assert!(usize::BITS as usize <= 4 * SIZE_DIGITS);
+
+/// Value of each hexadecimal digit; `NO_DIGIT` for other bytes.
+static DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+
+const NO_DIGIT: u8 = u8::MAX;
 
 /// What a piece of a chunked body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +143,7 @@ impl ChunkDecoder {
     }
 
     /// The next item at the front of `bytes`.
+    #[inline]
     pub fn next(&mut self, bytes: &[u8]) -> Parse<ChunkItem> {
         match self.state {
             State::Size => self.size(bytes),
@@ -134,6 +154,7 @@ impl ChunkDecoder {
         }
     }
 
+    #[inline]
     fn size(&mut self, bytes: &[u8]) -> Parse<ChunkItem> {
         let line = match size_line(bytes) {
             Parse::Done { value, .. } => value,
@@ -153,6 +174,7 @@ impl ChunkDecoder {
         Parse::Done { value: ChunkItem::Start { size: line.size, canonical }, used: line.used }
     }
 
+    #[inline]
     fn data(&mut self, bytes: &[u8], left: u64) -> Parse<ChunkItem> {
         if bytes.is_empty() {
             return Parse::More;
@@ -163,6 +185,7 @@ impl ChunkDecoder {
         Parse::Done { value: ChunkItem::Data { last: left == 0 }, used }
     }
 
+    #[inline]
     fn data_end(&mut self, bytes: &[u8]) -> Parse<ChunkItem> {
         match bytes {
             [b'\r', b'\n', ..] => {
@@ -176,6 +199,7 @@ impl ChunkDecoder {
 
     /// Goes through the lines of the trailer section that begins or continues at `at`, as far as they are
     /// complete. The section may be `TRAILER_BYTES` long without the empty line that ends it.
+    #[cold]
     fn trailers(
         &mut self,
         bytes: &[u8],
@@ -230,10 +254,15 @@ struct SizeLine {
 
 /// `1*HEXDIG [ chunk-ext ] CRLF`. White space before the extension, which RFC 9112 §7.1.1 calls bad, is
 /// refused.
+#[inline]
 fn size_line(bytes: &[u8]) -> Parse<SizeLine> {
     let mut size = 0_u64;
     let mut digits = 0;
-    while let Some(digit) = bytes.get(digits).and_then(|&byte| (byte as char).to_digit(16)) {
+    while let Some(&byte) = bytes.get(digits) {
+        let digit = DIGITS[usize::from(byte)];
+        if digit == NO_DIGIT {
+            break;
+        }
         if digits == SIZE_DIGITS {
             return Parse::Bad(Flaw::ChunkSize);
         }

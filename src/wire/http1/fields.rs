@@ -126,69 +126,68 @@ pub(super) enum Name<F> {
     Other,
 }
 
-/// Names of a request; length and first letter leave one or two candidates to compare with.
+/// Names of a request; length and first letter leave one to compare with.
+#[inline(always)]
 pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
     use RequestField as R;
     let Some(first) = name.first() else { return Name::Other };
-    let (candidate, meaning) = match (name.len(), first.to_ascii_lowercase()) {
-        (4, b'h') => ("host", Name::Host),
-        (6, b'a') => ("accept", Name::Kept(R::Accept)),
-        (6, b'e') => ("expect", Name::Expect),
-        (7, b'a') => ("api-key", Name::Kept(R::ApiKey)),
-        (7, b'x') => ("x-title", Name::Kept(R::XTitle)),
-        (9, b'x') => ("x-api-key", Name::Kept(R::XApiKey)),
-        (10, b'c') => ("connection", Name::Connection),
-        (10, b'u') => ("user-agent", Name::Kept(R::UserAgent)),
-        (11, b'o') => ("openai-beta", Name::Kept(R::OpenAiBeta)),
-        (12, b'c') => ("content-type", Name::Kept(R::ContentType)),
-        (12, b'h') => ("http-referer", Name::Kept(R::HttpReferer)),
-        (12, b'x') => ("x-session-id", Name::Kept(R::XSessionId)),
-        (13, b'a') => ("authorization", Name::Kept(R::Authorization)),
-        (14, b'c') => ("content-length", Name::ContentLength),
-        (15, b'i') => ("idempotency-key", Name::Kept(R::IdempotencyKey)),
-        (16, b'c') => ("content-encoding", Name::Kept(R::ContentEncoding)),
-        (17, b't') => ("transfer-encoding", Name::TransferEncoding),
-        (18, b'x') => ("x-openrouter-title", Name::Kept(R::XTitle)),
-        _ => return Name::Other,
-    };
-    match meaning {
-        _ if is_name(name, candidate.as_bytes()) => meaning,
-        Name::ContentLength | Name::TransferEncoding if imitates(name, candidate.as_bytes()) => {
-            Name::Underscore
-        }
+    match (name.len(), first | 0x20) {
+        (4, b'h') if is_name(name, b"host") => Name::Host,
+        (6, b'a') if is_name(name, b"accept") => Name::Kept(R::Accept),
+        (6, b'e') if is_name(name, b"expect") => Name::Expect,
+        (7, b'a') if is_name(name, b"api-key") => Name::Kept(R::ApiKey),
+        (7, b'x') if is_name(name, b"x-title") => Name::Kept(R::XTitle),
+        (9, b'x') if is_name(name, b"x-api-key") => Name::Kept(R::XApiKey),
+        (10, b'c') if is_name(name, b"connection") => Name::Connection,
+        (10, b'u') if is_name(name, b"user-agent") => Name::Kept(R::UserAgent),
+        (11, b'o') if is_name(name, b"openai-beta") => Name::Kept(R::OpenAiBeta),
+        (12, b'c') if is_name(name, b"content-type") => Name::Kept(R::ContentType),
+        (12, b'h') if is_name(name, b"http-referer") => Name::Kept(R::HttpReferer),
+        (12, b'x') if is_name(name, b"x-session-id") => Name::Kept(R::XSessionId),
+        (13, b'a') if is_name(name, b"authorization") => Name::Kept(R::Authorization),
+        (14, b'c') if is_name(name, b"content-length") => Name::ContentLength,
+        (14, b'c') if imitates(name, b"content-length") => Name::Underscore,
+        (15, b'i') if is_name(name, b"idempotency-key") => Name::Kept(R::IdempotencyKey),
+        (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
+        (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
+        (17, b't') if imitates(name, b"transfer-encoding") => Name::Underscore,
+        (18, b'x') if is_name(name, b"x-openrouter-title") => Name::Kept(R::XTitle),
         _ => Name::Other,
     }
 }
 
 /// Names of a response.
+#[inline(always)]
 pub(super) fn response_name(name: &[u8]) -> Name<ResponseField> {
     use ResponseField as R;
     let Some(first) = name.first() else { return Name::Other };
-    let (candidate, meaning) = match (name.len(), first.to_ascii_lowercase()) {
-        (10, b'c') => ("connection", Name::Connection),
-        (11, b'r') => ("retry-after", Name::Kept(R::RetryAfter)),
-        (12, b'c') => ("content-type", Name::Kept(R::ContentType)),
-        (14, b'c') => ("content-length", Name::ContentLength),
-        (14, b'r') => ("retry-after-ms", Name::Kept(R::RetryAfterMs)),
-        (14, b'x') => ("x-should-retry", Name::Kept(R::XShouldRetry)),
-        (16, b'c') => ("content-encoding", Name::Kept(R::ContentEncoding)),
-        (17, b't') => ("transfer-encoding", Name::TransferEncoding),
-        _ => return Name::Other,
-    };
-    if is_name(name, candidate.as_bytes()) { meaning } else { Name::Other }
+    match (name.len(), first | 0x20) {
+        (10, b'c') if is_name(name, b"connection") => Name::Connection,
+        (11, b'r') if is_name(name, b"retry-after") => Name::Kept(R::RetryAfter),
+        (12, b'c') if is_name(name, b"content-type") => Name::Kept(R::ContentType),
+        (14, b'c') if is_name(name, b"content-length") => Name::ContentLength,
+        (14, b'r') if is_name(name, b"retry-after-ms") => Name::Kept(R::RetryAfterMs),
+        (14, b'x') if is_name(name, b"x-should-retry") => Name::Kept(R::XShouldRetry),
+        (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
+        (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
+        _ => Name::Other,
+    }
 }
 
 /// True when `name`, made of `tchar`, is `known`, which is as long and made of lower-case letters and
 /// hyphens. Setting bit 5 folds case there: the only `tchar` it turns into a letter or hyphen is that
 /// letter's capital. Words are compared, not bytes: this runs for every field of every message. They may
 /// overlap.
-#[inline]
+#[inline(always)]
 fn is_name(name: &[u8], known: &[u8]) -> bool {
     let differ = |at: usize| match (name[at..].first_chunk::<8>(), known[at..].first_chunk::<8>()) {
         (Some(a), Some(b)) => (u64::from_ne_bytes(*a) | 0x2020_2020_2020_2020) != u64::from_ne_bytes(*b),
         _ => true,
     };
     debug_assert_eq!(name.len(), known.len());
+    if name.len() != known.len() {
+        return false;
+    }
     match known.len() {
         length @ 8..=16 => !differ(0) && !differ(length - 8),
         length @ 17..=24 => !differ(0) && !differ(8) && !differ(length - 8),
@@ -197,6 +196,7 @@ fn is_name(name: &[u8], known: &[u8]) -> bool {
 }
 
 /// True when `name` is `real` with underscores for hyphens.
+#[cold]
 fn imitates(name: &[u8], real: &[u8]) -> bool {
     let alike = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a == b'_' && *b == b'-');
     name.len() == real.len() && name.iter().zip(real).all(alike)
@@ -232,11 +232,15 @@ impl Framing {
 
     /// Takes a `Connection`: `close` counts, keep-alive is the default, and `nominate` judges each other
     /// name.
+    #[inline]
     pub(super) fn connection(
         &mut self,
         value: &[u8],
         nominate: impl Fn(&[u8]) -> Result<(), Flaw>,
     ) -> Result<(), Flaw> {
+        if value == b"keep-alive" {
+            return Ok(());
+        }
         // RFC 9110 §5.6.1.2: empty elements of a list are to be ignored.
         for option in value.split(|&byte| byte == b',').map(trim).filter(|option| !option.is_empty()) {
             if option.eq_ignore_ascii_case(b"close") {

@@ -1,5 +1,6 @@
 //! Splits a head into its start line and its fields, once its end has arrived; says early what can never
-//! become a head. The only file that names `httparse`: it tokenises fields, our strictness stands around it.
+//! become a head. One pass reads and judges: names and values are looked at by blocks, and the first byte
+//! that is no ordinary part of one decides what happens next.
 //!
 //! ```text
 //!   0        start          line                 fields                          used
@@ -16,13 +17,9 @@ use super::{TCHAR, is_value_byte, only};
 use crate::base::limits::{HEAD_BYTES, HEAD_FIELDS};
 use crate::base::span::Span;
 use crate::wire::Parse;
+use crate::wire::block::{BLOCK, Block};
 use crate::wire::flaw::Flaw;
 use memchr::{memchr, memchr_iter, memmem};
-
-/// Fields of an ordinary head; more of them cost a second pass with room for `HEAD_FIELDS`.
-const FIELDS_USUAL: usize = 24;
-
-const _: () = assert!(FIELDS_USUAL < HEAD_FIELDS);
 
 /// A request or a response under construction.
 pub(super) trait Message: Sized {
@@ -71,8 +68,8 @@ fn complete<M: Message>(window: &[u8], start: usize, looked: usize) -> Result<Op
     let Some(line) = start_line::<M>(window, start)? else { return Ok(None) };
     let mut message = M::start_line(window, line)?;
     let fields = line.end as usize + 2;
-    match tokenise(window, fields, |name, value| message.field(window, name, value))? {
-        Some(used) => Ok(Some((message, used))),
+    match read_fields(window, fields, &mut message) {
+        Some(verdict) => verdict.map(|used| Some((message, used))),
         None => match end_of_head(window, start, start) {
             Some(end) => Err(diagnose(&window[fields..end])),
             None => Ok(None),
@@ -94,6 +91,11 @@ fn incomplete<M: Message>(window: &[u8], start: usize, looked: usize) -> Result<
 
 /// The start line without its CR LF, or `None` while its end is missing.
 fn start_line<M: Message>(window: &[u8], start: usize) -> Result<Option<Span>, Flaw> {
+    if let Some(end) = line_end(window, start)
+        && end - start <= M::LINE_BYTES
+    {
+        return Ok(Some(Span::new(start, end)));
+    }
     let rest = &window[start..];
     let reach = M::LINE_BYTES + 2;
     match memchr(b'\n', &rest[..rest.len().min(reach)]) {
@@ -117,67 +119,101 @@ fn bare_line_feed(window: &[u8], from: usize) -> Result<(), Flaw> {
     if memchr_iter(b'\n', &window[from..]).any(bare) { Err(Flaw::LineEnd) } else { Ok(()) }
 }
 
-/// Visits the fields from `fields` on and returns one past the empty line; `None` when there is none, or when
-/// something is wrong with a line. No field is visited unless all lines are well formed.
+/// Gives the fields from `at` on to `message`: its verdict with one past the empty line; `None` when there is
+/// no empty line, or when something is wrong with a line. What is wrong with a line comes before what is
+/// wrong with a field, so the message's verdict waits for the end.
 #[inline]
-fn tokenise<'b>(
-    window: &'b [u8],
-    fields: usize,
-    visit: impl FnMut(&'b [u8], Span) -> Result<(), Flaw>,
-) -> Result<Option<usize>, Flaw> {
-    let mut usual = [httparse::EMPTY_HEADER; FIELDS_USUAL];
-    match httparse::parse_headers(&window[fields..], &mut usual) {
-        Ok(httparse::Status::Complete((used, found))) => visit_all(window, fields + used, found, visit),
-        Err(httparse::Error::TooManyHeaders) => tokenise_many(window, fields, visit),
-        Ok(httparse::Status::Partial) | Err(_) => Ok(None),
+pub(super) fn read_fields<M: Message>(
+    window: &[u8],
+    mut at: usize,
+    message: &mut M,
+) -> Option<Result<usize, Flaw>> {
+    let mut verdict = Ok(());
+    for _ in 0..=HEAD_FIELDS {
+        if window.get(at) == Some(&b'\r') {
+            return (window.get(at + 1) == Some(&b'\n')).then(|| verdict.map(|()| at + 2));
+        }
+        let colon = name_end(window, at)?;
+        let (value, end) = field_value(window, colon + 1)?;
+        if verdict.is_ok() {
+            verdict = message.field(window, &window[at..colon], value);
+        }
+        at = end + 2;
+    }
+    None
+}
+
+/// Position of the colon behind the field name that begins at `start`; `None` when no name and colon are
+/// there.
+#[inline(always)]
+fn name_end(window: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        match Block::at(window, at).map(Block::not_word) {
+            Some(0) => {
+                at += BLOCK;
+                continue;
+            }
+            Some(marks) => at += marks.trailing_zeros() as usize,
+            None => {}
+        }
+        match *window.get(at)? {
+            b':' => return (at > start).then_some(at),
+            byte if TCHAR[byte as usize] => at += 1,
+            _ => return None,
+        }
     }
 }
 
-/// The same for a head with many fields.
+/// The value that begins at `start`, without white space around it, and where its line's CR LF is.
+#[inline(always)]
+fn field_value(window: &[u8], start: usize) -> Option<(Span, usize)> {
+    let line = line_end(window, start)?;
+    // One space before the value and none behind it: what everybody sends.
+    let start = start + usize::from(window[start] == b' ');
+    if start < line && window[start] > b' ' && window[line - 1] > b' ' {
+        return Some((Span::new(start, line), line));
+    }
+    Some((trimmed(window, start, line), line))
+}
+
+/// `window[start..end]` without white space at both ends.
 #[cold]
-fn tokenise_many<'b>(
-    window: &'b [u8],
-    fields: usize,
-    visit: impl FnMut(&'b [u8], Span) -> Result<(), Flaw>,
-) -> Result<Option<usize>, Flaw> {
-    let mut many = [httparse::EMPTY_HEADER; HEAD_FIELDS];
-    match httparse::parse_headers(&window[fields..], &mut many) {
-        Ok(httparse::Status::Complete((used, found))) => visit_all(window, fields + used, found, visit),
-        Ok(httparse::Status::Partial) | Err(_) => Ok(None),
+fn trimmed(window: &[u8], mut start: usize, mut end: usize) -> Span {
+    while start < end && matches!(window[start], b' ' | b'\t') {
+        start += 1;
+    }
+    while start < end && matches!(window[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    Span::new(start, end)
+}
+
+/// Position of the CR LF that ends the line at `at`; `None` when none is there, or when another control byte
+/// comes first.
+#[inline(always)]
+fn line_end(window: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match Block::at(window, at).map(Block::controls) {
+            Some(0) => {
+                at += BLOCK;
+                continue;
+            }
+            Some(marks) => at += marks.trailing_zeros() as usize,
+            None => at += window.get(at..)?.iter().position(|&byte| !is_value_byte(byte))?,
+        }
+        return (window.get(at..at + 2)? == b"\r\n").then_some(at);
     }
 }
 
-/// Checks what httparse is lenient about, line ends, then visits. A name begins where its line does, so the
-/// two bytes before it are the line end of the line above.
-#[inline]
-fn visit_all<'b>(
-    window: &'b [u8],
-    used: usize,
-    found: &[httparse::Header<'b>],
-    mut visit: impl FnMut(&'b [u8], Span) -> Result<(), Flaw>,
-) -> Result<Option<usize>, Flaw> {
-    let position = |part: &[u8]| part.as_ptr().addr() - window.as_ptr().addr();
-    let ended = |at: usize| at >= 2 && window[at - 2..at] == *b"\r\n";
-    if !(window[..used].ends_with(b"\r\n\r\n")
-        && found.iter().all(|field| ended(position(field.name.as_bytes()))))
-    {
-        return Ok(None);
-    }
-    for field in found {
-        let value = position(field.value);
-        visit(field.name.as_bytes(), Span::new(value, value + field.value.len()))?;
-    }
-    Ok(Some(used))
-}
-
-/// Says what is wrong with a field section (empty line included) that the tokeniser refused.
+/// Says what is wrong with a field section (empty line included) that [`read_fields`] refused.
 #[cold]
 fn diagnose(section: &[u8]) -> Flaw {
     section_flaw(section).unwrap_or(Flaw::Field)
 }
 
 /// The plain reading of a field section, line by line: the first flaw, or `None`. Slow and obvious; the
-/// exercises compare it with the tokeniser.
+/// exercises compare it with [`read_fields`].
 pub(super) fn section_flaw(section: &[u8]) -> Option<Flaw> {
     if bare_line_feed(section, 0).is_err() {
         return Some(Flaw::LineEnd);

@@ -1,10 +1,10 @@
 //! HTTP/1.1: heads, framing, chunked coding, and the writer of our own heads.
 //!
 //! How a head is read: [`request_head`] and [`response_head`] look for its end without ever looking at a byte
-//! twice, `head` splits it into a start line and fields (the one place that names the tokenising crate),
-//! `target` and `fields` judge the values. Where RFC 9110 and RFC 9112 leave a choice, the strict branch is
-//! taken: what two parsers could read differently is refused, and nothing received is ever forwarded as
-//! framing. Only fields we know are kept; every other one, hop-by-hop fields included, ends here.
+//! twice, `head` splits it into a start line and fields, `target` and `fields` judge the values. Where RFC
+//! 9110 and RFC 9112 leave a choice, the strict branch is taken: what two parsers could read differently is
+//! refused, and nothing received is ever forwarded as framing. Only fields we know are kept; every other one,
+//! hop-by-hop fields included, ends here.
 //!
 //! Deliberately absent: HTTP/2, upgrades, trailers that anybody would see, and the status a flaw is answered
 //! with.

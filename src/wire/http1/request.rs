@@ -4,11 +4,12 @@
 
 use super::fields::{Framing, Name, RequestField, Settled, Version, request_name, version};
 use super::head::{self, Message};
-use super::target::{self, is_authority};
+use super::target::{self, Target, is_authority};
 use super::{TCHAR, only};
 use crate::base::limits::{LEADING_EMPTY_LINES, REQUEST_LINE_BYTES};
 use crate::base::span::Span;
 use crate::wire::Parse;
+use crate::wire::block::{Block, none};
 use crate::wire::flaw::Flaw;
 use memchr::memchr;
 
@@ -180,6 +181,26 @@ impl Message for Builder {
 }
 
 impl Builder {
+    #[inline]
+    fn new(method: Method, target: Target, version: Version) -> Self {
+        Self {
+            head: RequestHead {
+                method,
+                target: target.path,
+                query: target.query,
+                host: Span::default(),
+                version,
+                framing: RequestFraming::None,
+                expect: Expect::None,
+                keep_alive: false,
+                fields: [Span::default(); RequestField::ALL.len()],
+            },
+            framing: Framing::default(),
+            authority: target.authority,
+            expects: false,
+        }
+    }
+
     fn keep(&mut self, field: RequestField, value: Span) -> Result<(), Flaw> {
         let slot = &mut self.head.fields[field as usize];
         match (*slot == Span::default(), field.first_wins()) {
@@ -192,7 +213,8 @@ impl Builder {
 
     fn host(&mut self, bytes: &[u8], value: Span) -> Result<(), Flaw> {
         // RFC 9112 §3.2: more than one Host, or an invalid one, is a 400 even where the target overrules it.
-        if self.head.host != Span::default() || !is_authority(value.of(bytes)) {
+        let fine = target::is_usual_authority(bytes, value) || is_authority(value.of(bytes));
+        if self.head.host != Span::default() || !fine {
             return Err(Flaw::Host);
         }
         self.head.host = value;
@@ -232,7 +254,40 @@ impl Builder {
 }
 
 /// `method SP request-target SP HTTP-version` (RFC 9112 §3), one space each.
+#[inline]
 fn request_line(bytes: &[u8], line: Span) -> Result<Builder, Flaw> {
+    match usual_request_line(bytes, line) {
+        Some((method, path)) => {
+            let target = Target { path, query: None, authority: None };
+            Ok(Builder::new(method, target, Version::Http11))
+        }
+        None => any_request_line(bytes, line),
+    }
+}
+
+/// The method and the path of the lines that nearly every client sends: `POST` or `GET`, a path of letters,
+/// digits and a few signs, HTTP/1.1. The general way would find the same.
+#[inline]
+fn usual_request_line(bytes: &[u8], line: Span) -> Option<(Method, Span)> {
+    let line = line.range();
+    let (method, name) = match bytes[line.clone()] {
+        [b'P', b'O', b'S', b'T', b' ', b'/', ..] => (Method::Post, "POST "),
+        [b'G', b'E', b'T', b' ', b'/', ..] => (Method::Get, "GET "),
+        _ => return None,
+    };
+    let (start, end) = (line.start + name.len(), line.end - " HTTP/1.1".len().min(line.len()));
+    let fits = start < end
+        && bytes[end..line.end] == *b" HTTP/1.1"
+        && none(bytes, start, end, Block::not_path, |byte| !is_path_byte(byte));
+    fits.then(|| (method, Span::new(start, end)))
+}
+
+/// Letters, digits and `-`, `.`, `/`, `_`: what [`Block::not_path`] leaves out.
+const fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_')
+}
+
+fn any_request_line(bytes: &[u8], line: Span) -> Result<Builder, Flaw> {
     let text = line.of(bytes);
     let first = memchr(b' ', text).ok_or(Flaw::RequestLine)?;
     let second = memchr(b' ', &text[first + 1..]).map(|at| first + 1 + at).ok_or(Flaw::RequestLine)?;
@@ -246,22 +301,7 @@ fn request_line(bytes: &[u8], line: Span) -> Result<Builder, Flaw> {
     let start = line.start as usize;
     let target = Span::new(start + first + 1, start + second);
     let target = target::parse(bytes, target, method == Method::Options)?;
-    Ok(Builder {
-        head: RequestHead {
-            method,
-            target: target.path,
-            query: target.query,
-            host: Span::default(),
-            version,
-            framing: RequestFraming::None,
-            expect: Expect::None,
-            keep_alive: false,
-            fields: [Span::default(); RequestField::ALL.len()],
-        },
-        framing: Framing::default(),
-        authority: target.authority,
-        expects: false,
-    })
+    Ok(Builder::new(method, target, version))
 }
 
 /// CONNECT and TRACE are unknown on purpose: a gateway that tunnels or echoes is an open door.

@@ -74,13 +74,18 @@ impl Message for Builder {
     const LINE_TOO_LONG: Flaw = Flaw::HeadTooLong;
 
     fn opening(bytes: &[u8]) -> Result<(), Flaw> {
-        let expected = b"HTTP/";
-        let seen = bytes.len().min(expected.len());
-        if bytes[..seen] == expected[..seen] { Ok(()) } else { Err(Flaw::StatusLine) }
+        let begins = match bytes.first_chunk() {
+            Some(first) => first == b"HTTP/",
+            None => b"HTTP/".starts_with(bytes),
+        };
+        if begins { Ok(()) } else { Err(Flaw::StatusLine) }
     }
 
+    #[inline]
     fn start_line(bytes: &[u8], line: Span) -> Result<Self, Flaw> {
-        status_line(line.of(bytes))
+        let line = line.of(bytes);
+        // What nearly every answer begins with; the general way would find the same.
+        if line == b"HTTP/1.1 200 OK" { Ok(Self::new(200, Version::Http11)) } else { status_line(line) }
     }
 
     #[inline]
@@ -97,6 +102,15 @@ impl Message for Builder {
 }
 
 impl Builder {
+    fn new(status: u16, version: Version) -> Self {
+        let fields = [Span::default(); ResponseField::ALL.len()];
+        let framing = ResponseFraming::None;
+        Self {
+            head: ResponseHead { status, version, framing, keep_alive: false, fields },
+            framing: Framing::default(),
+        }
+    }
+
     fn keep(&mut self, field: ResponseField, value: Span) -> Result<(), Flaw> {
         let slot = &mut self.head.fields[field as usize];
         match (*slot == Span::default(), field.first_wins()) {
@@ -141,14 +155,5 @@ fn status_line(line: &[u8]) -> Result<Builder, Flaw> {
         [b' ', reason @ ..] if reason.iter().all(|&byte| is_value_byte(byte)) => {}
         _ => return Err(Flaw::StatusLine),
     }
-    Ok(Builder {
-        head: ResponseHead {
-            status: digit(hundreds) * 100 + digit(tens) * 10 + digit(ones),
-            version,
-            framing: ResponseFraming::None,
-            keep_alive: false,
-            fields: [Span::default(); ResponseField::ALL.len()],
-        },
-        framing: Framing::default(),
-    })
+    Ok(Builder::new(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones), version))
 }

@@ -5,6 +5,7 @@
 
 use super::{alphanumeric_and, only};
 use crate::base::span::Span;
+use crate::wire::block::{BLOCK, Block};
 use crate::wire::flaw::Flaw;
 use core::net::Ipv6Addr;
 use memchr::memchr;
@@ -90,6 +91,19 @@ fn escapes_are_whole(mut text: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// True for a host of at most sixteen letters, digits, hyphens and dots, with or without a port: the usual
+/// ones, by one look at all their bytes. Says `false` where [`is_authority`] has to judge.
+#[inline]
+pub(super) fn is_usual_authority(bytes: &[u8], at: Span) -> bool {
+    let (start, end) = (at.start as usize, at.end as usize);
+    let Some(block) = Block::at(bytes, start) else { return false };
+    let dots = block.equal(b'.');
+    let name = ((block.not_word() & !dots) | 1 << BLOCK).trailing_zeros() as usize;
+    let name = name.min(end - start);
+    let empty_label = dots & (dots << 1 | 1) & ((1 << name) - 1) != 0;
+    name > 0 && !empty_label && (start + name == end || is_port(&bytes[start + name..end]))
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), narrowed to host names, IPv4 and bracketed IPv6 addresses, and

@@ -7,6 +7,7 @@
 
 use super::target::TARGET;
 use super::{TCHAR, is_value_byte, only};
+use crate::wire::block::{Block, none_in};
 
 /// A head being written. It is complete only after [`HeadWriter::end`].
 #[derive(Debug)]
@@ -19,6 +20,10 @@ impl<'a> HeadWriter<'a> {
     /// Begins a response: `HTTP/1.1`, the status (100 to 999) and its reason phrase.
     pub fn response(out: &'a mut Vec<u8>, status: u16) -> Self {
         debug_assert!((100..=999).contains(&status));
+        if status == 200 {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            return Self { out };
+        }
         out.extend_from_slice(b"HTTP/1.1 ");
         write_decimal(out, u64::from(status));
         out.push(b' ');
@@ -53,25 +58,32 @@ impl<'a> HeadWriter<'a> {
     /// Writes a field. Control bytes of `value`, line ends included and HTAB not, are written as spaces;
     /// `name` is the caller's own and must be a token.
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.joined(name, &[value])
+    }
+
+    /// Writes a field whose value is the concatenation of `parts`, without a copy of their sum anywhere else.
+    #[inline]
+    pub fn joined(&mut self, name: &str, parts: &[&[u8]]) -> &mut Self {
         self.name(name);
-        // Looking at every byte, instead of stopping at the first bad one, is what lets the loop run in wide
-        // steps.
-        if value.iter().fold(true, |clean, &byte| clean & is_value_byte(byte)) {
-            self.out.extend_from_slice(value);
-        } else {
-            self.out.extend(value.iter().map(|&byte| if is_value_byte(byte) { byte } else { b' ' }));
+        let start = self.out.len();
+        let mut clean = true;
+        for part in parts {
+            // The part is looked at where it comes from: what was just written piece by piece is slow to
+            // read.
+            clean &= none_in(part, Block::controls, |byte| !is_value_byte(byte));
+            self.out.extend_from_slice(part);
+        }
+        if !clean {
+            blank(&mut self.out[start..]);
         }
         self.out.extend_from_slice(b"\r\n");
         self
     }
 
-    /// Writes a field whose value is the concatenation of `parts`, without a copy of their sum anywhere else.
-    pub fn joined(&mut self, name: &str, parts: &[&[u8]]) -> &mut Self {
-        self.name(name);
-        for part in parts {
-            self.out.extend(part.iter().map(|&byte| if is_value_byte(byte) { byte } else { b' ' }));
-        }
-        self.out.extend_from_slice(b"\r\n");
+    /// Writes whole fields that were known when the program was built, line ends included, in one copy.
+    pub fn lines(&mut self, lines: &'static str) -> &mut Self {
+        debug_assert!(lines.ends_with("\r\n") && !lines.contains("\r\n\r\n"), "{lines:?}");
+        self.out.extend_from_slice(lines.as_bytes());
         self
     }
 
@@ -95,11 +107,17 @@ impl<'a> HeadWriter<'a> {
     }
 }
 
+/// Makes spaces of the bytes that a field value may not have.
+#[cold]
+fn blank(value: &mut [u8]) {
+    value.iter_mut().filter(|byte| !is_value_byte(**byte)).for_each(|byte| *byte = b' ');
+}
+
 /// Writes `part` of a target; what is not allowed there becomes an escape.
 fn write_target(out: &mut Vec<u8>, part: &[u8]) {
-    if part.iter().all(|&byte| TARGET[byte as usize]) {
-        out.extend_from_slice(part);
-        return;
+    // Every byte of a usual path may be in a target.
+    if none_in(part, Block::not_path, |byte| !TARGET[byte as usize]) {
+        return out.extend_from_slice(part);
     }
     for &byte in part {
         if TARGET[byte as usize] {

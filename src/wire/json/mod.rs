@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`scan`] | walks over values, fields, items; knows where they end, not what they mean |
 //! | [`peek`] | one pass over a request body: the members a router needs, checked; duplicates refused |
+//! | `quote` | finds the end of a string |
 //! | [`splice`] | a list of edits over a body that is never rewritten itself |
 //! | [`text`] | escaping and unescaping of single strings |
 //!
@@ -16,6 +17,7 @@
 #[doc(hidden)]
 pub mod exercise;
 pub mod peek;
+mod quote;
 pub mod scan;
 pub mod splice;
 pub mod text;

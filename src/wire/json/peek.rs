@@ -13,6 +13,7 @@ use super::scan::{Field, Fields, Items, skip_space, unsigned};
 use super::text::unescaped;
 use crate::base::limits::{JSON_DEPTH, JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST};
 use crate::base::span::Span;
+use crate::wire::block::{Block, none};
 use crate::wire::flaw::Flaw;
 
 macro_rules! keys {
@@ -114,15 +115,20 @@ pub struct Peek {
     pub object: Span,
     /// How many top-level members there are, unknown ones included.
     pub member_count: u16,
-    known: [Member; KNOWN_KEYS],
+    known: [Member; MEMBERS_USUAL],
     known_count: u8,
+    /// All known members, once there are more than usual: what is moved about with every request stays small.
+    many: Vec<Member>,
 }
+
+/// Known members of a usual request, at most.
+const MEMBERS_USUAL: usize = 10;
 
 impl Peek {
     /// The known members that are present, in their order in the body.
     #[must_use]
     pub fn members(&self) -> &[Member] {
-        &self.known[..usize::from(self.known_count)]
+        if self.many.is_empty() { &self.known[..usize::from(self.known_count)] } else { &self.many }
     }
 
     /// A known member, if present (also when its value is `null`).
@@ -138,8 +144,22 @@ impl Peek {
     }
 
     fn note(&mut self, key: Key, field: Field, ordinal: u16) {
-        self.known[usize::from(self.known_count)] = Member { key, ordinal, field };
-        self.known_count += 1;
+        let member = Member { key, ordinal, field };
+        match self.known.get_mut(usize::from(self.known_count)) {
+            Some(place) => {
+                *place = member;
+                self.known_count += 1;
+            }
+            None => self.note_many(member),
+        }
+    }
+
+    #[cold]
+    fn note_many(&mut self, member: Member) {
+        if self.many.is_empty() {
+            self.many.extend_from_slice(&self.known);
+        }
+        self.many.push(member);
     }
 
     fn take(&mut self, body: &[u8], key: Key, value: Span) -> Result<(), Flaw> {
@@ -170,7 +190,7 @@ impl Peek {
     fn take_model(&mut self, body: &[u8], value: Option<Span>) -> Result<(), Flaw> {
         let Some(value) = value else { return Ok(()) };
         let name = name_inside(body, value).ok_or(Flaw::Model)?;
-        self.model_escaped = name.of(body).contains(&b'\\');
+        self.model_escaped = !is_plain(body, name) && name.of(body).contains(&b'\\');
         self.model = Some(name);
         Ok(())
     }
@@ -270,15 +290,26 @@ struct Seen {
     known: u32,
     hashes: [u64; 4],
     /// Positions of the first bytes of unknown keys.
-    unknown: [u32; JSON_MEMBERS],
+    unknown: [u32; UNKNOWN_USUAL],
+    /// Those of further ones. A large array would be cleared for every request, and hardly any has so many.
+    unknown_more: Vec<u32>,
     unknown_count: usize,
 }
+
+/// Unknown keys of a usual request, at most.
+const UNKNOWN_USUAL: usize = 16;
 
 const _: () = assert!(KNOWN_KEYS <= u32::BITS as usize);
 
 impl Seen {
     const fn new() -> Self {
-        Self { known: 0, hashes: [0; 4], unknown: [0; JSON_MEMBERS], unknown_count: 0 }
+        Self {
+            known: 0,
+            hashes: [0; 4],
+            unknown: [0; UNKNOWN_USUAL],
+            unknown_more: Vec::new(),
+            unknown_count: 0,
+        }
     }
 
     fn known(&mut self, key: Key) -> Result<(), Flaw> {
@@ -304,13 +335,17 @@ impl Seen {
             return Err(Flaw::JsonDuplicateKey);
         }
         self.hashes[word] |= bit;
-        self.unknown[self.unknown_count] = span.start;
+        match self.unknown.get_mut(self.unknown_count) {
+            Some(place) => *place = span.start,
+            None => self.unknown_more.push(span.start),
+        }
         self.unknown_count += 1;
         Ok(())
     }
 
     fn holds(&self, body: &[u8], key: &[u8]) -> bool {
-        self.unknown[..self.unknown_count].iter().any(|start| {
+        let first = &self.unknown[..self.unknown_count.min(UNKNOWN_USUAL)];
+        first.iter().chain(&self.unknown_more).any(|start| {
             let rest = &body[*start as usize..];
             rest.starts_with(key) && rest.get(key.len()) == Some(&b'"')
         })
@@ -337,11 +372,21 @@ fn whole_number(body: &[u8], value: Option<Span>) -> Result<Option<u64>, Flaw> {
 /// The inside of a string value that can be a model's name: 1 to `limits::MODEL_NAME_BYTES` bytes of text
 /// once decoded, without control characters.
 fn name_inside(body: &[u8], value: Span) -> Option<Span> {
-    let raw = value.of(body).strip_prefix(b"\"")?;
-    let name = unescaped(raw.strip_suffix(b"\"")?)?;
+    let raw = value.of(body).strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let inside = Span { start: value.start + 1, end: value.end - 1 };
+    if is_plain(body, inside) {
+        return (1..=MODEL_NAME_BYTES).contains(&inside.len()).then_some(inside);
+    }
+    let name = unescaped(raw)?;
     let fits =
         (1..=MODEL_NAME_BYTES).contains(&name.len()) && !name.bytes().any(|byte| byte.is_ascii_control());
-    fits.then(|| Span { start: value.start + 1, end: value.end - 1 })
+    fits.then_some(inside)
+}
+
+/// True for printable ASCII that a JSON string shows as it is, as nearly all names of models are.
+fn is_plain(body: &[u8], text: Span) -> bool {
+    let unusual = |byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    none(body, text.start as usize, text.end as usize, Block::not_plain_text, unusual)
 }
 
 fn check_models(body: &[u8], list: Span) -> Result<(), Flaw> {

@@ -170,6 +170,8 @@ fn bounds_hold() {
     let mut twice = many(JSON_MEMBERS - 1);
     twice.insert_str(1, "\"k254\":0,");
     refused(&twice, Flaw::JsonDuplicateKey);
+    let late = many(200).replace('}', ",\"k100\":0}");
+    refused(&late, Flaw::JsonDuplicateKey);
 }
 
 #[test]

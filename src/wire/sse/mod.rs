@@ -149,6 +149,12 @@ impl Watch {
             self.data.clear();
             self.name.clear();
         }
+        if let Some((used, value)) = self.usual_event(piece) {
+            let data = &value[..value.len().min(EVENT_HOLD_BYTES)];
+            let kind = if data == DONE { EventKind::Done } else { EventKind::Data };
+            let event = Event { kind, data, truncated: data.len() < value.len(), name: &[] };
+            return Fed { used, event: Some(event) };
+        }
         let (used, complete) = self.walk(piece);
         if !complete {
             self.data.settle(piece);
@@ -166,6 +172,21 @@ impl Watch {
             EventKind::Data
         };
         Fed { used, event: Some(Event { kind, data, truncated, name: this.name.of(piece).0 }) }
+    }
+
+    /// The event that nearly every stream consists of, `data: … LF LF`, if the piece begins with a whole one
+    /// and nothing came before it: its length and its value. It leaves no trace; the general way below would
+    /// find the same.
+    #[inline]
+    fn usual_event<'a>(&self, piece: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        const START: &[u8] = b"data: ";
+        let fresh = self.line == Line::Start && usize::from(self.bom) == BOM.len();
+        if !fresh || self.begun || self.after_cr {
+            return None;
+        }
+        let rest = piece.strip_prefix(START)?;
+        let end = memchr2(b'\n', b'\r', rest)?;
+        rest[end..].starts_with(b"\n\n").then(|| (START.len() + end + 2, &rest[..end]))
     }
 
     /// Walks line by line; stops behind a blank line (`true`) or at the end of the piece (`false`).

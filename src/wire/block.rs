@@ -1,0 +1,248 @@
+//! Sixteen or sixty-four bytes looked at together: which of them belong to a class, one bit each, the first
+//! byte in the lowest bit.
+//!
+//! Why beside `memchr`: most of what a head or a body consists of is shorter than what a call into it costs,
+//! and the classes here are no one, two or three bytes. The vectors are those that every CPU of an
+//! architecture has (SSE2, NEON), so nothing is detected when the program runs.
+//!
+//! Deliberately absent: searches over long runs (`memchr`), and what a class is good for.
+
+use wide::u8x16;
+
+/// Bytes of a [`Block`].
+pub(super) const BLOCK: usize = 16;
+
+/// Sixteen bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Block(u8x16);
+
+impl Block {
+    /// The bytes as they are.
+    #[inline(always)]
+    pub(super) fn of(bytes: &[u8; BLOCK]) -> Self {
+        Self(u8x16::new(*bytes))
+    }
+
+    /// The sixteen bytes of `bytes` from `at` on, if there are so many.
+    #[inline(always)]
+    pub(super) fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        Some(Self::of(bytes.get(at..)?.first_chunk()?))
+    }
+
+    /// Where `byte` is.
+    #[inline(always)]
+    pub(super) fn equal(self, byte: u8) -> u32 {
+        self.is(byte).to_bitmask()
+    }
+
+    /// Where `"` or `\` is: what can end a JSON string or hide its end.
+    #[inline(always)]
+    pub(super) fn quotes_and_backslashes(self) -> u32 {
+        (self.is(b'"') | self.is(b'\\')).to_bitmask()
+    }
+
+    /// Where `"`, `{`, `}`, `[` or `]` is: what matters between JSON strings.
+    #[inline(always)]
+    pub(super) fn quotes_and_brackets(self) -> u32 {
+        // Bit 5 is all that `[` and `{`, or `]` and `}`, differ in.
+        let folded = self.folded();
+        (self.is(b'"') | folded.is(b'{') | folded.is(b'}')).to_bitmask()
+    }
+
+    /// Where a byte is that no field value may have: control bytes but HTAB, and DEL.
+    #[inline(always)]
+    pub(super) fn controls(self) -> u32 {
+        let low = self.within(0, 0x1f) & !self.is(b'\t');
+        (low | self.is(0x7f)).to_bitmask()
+    }
+
+    /// Where a byte is that is no letter, digit or hyphen.
+    #[inline(always)]
+    pub(super) fn not_word(self) -> u32 {
+        // No byte becomes a letter by bit 5 but that letter's capital.
+        let word = self.folded().within(b'a', b'z') | self.within(b'0', b'9') | self.is(b'-');
+        word.to_bitmask() ^ 0xffff
+    }
+
+    /// Where a byte is that is no letter, digit, `-`, `.`, `/` or `_`.
+    #[inline(always)]
+    pub(super) fn not_path(self) -> u32 {
+        // From hyphen to nine there are just hyphen, dot, slash and the digits.
+        let path = self.folded().within(b'a', b'z') | self.within(b'-', b'9') | self.is(b'_');
+        path.to_bitmask() ^ 0xffff
+    }
+
+    /// Where a byte is that a JSON string of printable ASCII cannot show as it is: control bytes, `"`, `\`,
+    /// DEL and whatever is not ASCII.
+    #[inline(always)]
+    pub(super) fn not_plain_text(self) -> u32 {
+        let plain = self.within(b' ', b'~') & !(self.is(b'"') | self.is(b'\\'));
+        plain.to_bitmask() ^ 0xffff
+    }
+
+    #[inline(always)]
+    fn is(self, byte: u8) -> u8x16 {
+        self.0.simd_eq(u8x16::splat(byte))
+    }
+
+    /// Where a byte is from `first` to `last`; as unsigned numbers, `x <= y` is `min(x, y) == x`.
+    #[inline(always)]
+    fn within(self, first: u8, last: u8) -> u8x16 {
+        let above = self.0 - u8x16::splat(first);
+        above.min(u8x16::splat(last - first)).simd_eq(above)
+    }
+
+    #[inline(always)]
+    fn folded(self) -> Self {
+        Self(self.0 | u8x16::splat(0x20))
+    }
+}
+
+/// Where `"` is among sixty-four bytes.
+#[inline(always)]
+pub(super) fn quotes(bytes: &[u8; 4 * BLOCK]) -> u64 {
+    let mask = |at: usize| {
+        let block = bytes[at..].first_chunk().map_or(0, |block| Block::of(block).equal(b'"'));
+        u64::from(block) << at
+    };
+    mask(0) | mask(BLOCK) | mask(2 * BLOCK) | mask(3 * BLOCK)
+}
+
+/// True when `class` finds nothing in `bytes[start..end]`. Blocks that end behind `end` are cut to size, so a
+/// short run costs one look as long as anything follows it in `bytes`; `slow` judges what is left of a run at
+/// the very end.
+#[inline(always)]
+pub(super) fn none(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    class: impl Fn(Block) -> u32,
+    slow: impl Fn(u8) -> bool,
+) -> bool {
+    let mut at = start;
+    while at < end {
+        let Some(block) = Block::at(bytes, at) else { return !bytes[at..end].iter().any(|&byte| slow(byte)) };
+        let here = if end - at < BLOCK { (1 << (end - at)) - 1 } else { u32::MAX };
+        if class(block) & here != 0 {
+            return false;
+        }
+        at += BLOCK;
+    }
+    true
+}
+
+/// The same for all of `text`, behind which nothing may be looked at: the last block overlaps the one before.
+#[inline(always)]
+pub(super) fn none_in(text: &[u8], class: impl Fn(Block) -> u32, slow: impl Fn(u8) -> bool) -> bool {
+    let Some(last) = text.len().checked_sub(BLOCK) else { return !text.iter().any(|&byte| slow(byte)) };
+    let clean = |at: usize| Block::at(text, at).is_some_and(|block| class(block) == 0);
+    (0..last).step_by(BLOCK).all(clean) && clean(last)
+}
+
+#[cfg(test)]
+mod plain {
+    //! Masks byte by byte: the meaning of the classes.
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Bytes([u8; 16]);
+
+    impl Bytes {
+        #[inline(always)]
+        pub(super) fn of(bytes: &[u8; 16]) -> Self {
+            Self(*bytes)
+        }
+
+        #[inline(always)]
+        fn mask(self, class: impl Fn(u8) -> bool) -> u32 {
+            self.0.iter().enumerate().fold(0, |mask, (at, &byte)| mask | u32::from(class(byte)) << at)
+        }
+
+        #[inline(always)]
+        pub(super) fn equal(self, byte: u8) -> u32 {
+            self.mask(|found| found == byte)
+        }
+
+        #[inline(always)]
+        pub(super) fn either(self, one: u8, other: u8) -> u32 {
+            self.mask(|found| found == one || found == other)
+        }
+
+        #[inline(always)]
+        pub(super) fn quotes_and_brackets(self) -> u32 {
+            self.mask(|found| matches!(found, b'"' | b'{' | b'}' | b'[' | b']'))
+        }
+
+        #[inline(always)]
+        pub(super) fn controls(self) -> u32 {
+            self.mask(|found| (found < b' ' && found != b'\t') || found == 0x7f)
+        }
+
+        #[inline(always)]
+        pub(super) fn not_word(self) -> u32 {
+            self.mask(|found| !(found.is_ascii_alphanumeric() || found == b'-'))
+        }
+
+        #[inline(always)]
+        pub(super) fn not_path(self) -> u32 {
+            self.mask(|found| !(found.is_ascii_alphanumeric() || matches!(found, b'-' | b'.' | b'/' | b'_')))
+        }
+
+        #[inline(always)]
+        pub(super) fn not_plain_text(self) -> u32 {
+            self.mask(|found| !matches!(found, b' '..=b'~') || found == b'"' || found == b'\\')
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_mean_what_the_plain_ones_mean() {
+        for byte in 0..=u8::MAX {
+            for place in 0..BLOCK {
+                let mut bytes = *b"a1-Z{\"\\\t~ \r\n:]}\x80";
+                bytes[place] = byte;
+                let (fast, plain) = (Block::of(&bytes), plain::Bytes::of(&bytes));
+                assert_eq!(fast.equal(byte), plain.equal(byte), "{byte}");
+                assert_eq!(fast.quotes_and_backslashes(), plain.either(b'"', b'\\'), "{byte}");
+                assert_eq!(fast.quotes_and_brackets(), plain.quotes_and_brackets(), "{byte}");
+                assert_eq!(fast.controls(), plain.controls(), "{byte}");
+                assert_eq!(fast.not_word(), plain.not_word(), "{byte}");
+                assert_eq!(fast.not_path(), plain.not_path(), "{byte}");
+                assert_eq!(fast.not_plain_text(), plain.not_plain_text(), "{byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn sixty_four_bytes_are_four_blocks() {
+        for place in 0..64 {
+            let mut bytes = [b'x'; 64];
+            bytes[place] = b'"';
+            bytes[63 - place] = b'"';
+            let expected = (1 << place) | (1 << (63 - place));
+            assert_eq!(quotes(&bytes), expected, "{place}");
+        }
+    }
+
+    #[test]
+    fn runs_of_every_length_are_judged_whole_and_alone() {
+        let none = |bytes: &[u8], start, end| {
+            none(bytes, start, end, |block| block.equal(b'!'), |byte| byte == b'!')
+        };
+        for len in 0..50 {
+            for behind in 0..20 {
+                let mut bytes = vec![b'!'; 1 + len + behind];
+                bytes[1..=len].fill(b'x');
+                assert!(none(&bytes, 1, 1 + len), "{len} {behind}");
+                for place in 1..=len {
+                    bytes[place] = b'!';
+                    assert!(!none(&bytes, 1, 1 + len), "{place} of {len} {behind}");
+                    bytes[place] = b'x';
+                }
+            }
+        }
+    }
+}
