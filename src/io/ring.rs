@@ -87,6 +87,8 @@ pub struct Ring {
     receives: usize,
     /// When the running alarm goes off.
     alarm: Moment,
+    /// Its number: those it has overtaken still go off, and say nothing about this one.
+    alarms: u32,
     alarm_at: Box<Timespec>,
 }
 
@@ -113,6 +115,7 @@ impl Ring {
             free: Vec::new(),
             receives: 0,
             alarm: Moment::NEVER,
+            alarms: 0,
             alarm_at: Box::new(Timespec::new()),
         })
     }
@@ -155,10 +158,11 @@ impl Ring {
             return;
         }
         self.alarm = moment;
+        self.alarms = self.alarms.wrapping_add(1);
         let nanos = moment.nanos();
         *self.alarm_at = Timespec::new().sec(nanos / 1_000_000_000).nsec((nanos % 1_000_000_000) as u32);
         let entry = opcode::Timeout::new(&raw const *self.alarm_at).flags(TimeoutFlags::ABS).build();
-        self.push(&entry.user_data(user_data(Kind::Alarm, 0, 0)));
+        self.push(&entry.user_data(user_data(Kind::Alarm, 0, self.alarms)));
     }
 
     /// Submits what was started and waits for at least one completion.
@@ -181,7 +185,7 @@ impl Ring {
             kind if kind == Kind::Receive as u8 => self.received(token, result, done.flags(), spares),
             kind if kind == Kind::Send as u8 => self.sent((data >> 32 & 0xff_ffff) as u32, result),
             kind if kind == Kind::Poll as u8 => Done::Ready { token },
-            kind if kind == Kind::Alarm as u8 => {
+            kind if kind == Kind::Alarm as u8 && token == self.alarms => {
                 self.alarm = Moment::NEVER;
                 Done::Nothing
             }
