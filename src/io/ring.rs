@@ -168,10 +168,12 @@ impl Ring {
     /// Submits what was started and waits for at least one completion.
     ///
     /// # Errors
-    /// The kernel's; being interrupted is none.
+    /// The kernel's. Being interrupted is none, nor is a lack of memory for requests (`EAGAIN`): what was not
+    /// submitted stays in the queue for the next wait.
     pub fn wait(&mut self) -> io::Result<()> {
+        const PASSING: [i32; 3] = [libc::EINTR, libc::EBUSY, libc::EAGAIN];
         match self.ring.submit_and_wait(1) {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => Err(error),
+            Err(error) if !error.raw_os_error().is_some_and(|code| PASSING.contains(&code)) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
     }
