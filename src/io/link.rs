@@ -250,7 +250,12 @@ impl Link {
                 (None, None) => break None,
             }
         };
-        self.flush(ring, token);
+        session.take_spent().into_iter().for_each(|spent| spares.recycle(spent));
+        match &taken {
+            // Who hears of it ends the connection at once: what is only queued then would never leave.
+            Some(Err(_)) => self.send_alert(),
+            Some(Ok(_)) | None => self.flush(ring, token),
+        }
         taken
     }
 
@@ -320,8 +325,7 @@ impl Link {
         while session.is_handshaking() {
             if session.has_ciphertext() {
                 if session.feed().is_err() {
-                    // The alert tells the peer why, if it needs no waiting.
-                    session.flush_with(|bytes| send_now(&self.fd, bytes));
+                    self.send_alert();
                     return Handshake::Failed;
                 }
                 continue;
@@ -331,6 +335,7 @@ impl Link {
                 None => break,
             }
         }
+        session.take_spent().into_iter().for_each(|spent| spares.recycle(spent));
         let (running, ended) = (session.is_handshaking(), self.end.is_some());
         self.flush(ring, token);
         self.arm(ring, token);
@@ -338,6 +343,16 @@ impl Link {
             (false, _) => Handshake::Done,
             (true, false) => Handshake::Running,
             (true, true) => Handshake::Failed,
+        }
+    }
+
+    /// Tells the peer why its session has failed, if that needs no waiting. Behind a send that is still running
+    /// it would land in the middle of a record.
+    fn send_alert(&mut self) {
+        if let Some(session) = &mut self.session
+            && !self.sending
+        {
+            session.flush_with(|bytes| send_now(&self.fd, bytes));
         }
     }
 
@@ -357,6 +372,7 @@ impl Link {
                 None => break,
             }
         }
+        session.take_spent().into_iter().for_each(|spent| spares.recycle(spent));
         self.flush(ring, token);
         true
     }
@@ -382,6 +398,13 @@ impl Link {
     /// Gives what waits back to the spares, when nobody will read it.
     pub fn forget(&mut self, spares: &mut Spares) {
         self.waiting.drain(..).for_each(|full| spares.recycle(full.storage));
+    }
+
+    /// Bytes of storage held for what came in.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(|lent| lent.storage.len()).sum();
+        waiting + self.session.as_ref().map_or(0, |session| session.incoming_bytes())
     }
 
     /// Ends both directions at once; what is in the kernel completes soon. Under TLS no close_notify is sent,

@@ -171,6 +171,20 @@ impl Session {
         std::mem::replace(&mut self.incoming, full.storage)
     }
 
+    /// The buffer of [`Session::hand`] once it is used up, so that a session that waits holds none.
+    pub(super) fn take_spent(&mut self) -> Option<Vec<u8>> {
+        if self.has_ciphertext() || self.incoming.is_empty() {
+            return None;
+        }
+        (self.fed, self.filled) = (0, 0);
+        Some(std::mem::take(&mut self.incoming))
+    }
+
+    #[cfg(test)]
+    pub(super) const fn incoming_bytes(&self) -> usize {
+        self.incoming.capacity()
+    }
+
     /// TCP ended.
     pub(super) fn end(&mut self) {
         self.ended = true;
