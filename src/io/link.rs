@@ -70,6 +70,8 @@ pub struct Link {
     sending: bool,
     /// A poll for the end of `connect(2)` is in the kernel.
     connecting: bool,
+    /// Our side ends when the send in the kernel is over.
+    finishing: bool,
     waiting: VecDeque<Lent>,
     end: Option<End>,
     /// Under TLS: the parcel being sent, and how many of its bytes are encrypted already.
@@ -121,6 +123,7 @@ impl Link {
             receive: Receive::Idle,
             sending: false,
             connecting: false,
+            finishing: false,
             waiting: VecDeque::new(),
             end: None,
             parcel: None,
@@ -285,7 +288,11 @@ impl Link {
                 }
                 let whole = self.parcel.as_ref().is_some_and(|(parcel, sent)| *sent >= parcel.total());
                 let done = if whole { self.parcel.take().map(|(parcel, _)| (parcel, true)) } else { None };
-                self.flush(ring, token);
+                if self.finishing {
+                    self.shutdown_write();
+                } else {
+                    self.flush(ring, token);
+                }
                 done
             }
         }
@@ -420,11 +427,14 @@ impl Link {
         self.shutdown();
     }
 
-    /// Says that nothing more will be sent (close_notify under TLS, then FIN). No send may be running.
+    /// Says that nothing more will be sent (close_notify under TLS, then FIN). No send may be running; what a
+    /// TLS session has to say of its own goes out before.
     pub fn shutdown_write(&mut self) {
-        if let Some(session) = &mut self.session
-            && !self.sending
-        {
+        self.finishing = self.sending;
+        if self.finishing {
+            return;
+        }
+        if let Some(session) = &mut self.session {
             session.close();
             session.flush_with(|bytes| send_now(&self.fd, bytes));
         }
