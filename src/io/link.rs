@@ -319,7 +319,9 @@ impl Link {
             },
             Some(_) | None => session.take_outgoing(),
         };
-        if bytes.is_empty() {
+        // A parcel without bytes comes back like any other: by way of a send, if only an empty one.
+        let is_due = self.parcel.is_some() && !session.is_handshaking();
+        if bytes.is_empty() && !is_due {
             return session.restore_outgoing(bytes);
         }
         self.sending = true;
