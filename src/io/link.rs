@@ -278,7 +278,12 @@ impl Link {
     pub fn sent(&mut self, ring: &mut Ring, token: u32, load: Load, ok: bool) -> Option<(Parcel, bool)> {
         self.sending = false;
         match load {
-            Load::Parcel(parcel) => Some((parcel, ok)),
+            Load::Parcel(parcel) => {
+                if self.finishing {
+                    self.shutdown_write();
+                }
+                Some((parcel, ok))
+            }
             Load::Bytes(bytes) => {
                 if let Some(session) = &mut self.session {
                     session.restore_outgoing(bytes);
