@@ -3,7 +3,9 @@
 //!
 //! The receive stays armed for as long as the connection lives, also while nobody asks for bytes: an end is
 //! noticed when it comes, and an idle connection needs no check before it is used again. What nobody asked
-//! for waits here up to a bound; beyond it the receive is stopped, and TCP tells the peer.
+//! for waits here up to a bound; beyond it the receive is stopped, and TCP tells the peer. From then on single
+//! receives take in one buffer after the other, until all that the peer has sent is taken: an armed one would
+//! bring everything at once before it could be stopped again.
 //!
 //! Deliberately absent: the ring (`ring`), whose connection it is and when it may idle (`worker`).
 
@@ -66,6 +68,8 @@ pub struct Link {
     fd: OwnedFd,
     session: Option<Box<Session>>,
     receive: Receive,
+    /// The peer sends faster than its bytes are taken: buffers are received one by one.
+    ahead: bool,
     /// A send is in the kernel.
     sending: bool,
     /// A poll for the end of `connect(2)` is in the kernel.
@@ -121,6 +125,7 @@ impl Link {
             fd,
             session,
             receive: Receive::Idle,
+            ahead: false,
             sending: false,
             connecting: false,
             finishing: false,
@@ -155,17 +160,28 @@ impl Link {
     pub fn arm(&mut self, ring: &mut Ring, token: u32) {
         if self.receive == Receive::Idle && self.end.is_none() && self.waiting.len() <= WAITING_LOW {
             self.receive = Receive::Armed;
-            ring.receive(&self.fd, token);
+            if self.ahead {
+                ring.receive_once(&self.fd, token);
+            } else {
+                ring.receive(&self.fd, token);
+            }
         }
     }
 
     /// Takes in what [`super::ring::Done::Received`] brought.
     pub fn received(&mut self, ring: &mut Ring, token: u32, got: io::Result<Option<Lent>>, armed: bool) {
+        let single = self.ahead && self.receive == Receive::Armed;
         if !armed {
             self.receive = Receive::Idle;
         }
         match got {
-            Ok(Some(lent)) => self.waiting.push_back(lent),
+            Ok(Some(lent)) => {
+                // Nothing waited, and this was all there is.
+                if single && self.waiting.is_empty() && lent.filled < lent.storage.len() {
+                    self.ahead = false;
+                }
+                self.waiting.push_back(lent);
+            }
             Ok(None) => self.end = Some(End::Ordered),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOBUFS | libc::ECANCELED | libc::EINTR) => {}
@@ -174,6 +190,7 @@ impl Link {
         }
         if self.receive == Receive::Armed && self.waiting.len() >= WAITING_MAX {
             self.receive = Receive::Stopping;
+            self.ahead = true;
             ring.stop_receiving(token);
         }
         self.arm(ring, token);
@@ -254,10 +271,11 @@ impl Link {
             }
         };
         session.take_spent().into_iter().for_each(|spent| spares.recycle(spent));
-        match &taken {
+        if session.has_failed() {
             // Who hears of it ends the connection at once: what is only queued then would never leave.
-            Some(Err(_)) => self.send_alert(),
-            Some(Ok(_)) | None => self.flush(ring, token),
+            self.send_alert();
+        } else {
+            self.flush(ring, token);
         }
         taken
     }

@@ -12,6 +12,7 @@
 //! Deliberately absent: what a connection is (`link`), and kernels before 6.1 (`runtime` falls back).
 #![allow(unsafe_code, reason = "io_uring reads and writes memory behind the compiler's back")]
 
+use core::ptr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
@@ -20,6 +21,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::Buffers;
 use super::flight::{Cargo, Flight, Load};
+use crate::base::limits::WINDOW_FIRST_BYTES;
 use crate::base::time::Moment;
 use crate::wire::buf::Lent;
 use crate::wire::spares::Spares;
@@ -124,6 +126,16 @@ impl Ring {
     /// blocking: on others the kernel would answer "try again".
     pub fn receive(&mut self, socket: &impl AsFd, token: u32) {
         let entry = opcode::RecvMulti::new(fd(socket), Buffers::GROUP).build();
+        self.push(&entry.user_data(user_data(Kind::Receive, 0, token)));
+        self.receives += 1;
+    }
+
+    /// Receives one buffer. It brings no more than one however much the peer has sent, where an armed receive
+    /// takes in all that is there before anyone could stop it.
+    pub fn receive_once(&mut self, socket: &impl AsFd, token: u32) {
+        let length = WINDOW_FIRST_BYTES as u32;
+        let entry = opcode::Recv::new(fd(socket), ptr::null_mut(), length).buf_group(Buffers::GROUP).build();
+        let entry = entry.flags(squeue::Flags::BUFFER_SELECT);
         self.push(&entry.user_data(user_data(Kind::Receive, 0, token)));
         self.receives += 1;
     }

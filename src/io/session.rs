@@ -185,6 +185,11 @@ impl Session {
         self.incoming.capacity()
     }
 
+    /// The peer broke TLS; what was decrypted before may still wait.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.fault.is_some()
+    }
+
     /// TCP ended.
     pub(super) fn end(&mut self) {
         self.ended = true;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::*;
 
 /// A listener that drops every further SYN: its queue is full. What fills it is returned with it.
-fn blackhole() -> (TcpListener, Vec<socket2::Socket>) {
+pub(super) fn blackhole() -> (TcpListener, Vec<socket2::Socket>) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), false, 0).unwrap();
     let address = listener.local_addr().unwrap();
     let mut queued = Vec::new();

@@ -5,19 +5,25 @@
 
 mod dialing;
 mod edges;
+mod link;
+mod link_tls;
 mod plain;
+mod ring;
 mod tls_client;
 mod tls_peers;
 mod tls_server;
+mod turns;
 mod unix;
 
 use std::future::Future;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
 
 use super::*;
 use crate::base::address::Address;

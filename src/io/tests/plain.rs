@@ -9,7 +9,7 @@ use socket2::SockRef;
 use super::*;
 
 /// A parcel of three owners; `repeat` times their pieces.
-fn mixed(size: usize, repeat: usize) -> (Parcel, Vec<u8>) {
+pub(super) fn mixed(size: usize, repeat: usize) -> (Parcel, Vec<u8>) {
     let (own, window, shared) = (pattern(size), pattern(size * 2), pattern(size * 3));
     let mut expected = Vec::new();
     let mut pieces = Vec::new();

@@ -1,0 +1,229 @@
+//! A core in miniature: a ring, its spares and a few links, turned by hand until something has happened.
+//!
+//! Deliberately absent: tests, and peers (`tls_peers`, std sockets in threads).
+
+use super::*;
+use crate::base::time::Moment;
+use crate::wire::spares::Spares;
+
+/// One turn waits no longer than this for something to happen.
+const TURN: Duration = Duration::from_millis(2);
+
+/// What the receives of one link have come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Filled buffers.
+    pub(super) buffers: usize,
+    /// Ends for want of a buffer.
+    pub(super) dry: usize,
+    /// Ends because the receive was stopped.
+    pub(super) stopped: usize,
+}
+
+/// A ring and the links on it, by token.
+pub(super) struct Turns {
+    pub(super) ring: Ring,
+    pub(super) spares: Spares,
+    links: Vec<Option<(Link, Tally)>>,
+    sent: Vec<(u32, Parcel, bool)>,
+    polled: Vec<u32>,
+}
+
+impl Turns {
+    /// `None` where the kernel has no such ring.
+    pub(super) fn new() -> Option<Self> {
+        if let Err(reason) = probe(DriverChoice::Uring) {
+            let _unprinted = writeln!(std::io::stderr(), "our own ring is not tested: {reason}");
+            return None;
+        }
+        let (ring, spares) = (Ring::new().unwrap(), Spares::default());
+        Some(Self { ring, spares, links: Vec::new(), sent: Vec::new(), polled: Vec::new() })
+    }
+
+    /// A link over an accepted connection.
+    pub(super) fn open(&mut self, fd: AcceptedFd, tls: Option<Arc<ServerConfig>>) -> u32 {
+        let mut link = Link::accepted(fd.into(), tls).unwrap();
+        let token = u32::try_from(self.links.len()).unwrap();
+        link.arm(&mut self.ring, token);
+        self.links.push(Some((link, Tally::default())));
+        token
+    }
+
+    /// A link in the clear and the other end of its connection.
+    pub(super) fn pair(&mut self) -> (u32, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (self.open(near.into(), None), bounded(listener.accept().unwrap().0))
+    }
+
+    /// A link that is being connected; it may have been refused at once.
+    pub(super) fn start(&mut self, target: &Target) -> Result<u32, ConnectFault> {
+        let token = u32::try_from(self.links.len()).unwrap();
+        let link = Link::dial(&mut self.ring, token, target)?;
+        self.links.push(Some((link, Tally::default())));
+        Ok(token)
+    }
+
+    /// Connects and performs the TLS handshake, as a worker does.
+    pub(super) fn dial(&mut self, target: &Target) -> Result<u32, ConnectFault> {
+        let token = self.start(target)?;
+        self.until("connect(2) ends", |turns| turns.is_polled(token));
+        self.with(token, |link, ring, _| link.connected(ring, token))?;
+        let mut stands = Handshake::Running;
+        self.until("the handshake ends", |turns| {
+            stands = turns.with(token, |link, ring, spares| link.handshake(ring, token, spares));
+            stands != Handshake::Running
+        });
+        if stands == Handshake::Done { Ok(token) } else { Err(ConnectFault::Tls) }
+    }
+
+    /// `connect(2)` has ended.
+    pub(super) fn is_polled(&self, token: u32) -> bool {
+        self.polled.contains(&token)
+    }
+
+    pub(super) fn link(&mut self, token: u32) -> &mut Link {
+        &mut self.links[token as usize].as_mut().unwrap().0
+    }
+
+    pub(super) fn tally(&self, token: u32) -> Tally {
+        self.links[token as usize].as_ref().unwrap().1
+    }
+
+    /// Lets a link work with the ring and the spares.
+    pub(super) fn with<T>(
+        &mut self,
+        token: u32,
+        work: impl FnOnce(&mut Link, &mut Ring, &mut Spares) -> T,
+    ) -> T {
+        let (link, _) = self.links[token as usize].as_mut().unwrap();
+        work(link, &mut self.ring, &mut self.spares)
+    }
+
+    /// Waits once, not for long, and takes in what is done.
+    pub(super) fn turn(&mut self) {
+        self.ring.wake_by(clock::now() + TURN);
+        self.ring.wait().unwrap();
+        while let Some(done) = self.ring.next(&mut self.spares) {
+            match done {
+                Done::Received { token, got, armed } => {
+                    let (link, tally) = self.links[token as usize].as_mut().unwrap();
+                    match &got {
+                        Ok(Some(_)) => tally.buffers += 1,
+                        Ok(None) => {}
+                        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => tally.dry += 1,
+                        Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => tally.stopped += 1,
+                        Err(_) => {}
+                    }
+                    link.received(&mut self.ring, token, got, armed);
+                }
+                Done::Sent { token, load, ok } => {
+                    let told = self.with(token, |link, ring, _| link.sent(ring, token, load, ok));
+                    self.sent.extend(told.map(|(parcel, ok)| (token, parcel, ok)));
+                }
+                Done::Ready { token } => {
+                    self.link(token).polled();
+                    self.polled.push(token);
+                }
+                Done::Nothing => {}
+            }
+        }
+    }
+
+    /// Turns until the condition holds.
+    #[track_caller]
+    pub(super) fn until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
+        let started = Instant::now();
+        while !condition(self) {
+            assert!(started.elapsed() < PATIENCE, "never: {what}");
+            self.turn();
+        }
+    }
+
+    /// Receives into `lent`, once something is there.
+    #[track_caller]
+    pub(super) fn recv(&mut self, token: u32, mut lent: Lent) -> (std::io::Result<usize>, Lent) {
+        let mut taken = None;
+        self.until("something is received", |turns| {
+            taken = turns.with(token, |link, ring, spares| link.take(ring, token, &mut lent, spares));
+            taken.is_some()
+        });
+        (taken.unwrap(), lent)
+    }
+
+    #[track_caller]
+    pub(super) fn recv_exact(&mut self, token: u32, length: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while all.len() < length {
+            let (result, lent) = self.recv(token, room(length - all.len()));
+            let count = result.unwrap();
+            assert!(count > 0, "ended after {} of {length}", all.len());
+            all.extend_from_slice(&lent.storage[..count]);
+        }
+        assert_eq!(all.len(), length);
+        all
+    }
+
+    /// Receives until the proper end, `step` bytes of room at a time.
+    #[track_caller]
+    pub(super) fn recv_all(&mut self, token: u32, step: usize) -> std::io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        loop {
+            let (result, lent) = self.recv(token, room(step));
+            match result? {
+                0 => return Ok(all),
+                count => all.extend_from_slice(&lent.storage[..count]),
+            }
+        }
+    }
+
+    /// Starts a send.
+    pub(super) fn send(&mut self, token: u32, parcel: Parcel) {
+        self.with(token, |link, ring, _| link.send(ring, token, parcel));
+    }
+
+    /// The parcel of a send that is over, and whether all of it went out.
+    pub(super) fn take_sent(&mut self, token: u32) -> Option<(Parcel, bool)> {
+        let at = self.sent.iter().position(|sent| sent.0 == token)?;
+        let (_, parcel, ok) = self.sent.remove(at);
+        Some((parcel, ok))
+    }
+
+    /// Turns until a send is over.
+    #[track_caller]
+    pub(super) fn sent(&mut self, token: u32) -> (Parcel, bool) {
+        let mut back = None;
+        self.until("a send is over", |turns| {
+            back = turns.take_sent(token);
+            back.is_some()
+        });
+        back.unwrap()
+    }
+
+    /// The idle check of a worker.
+    pub(super) fn is_clean(&mut self, token: u32) -> bool {
+        self.with(token, |link, ring, spares| link.is_clean(ring, token, spares))
+    }
+
+    /// Turns until the kernel holds nothing of a link, and closes it.
+    #[track_caller]
+    pub(super) fn close(&mut self, token: u32) {
+        self.link(token).shutdown();
+        self.until("the kernel lets go", |turns| turns.link(token).is_quiet());
+        self.links[token as usize] = None;
+    }
+
+    /// Waits for alarms alone, and counts them.
+    pub(super) fn wait_for_nothing(&mut self, by: Moment) -> usize {
+        let mut count = 0;
+        while clock::now() < by {
+            self.ring.wake_by(by);
+            self.ring.wait().unwrap();
+            while let Some(done) = self.ring.next(&mut self.spares) {
+                assert!(matches!(done, Done::Nothing), "{done:?}");
+                count += 1;
+            }
+        }
+        count
+    }
+}
