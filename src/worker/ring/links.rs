@@ -35,6 +35,9 @@ pub(super) struct Entry {
     pub(super) lent: Option<Lent>,
     /// `connect(2)` has ended and nobody has looked yet.
     pub(super) writable: bool,
+    /// A send is over and its owner has not been told.
+    pub(super) untold: bool,
+    /// True exactly while its number is among the news.
     queued: bool,
 }
 
@@ -57,7 +60,7 @@ impl Links {
 
     /// Puts a connection under its number.
     pub(super) fn open(&mut self, token: u32, link: Link, owner: Owner) {
-        let entry = Entry { link, owner, lent: None, writable: false, queued: false };
+        let entry = Entry { link, owner, lent: None, writable: false, untold: false, queued: false };
         self.entries[token as usize] = Some(entry);
     }
 
@@ -87,13 +90,9 @@ impl Links {
 
     /// The next connection with news.
     pub(super) fn news(&mut self) -> Option<u32> {
-        loop {
-            let token = self.news.pop_front()?;
-            if let Some(entry) = self.find(token) {
-                entry.queued = false;
-                return Some(token);
-            }
-        }
+        let token = self.news.pop_front()?;
+        self.entry(token).queued = false;
+        Some(token)
     }
 
     /// Takes the connection from its owner and ends it.
@@ -113,9 +112,11 @@ impl Links {
         lent
     }
 
-    /// Frees a connection that is nobody's once the kernel holds nothing of it.
+    /// Frees a connection that is nobody's once the kernel holds nothing of it, and no news names it: those
+    /// would be taken for news of the next connection with its number. The news free it then.
     pub(super) fn reclaim(&mut self, token: u32, spares: &mut Spares) {
-        let is_over = |entry: &&mut Entry| entry.owner == Owner::Nobody && entry.link.is_quiet();
+        let is_over =
+            |entry: &&mut Entry| entry.owner == Owner::Nobody && entry.link.is_quiet() && !entry.queued;
         let Some(entry) = self.find(token).filter(is_over) else { return };
         entry.link.forget(spares);
         // Closes the socket.
