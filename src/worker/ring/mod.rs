@@ -175,6 +175,7 @@ impl Turn {
                 Done::Sent { token, load, ok } => {
                     let entry = self.links.entry(token);
                     if let Some((parcel, ok)) = entry.link.sent(&mut self.ring, token, load, ok) {
+                        entry.untold = true;
                         self.sent.push(Sent { token, parcel, ok });
                     }
                     self.links.reclaim(token, spares);
@@ -197,7 +198,11 @@ impl Turn {
     fn tell_sent(&mut self) {
         let mut sent = std::mem::take(&mut self.sent);
         for Sent { token, parcel, ok } in sent.drain(..) {
-            match self.links.find(token).map(|entry| entry.owner) {
+            let owner = self.links.find(token).map(|entry| {
+                entry.untold = false;
+                entry.owner
+            });
+            match owner {
                 Some(Owner::Client(seat)) => self.step(seat, Input::ClientSent { parcel, ok }),
                 Some(Owner::Origin(seat)) => self.step(seat, Input::OriginSent { parcel, ok }),
                 Some(Owner::Parting(seat)) => {

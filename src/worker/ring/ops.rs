@@ -203,7 +203,7 @@ impl Ops for RingOps<'_> {
             return None;
         }
         let entry = self.links.entry(token);
-        let lent = if entry.link.is_sending() {
+        let lent = if entry.link.is_sending() || entry.untold {
             entry.owner = Owner::Parting(self.seat);
             entry.link.shutdown();
             self.wires.parting = Some(token);
