@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 use super::accept::{LAST_WORDS, PAUSE, place};
 use super::bell::Notice;
-use super::line::{Line, got};
+use super::line::Line;
 use super::pool::Pool;
 use super::{Core, Options};
 use crate::base::metrics::Counter;
@@ -221,54 +221,29 @@ impl Turn {
     /// Hands what came in to those who asked for it.
     fn tell_news(&mut self) {
         while let Some(token) = self.links.news() {
-            let entry = self.links.entry(token);
-            let (seat, is_client) = match entry.owner {
-                Owner::Client(seat) => (seat, true),
-                Owner::Origin(seat) => (seat, false),
-                Owner::Dial(seat) => {
-                    self.dial_on(seat, token);
-                    continue;
+            match self.links.entry(token).owner {
+                Owner::Client(seat) | Owner::Origin(seat) | Owner::Dial(seat) => {
+                    self.work(seat, |line, ops| {
+                        if let Some(input) = ops.news(token) {
+                            line.step(Some(input), ops);
+                        }
+                    });
                 }
                 Owner::Nobody => {
                     let core = Rc::clone(&self.core);
                     self.links.reclaim(token, &mut core.state.borrow_mut().spares);
-                    continue;
                 }
-                Owner::Parting(_) | Owner::Idle(_) => continue,
-            };
-            let Some(mut lent) = entry.lent.take() else { continue };
-            let mut state = self.core.state.borrow_mut();
-            let taken = entry.link.take(&mut self.ring, token, &mut lent, &mut state.spares);
-            drop(state);
-            match taken.map(|result| got(&result)) {
-                None => entry.lent = Some(lent),
-                Some(got) if is_client => self.step(seat, Input::ClientRecv { lent, got }),
-                Some(got) => self.step(seat, Input::OriginRecv { lent, got }),
+                Owner::Parting(_) | Owner::Idle(_) => {}
             }
         }
     }
 
-    fn dial_on(&mut self, seat: u32, token: u32) {
-        let Some(mut taken) = self.seats[seat as usize].take() else { return };
-        let core = Rc::clone(&self.core);
-        let told = {
-            let mut ops = self.ops(&core, &mut taken.wires, seat);
-            ops.dial_on(token, &mut core.state.borrow_mut().spares)
-        };
-        self.seats[seat as usize] = Some(taken);
-        if let Some(input) = told {
-            self.step(seat, input);
-        }
-    }
-
     fn dial_again(&mut self, seat: u32) {
-        let Some(mut taken) = self.seats[seat as usize].take() else { return };
-        let core = Rc::clone(&self.core);
-        let told = self.ops(&core, &mut taken.wires, seat).dial_again();
-        self.seats[seat as usize] = Some(taken);
-        if let Some(input) = told {
-            self.step(seat, input);
-        }
+        self.work(seat, |line, ops| {
+            if let Some(input) = ops.dial_again() {
+                line.step(Some(input), ops);
+            }
+        });
     }
 
     fn ops<'a>(&'a mut self, core: &'a Core, wires: &'a mut Wires, seat: u32) -> RingOps<'a> {
@@ -276,18 +251,19 @@ impl Turn {
         RingOps { ring, links, pool, wires, queued, core, seat }
     }
 
+    /// Tells one exchange.
     fn step(&mut self, seat: u32, input: Input) {
-        self.step_or_start(seat, Some(input));
+        self.work(seat, |line, ops| line.step(Some(input), ops));
     }
 
-    /// Tells one exchange. A panic ends its connection and nothing else.
-    fn step_or_start(&mut self, number: u32, input: Option<Input>) {
+    /// Works for one seat. A panic ends its connection and nothing else.
+    fn work(&mut self, number: u32, work: impl FnOnce(&mut Line, &mut RingOps<'_>)) {
         let Some(mut seat) = self.seats[number as usize].take() else { return };
         let core = Rc::clone(&self.core);
         let Seat { line, wires, .. } = &mut *seat;
         line.now = self.now;
         let mut ops = self.ops(&core, wires, number);
-        if catch_unwind(AssertUnwindSafe(|| line.step(input, &mut ops))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| work(line, &mut ops))).is_err() {
             core.counters().add(Counter::Panics, 1);
             line.closing = true;
             super::line::Ops::close(&mut ops, false);
@@ -321,7 +297,7 @@ impl Turn {
         let greeted_by = self.now + core.snapshot().deadlines.client_head;
         let (bell, notice) = (Rc::clone(&line.bell), line.bell.notice());
         self.seats[number as usize] = Some(Box::new(Seat { line, wires: Wires::new(token), greeted_by }));
-        self.step_or_start(number, None);
+        self.work(number, |line, ops| line.step(None, ops));
         if is_tls {
             core.deadlines.arm(&bell, self.now, greeted_by);
         }

@@ -13,7 +13,7 @@ use crate::io::{ConnectFault, Handshake, Link, Ring, Target};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 use crate::wire::spares::Spares;
-use crate::worker::line::{Ops, PoolTerms};
+use crate::worker::line::{Ops, PoolTerms, got};
 use crate::worker::pool::Pool;
 use crate::worker::{Core, dial};
 
@@ -114,8 +114,26 @@ impl RingOps<'_> {
         self.try_next(Fault::ConnectRefused)
     }
 
+    /// Something happened to one of the seat's connections: what its exchange is to hear of it.
+    pub(super) fn news(&mut self, token: u32) -> Option<Input> {
+        let core = self.core;
+        let spares = &mut core.state.borrow_mut().spares;
+        let entry = self.links.entry(token);
+        let is_client = match entry.owner {
+            Owner::Dial(_) => return self.dial_on(token, spares),
+            owner => matches!(owner, Owner::Client(_)),
+        };
+        let mut lent = entry.lent.take()?;
+        let Some(result) = entry.link.take(self.ring, token, &mut lent, spares) else {
+            entry.lent = Some(lent);
+            return None;
+        };
+        let got = got(&result);
+        Some(if is_client { Input::ClientRecv { lent, got } } else { Input::OriginRecv { lent, got } })
+    }
+
     /// Something happened to the connection being dialled.
-    pub(super) fn dial_on(&mut self, token: u32, spares: &mut Spares) -> Option<Input> {
+    fn dial_on(&mut self, token: u32, spares: &mut Spares) -> Option<Input> {
         let dialing = self.wires.dialing.as_mut()?;
         let entry = self.links.entry(token);
         let mut outcome = Ok(Handshake::Running);
