@@ -3,9 +3,9 @@
 //!
 //! The receive stays armed for as long as the connection lives, also while nobody asks for bytes: an end is
 //! noticed when it comes, and an idle connection needs no check before it is used again. What nobody asked
-//! for waits here up to a bound; beyond it the receive is stopped, and TCP tells the peer. From then on single
-//! receives take in one buffer after the other, until all that the peer has sent is taken: an armed one would
-//! bring everything at once before it could be stopped again.
+//! for waits here up to a bound; beyond it the receive is stopped, and TCP tells the peer. From then on
+//! single receives take in one buffer after the other, until all that the peer has sent is taken: an armed
+//! one would bring everything at once before it could be stopped again.
 //!
 //! Deliberately absent: the ring (`ring`), whose connection it is and when it may idle (`worker`).
 
@@ -378,8 +378,8 @@ impl Link {
         }
     }
 
-    /// Tells the peer why its session has failed, if that needs no waiting. Behind a send that is still running
-    /// it would land in the middle of a record.
+    /// Tells the peer why its session has failed, if that needs no waiting. Behind a send that is still
+    /// running it would land in the middle of a record.
     fn send_alert(&mut self) {
         if let Some(session) = &mut self.session
             && !self.sending

@@ -13,7 +13,7 @@ use super::*;
 use crate::base::limits::{INBOX_IDLE_BYTES, WINDOW_FIRST_BYTES};
 
 fn to(address: SocketAddr) -> Target {
-    Target { address, tls: None }
+    Target { address: address.into(), tls: None }
 }
 
 #[test]

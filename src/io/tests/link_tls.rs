@@ -21,7 +21,7 @@ fn echo(mut stream: ServerStream, length: usize) {
 }
 
 fn to(address: SocketAddr, identity: &Identity) -> Target {
-    Target { address, tls: Some(identity.target("localhost")) }
+    Target { address: address.into(), tls: Some(identity.target("localhost")) }
 }
 
 /// A listener for [`accept_tls`].
@@ -157,7 +157,7 @@ fn tickets_leave_an_idle_connection_clean_and_resume_the_next() {
             stream.write_all(b"2").unwrap();
             stream.conn.handshake_kind()
         });
-        let token = turns.dial(&Target { address, tls: Some(target.clone()) }).unwrap();
+        let token = turns.dial(&Target { address: address.into(), tls: Some(target.clone()) }).unwrap();
         // Not at once: the end of the handshake is still being sent.
         turns.until("the tickets are taken in", |turns| {
             turns.is_clean(token) && turns.tally(token).buffers > 1

@@ -59,7 +59,8 @@ impl Turns {
     /// A link that is being connected; it may have been refused at once.
     pub(super) fn start(&mut self, target: &Target) -> Result<u32, ConnectFault> {
         let token = u32::try_from(self.links.len()).unwrap();
-        let link = Link::dial(&mut self.ring, token, target)?;
+        let link =
+            Link::dial(&mut self.ring, token, target)?.expect("no queue of a unix socket is full here");
         self.links.push(Some((link, Tally::default())));
         Ok(token)
     }

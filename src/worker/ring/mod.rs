@@ -130,7 +130,8 @@ impl Turn {
         self.ring.poll(&self.mailbox, READABLE, MAILBOX);
         loop {
             self.deadlines();
-            // What a deadline, a message or a fresh connection has brought about must not wait for the kernel.
+            // What a deadline, a message or a fresh connection has brought about must not wait for the
+            // kernel.
             self.tell_news();
             if self.core.draining.get() && (self.core.bells.borrow().is_empty() || self.now >= self.last) {
                 return Ok(());
