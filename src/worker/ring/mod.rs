@@ -11,6 +11,8 @@
 
 mod links;
 mod ops;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::fd::OwnedFd;
