@@ -135,7 +135,8 @@ impl Turn {
             // What a deadline, a message or a fresh connection has brought about must not wait for the
             // kernel.
             self.tell_news();
-            if self.core.draining.get() && (self.core.bells.borrow().is_empty() || self.now >= self.last) {
+            let is_empty = self.core.bells.borrow().is_empty();
+            if self.core.draining.get() && (is_empty || self.now >= self.last) {
                 return Ok(());
             }
             self.ring.wake_by(self.core.deadlines.wakes().min(self.pause).min(self.last).min(self.requeue));
