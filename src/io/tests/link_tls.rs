@@ -81,8 +81,11 @@ fn an_empty_parcel_comes_back_too() {
     let identity = Identity::new();
     let (address, served) = tls_peer(identity.server().config(), |stream| echo(stream, 3));
     let token = turns.dial(&to(address, &identity)).unwrap();
-    turns.send(token, Parcel::default());
-    assert!(turns.sent(token).1);
+    // The first may come back with the end of the handshake, the second has nothing to wait for.
+    for _ in 0..2 {
+        turns.send(token, Parcel::default());
+        assert!(turns.sent(token).1);
+    }
     assert_echo(&mut turns, token, own(b"abc"), 8);
     served.join().unwrap();
 }
