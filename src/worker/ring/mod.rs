@@ -131,10 +131,7 @@ impl Turn {
         }
         self.ring.poll(&self.mailbox, READABLE, MAILBOX);
         loop {
-            self.deadlines();
-            // What a deadline, a message or a fresh connection has brought about must not wait for the
-            // kernel.
-            self.tell_news();
+            self.settle();
             let is_empty = self.core.bells.borrow().is_empty();
             if self.core.draining.get() && (is_empty || self.now >= self.last) {
                 return Ok(());
@@ -152,6 +149,13 @@ impl Turn {
                 self.accept(number);
             }
         }
+    }
+
+    /// Does what is due before a wait. News that a deadline, a message or a fresh connection has brought about
+    /// must not wait for the kernel to have something too.
+    fn settle(&mut self) {
+        self.deadlines();
+        self.tell_news();
     }
 
     /// Takes in all completions; no exchange is told yet.

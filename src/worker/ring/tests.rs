@@ -18,6 +18,7 @@ use crate::base::metrics::Counters;
 use crate::base::span::Span;
 use crate::io::{DriverChoice, mailbox, probe};
 use crate::policy::catalog::{AuthMode, Snapshot, WaitingComment};
+use crate::wire::buf::Lent;
 use crate::wire::parcel::Piece;
 use crate::worker::Shared;
 use crate::worker::line::{Ops, PoolTerms};
@@ -177,6 +178,22 @@ fn what_is_quiet_is_freed_without_the_kernel() {
     assert_eq!(turn.pool.take(PoolId(0), turn.now, |_| ()), None);
     turn.tell_news();
     assert!(is_free(&mut turn, token));
+}
+
+#[test]
+fn bytes_that_came_before_they_were_asked_for_do_not_wait_for_the_kernel() {
+    let Some(mut turn) = worker() else { return };
+    let (seat, _client) = client(&mut turn);
+    let (token, mut far) = origin(&mut turn, seat);
+    far.write_all(b"early").unwrap();
+    reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
+    turn.tell_news();
+    assert!(turn.links.entry(token).link.has_news(), "nobody has asked");
+    // As a step does that a deadline or a message has caused, after the news of the turn.
+    with(&mut turn, seat, |ops| ops.origin_recv(Lent { storage: vec![0; 64], taken: 0, filled: 0 }));
+    turn.settle();
+    assert!(!turn.links.entry(token).link.has_news());
+    assert_eq!(turn.links.news(), None);
 }
 
 #[test]
