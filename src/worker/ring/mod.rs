@@ -151,8 +151,8 @@ impl Turn {
         }
     }
 
-    /// Does what is due before a wait. News that a deadline, a message or a fresh connection has brought about
-    /// must not wait for the kernel to have something too.
+    /// Does what is due before a wait. News that a deadline, a message or a fresh connection has brought
+    /// about must not wait for the kernel to have something too.
     fn settle(&mut self) {
         self.deadlines();
         self.tell_news();
