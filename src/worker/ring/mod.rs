@@ -100,31 +100,34 @@ struct Turn {
 /// # Errors
 /// The ring could not be set up or broke, or the listener and mailbox not be taken over.
 pub(super) fn run(options: Options) -> io::Result<()> {
-    let Options { index, cpu, driver: _, listeners, mailbox, seed, shared } = options;
-    pin_to_core(cpu);
-    let turn = Turn {
-        core: Rc::new(Core::new(index, seed, shared)),
-        ring: Ring::new()?,
-        doors: listeners.into_iter().map(Door::new).collect::<io::Result<_>>()?,
-        mailbox: DirectMailbox::open(mailbox)?,
-        links: Links::default(),
-        pool: Pool::default(),
-        seats: Vec::new(),
-        vacant: Vec::new(),
-        sent: Vec::new(),
-        rung: Vec::new(),
-        queued: Vec::new(),
-        requeue: Moment::NEVER,
-        now: clock::now(),
-        knocks: Vec::new(),
-        mail: false,
-        pause: Moment::NEVER,
-        last: Moment::NEVER,
-    };
-    turn.run()
+    pin_to_core(options.cpu);
+    Turn::new(options)?.run()
 }
 
 impl Turn {
+    fn new(options: Options) -> io::Result<Self> {
+        let Options { index, cpu: _, driver: _, listeners, mailbox, seed, shared } = options;
+        Ok(Self {
+            core: Rc::new(Core::new(index, seed, shared)),
+            ring: Ring::new()?,
+            doors: listeners.into_iter().map(Door::new).collect::<io::Result<_>>()?,
+            mailbox: DirectMailbox::open(mailbox)?,
+            links: Links::default(),
+            pool: Pool::default(),
+            seats: Vec::new(),
+            vacant: Vec::new(),
+            sent: Vec::new(),
+            rung: Vec::new(),
+            queued: Vec::new(),
+            requeue: Moment::NEVER,
+            now: clock::now(),
+            knocks: Vec::new(),
+            mail: false,
+            pause: Moment::NEVER,
+            last: Moment::NEVER,
+        })
+    }
+
     fn run(mut self) -> io::Result<()> {
         for number in 0..self.doors.len() as u32 {
             self.await_clients(number);

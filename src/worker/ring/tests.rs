@@ -16,7 +16,7 @@ use crate::base::ids::PoolId;
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::metrics::Counters;
 use crate::base::span::Span;
-use crate::io::{DriverChoice, mailbox, probe};
+use crate::io::{Driver, DriverChoice, mailbox, probe};
 use crate::policy::catalog::{AuthMode, Snapshot, WaitingComment};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Piece;
@@ -30,12 +30,12 @@ fn snapshot() -> Snapshot {
     Snapshot {
         hosts: Vec::new(),
         providers: Vec::new(),
-        provider_ids: HashMap::new(),
+        provider_ids: HashMap::default(),
         endpoints: Vec::new(),
         models: Vec::new(),
-        model_ids: HashMap::new(),
+        model_ids: HashMap::default(),
         keys: Vec::new(),
-        key_digests: HashMap::new(),
+        key_digests: HashMap::default(),
         auth: AuthMode::Open,
         control: None,
         limits: Limits::default(),
@@ -59,23 +59,16 @@ fn worker() -> Option<Turn> {
         counters: vec![Arc::new(Counters::default())],
         posts: vec![post],
     };
-    Some(Turn {
-        core: Rc::new(Core::new(0, 1, Arc::new(shared))),
-        ring: Ring::new().unwrap(),
-        listener: DirectListener::new(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap(),
-        mailbox: DirectMailbox::open(half).unwrap(),
-        links: Links::default(),
-        pool: Pool::default(),
-        seats: Vec::new(),
-        vacant: Vec::new(),
-        sent: Vec::new(),
-        rung: Vec::new(),
-        now: clock::now(),
-        knocks: false,
-        mail: false,
-        pause: Moment::NEVER,
-        last: Moment::NEVER,
-    })
+    let options = Options {
+        index: 0,
+        cpu: 0,
+        driver: Driver::Uring,
+        listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap().into()],
+        mailbox: half,
+        seed: 1,
+        shared: Arc::new(shared),
+    };
+    Some(Turn::new(options).unwrap())
 }
 
 fn pair() -> (AcceptedFd, TcpStream) {
