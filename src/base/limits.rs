@@ -36,6 +36,12 @@ pub const BODY_BYTES_CEILING: usize = 1 << 30;
 pub const INBOX_IDLE_BYTES: usize = 2 * 1024;
 /// First size of an upstream read buffer.
 pub const WINDOW_FIRST_BYTES: usize = 8 * 1024;
+/// A request body of an announced length up to this gets its storage at once; longer ones by doubling.
+pub const BODY_AT_ONCE_BYTES: usize = 1024 * 1024;
+/// Storage for request bodies that a core keeps for reuse, in bytes altogether.
+pub const SPARE_BODIES_BYTES: usize = 4 * 1024 * 1024;
+/// With this much room left in a request's storage, the kernel receives straight into it.
+pub const STRAIGHT_BYTES: usize = 32 * 1024;
 /// Client read buffers of the idle size that a core keeps for reuse.
 pub const SPARE_INBOXES: usize = 1024;
 /// Upstream read buffers of the first size that a core keeps for reuse.

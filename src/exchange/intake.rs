@@ -5,7 +5,7 @@
 
 use crate::base::fault::DeadlineKind;
 use crate::base::ids::GenerationId;
-use crate::base::limits::{HEAD_BYTES, INBOX_IDLE_BYTES, WINDOW_FIRST_BYTES};
+use crate::base::limits::{BODY_AT_ONCE_BYTES, HEAD_BYTES, INBOX_IDLE_BYTES, WINDOW_FIRST_BYTES};
 use crate::base::metrics::Counter;
 use crate::exchange::close::Answer;
 use crate::exchange::reply::Refusal;
@@ -112,7 +112,7 @@ impl Exchange {
             Parse::Done { value, used } => (value, used),
             Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
             Parse::More => {
-                self.make_room(cx, HEAD_BYTES + INBOX_IDLE_BYTES);
+                self.make_room(cx, HEAD_BYTES + INBOX_IDLE_BYTES, 0);
                 return Ok(());
             }
         };
@@ -202,7 +202,7 @@ impl Exchange {
                 if self.inbox.len() >= whole {
                     return Ok(Progress::Complete(length));
                 }
-                self.make_room(cx, whole);
+                self.make_room(cx, whole, whole);
             }
             Body::Chunked { decoder, payload } => {
                 let raw_at = head_len + *payload;
@@ -226,26 +226,30 @@ impl Exchange {
                 if !self.charge(cx, due) {
                     return Err((Refusal::Busy, Answer::closing_for(terms.0, terms.1)));
                 }
-                self.make_room(cx, head_len + limit + HEAD_BYTES);
+                self.make_room(cx, head_len + limit + HEAD_BYTES, 0);
             }
         }
         Ok(Progress::Wait)
     }
 
-    /// Makes the inbox larger when it is full, up to `most` bytes: memory follows what was really sent, not
-    /// what was announced. The first step is to the size of a window, of which the core has spares.
-    fn make_room(&mut self, cx: &mut Cx<'_>, most: usize) {
+    /// Makes the inbox larger when it is full, up to `most` bytes: memory follows what was really sent. Only
+    /// up to a bound does it follow what was announced, which the core's budget has been charged with; room
+    /// for all of a body spares the copies of growing and lets the kernel receive straight into it. The first
+    /// step is to the size of a window, of which the core has spares.
+    fn make_room(&mut self, cx: &mut Cx<'_>, most: usize, announced: usize) {
         self.inbox.compact();
         if self.inbox.room() > 0 {
             return;
         }
-        let bytes = (self.inbox.capacity() * 2).min(most).max(WINDOW_FIRST_BYTES);
-        if bytes == WINDOW_FIRST_BYTES {
-            let small = self.inbox.move_to(cx.core.spares.window());
-            cx.core.spares.recycle(small);
+        let bytes = if (WINDOW_FIRST_BYTES..=BODY_AT_ONCE_BYTES).contains(&announced) {
+            announced
         } else {
-            self.inbox.grow_to(bytes);
-        }
+            (self.inbox.capacity() * 2).min(most).max(WINDOW_FIRST_BYTES)
+        };
+        let spares = &mut cx.core.spares;
+        let larger = if bytes == WINDOW_FIRST_BYTES { spares.window() } else { spares.body(bytes) };
+        let smaller = self.inbox.move_to(larger);
+        spares.recycle(smaller);
     }
 
     /// A connection that waits holds no more than it needs: the storage of a long request that was refused

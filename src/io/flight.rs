@@ -148,6 +148,8 @@ pub(super) enum Cargo {
     Gather(Gather, Box<libc::msghdr>),
     /// Bytes of our own (ciphertext), and how many of them are sent.
     Bytes(Vec<u8>, usize),
+    /// Nothing is sent: a receive fills the room of this buffer.
+    Room(Filling),
 }
 
 /// What comes back out of a [`Cargo`].
@@ -157,6 +159,8 @@ pub enum Load {
     Parcel(Parcel),
     /// As they went in.
     Bytes(Vec<u8>),
+    /// With its cursors as they were.
+    Room(Lent),
 }
 
 impl Cargo {
@@ -182,6 +186,7 @@ impl Cargo {
             Self::Stretch(stretch, _) => stretch.advance(count),
             Self::Gather(gather, _) => gather.advance(count),
             Self::Bytes(_, sent) => *sent += count,
+            Self::Room(_) => {}
         }
     }
 
@@ -191,6 +196,7 @@ impl Cargo {
             Self::Stretch(stretch, _) => stretch.rest().is_empty(),
             Self::Gather(gather, _) => gather.is_done(),
             Self::Bytes(bytes, sent) => *sent >= bytes.len(),
+            Self::Room(_) => true,
         }
     }
 
@@ -203,11 +209,12 @@ impl Cargo {
             }
             Self::Gather(gather, _) => Load::Parcel(gather.into_parts().0),
             Self::Bytes(bytes, _) => Load::Bytes(bytes),
+            Self::Room(filling) => Load::Room(filling.0),
         }
     }
 }
 
-/// A send of our own ring.
+/// An operation of our own ring that moves memory we own.
 pub(super) struct Flight {
     pub(super) cargo: Cargo,
     pub(super) fd: RawFd,
@@ -226,6 +233,11 @@ impl Flight {
         match &mut self.cargo {
             Cargo::Stretch(stretch, _) => one(stretch.rest()),
             Cargo::Bytes(bytes, sent) => one(bytes.get(*sent..).unwrap_or_default()),
+            Cargo::Room(filling) => {
+                let (start, length) = (filling.write_ptr(), filling.bytes_total());
+                let length = u32::try_from(length).unwrap_or(u32::MAX);
+                opcode::Recv::new(Fd(self.fd), start, length).build()
+            }
             Cargo::Gather(gather, header) => {
                 header.msg_iov = gather.read_iovec_ptr().cast_mut();
                 header.msg_iovlen = gather.read_iovec_len() as _;

@@ -23,6 +23,7 @@ use super::descriptor::{disconnect, send_now};
 use super::flight::{Cargo, Load};
 use super::ring::Ring;
 use super::session::{Session, Step};
+use crate::base::limits::STRAIGHT_BYTES;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 use crate::wire::spares::Spares;
@@ -41,6 +42,8 @@ enum Receive {
     Armed,
     /// A cancellation is on its way.
     Stopping,
+    /// One receive into a buffer of the user's.
+    Straight,
 }
 
 /// How the incoming side ended.
@@ -76,7 +79,11 @@ pub struct Link {
     connecting: bool,
     /// Our side ends when the send in the kernel is over.
     finishing: bool,
+    /// Much is expected: the next receives go straight into the user's buffer.
+    straight: bool,
     waiting: VecDeque<Lent>,
+    /// What a straight receive has brought.
+    filled: Option<(Lent, io::Result<usize>)>,
     end: Option<End>,
     /// Under TLS: the parcel being sent, and how many of its bytes are encrypted already.
     parcel: Option<(Parcel, usize)>,
@@ -129,6 +136,8 @@ impl Link {
             sending: false,
             connecting: false,
             finishing: false,
+            straight: false,
+            filled: None,
             waiting: VecDeque::new(),
             end: None,
             parcel: None,
@@ -158,7 +167,8 @@ impl Link {
 
     /// Arms the receive, unless it is armed or would not help.
     pub fn arm(&mut self, ring: &mut Ring, token: u32) {
-        if self.receive == Receive::Idle && self.end.is_none() && self.waiting.len() <= WAITING_LOW {
+        let wanted = self.receive == Receive::Idle && self.end.is_none() && !self.straight;
+        if wanted && self.waiting.len() <= WAITING_LOW {
             self.receive = Receive::Armed;
             if self.ahead {
                 ring.receive_once(&self.fd, token);
@@ -194,6 +204,43 @@ impl Link {
             ring.stop_receiving(token);
         }
         self.arm(ring, token);
+    }
+
+    /// Receives straight into `lent` if it has much room and nothing else is there to fill it: the user waits
+    /// for much. `lent` comes back when that cannot be done yet, or is not worth it.
+    pub fn receive_into(&mut self, ring: &mut Ring, token: u32, lent: Lent) -> Option<Lent> {
+        let room = lent.storage.len() - lent.filled;
+        self.straight = room >= STRAIGHT_BYTES && self.session.is_none() && self.end.is_none();
+        match self.receive {
+            _ if !self.straight => self.arm(ring, token),
+            Receive::Idle if self.waiting.is_empty() => {
+                self.receive = Receive::Straight;
+                ring.receive_into(&self.fd, token, lent);
+                return None;
+            }
+            Receive::Armed => {
+                self.receive = Receive::Stopping;
+                ring.stop_receiving(token);
+            }
+            Receive::Idle | Receive::Stopping | Receive::Straight => {}
+        }
+        Some(lent)
+    }
+
+    /// Takes in what [`super::ring::Done::Filled`] brought.
+    pub fn filled(&mut self, lent: Lent, got: io::Result<usize>) {
+        self.receive = Receive::Idle;
+        match &got {
+            Ok(0) => self.end = Some(End::Ordered),
+            Ok(_) => {}
+            Err(error) => self.end = Some(End::Failed(error.raw_os_error().unwrap_or(libc::EIO))),
+        }
+        self.filled = Some((lent, got));
+    }
+
+    /// What a straight receive has brought, once.
+    pub fn take_filled(&mut self) -> Option<(Lent, io::Result<usize>)> {
+        self.filled.take()
     }
 
     /// Something may be there for [`Link::take`].
@@ -296,6 +343,8 @@ impl Link {
     pub fn sent(&mut self, ring: &mut Ring, token: u32, load: Load, ok: bool) -> Option<(Parcel, bool)> {
         self.sending = false;
         match load {
+            // No send carries room.
+            Load::Room(_) => None,
             Load::Parcel(parcel) => {
                 if self.finishing {
                     self.shutdown_write();
@@ -394,6 +443,8 @@ impl Link {
         if self.sending || self.parcel.is_some() || self.end.is_some() {
             return false;
         }
+        self.straight = false;
+        self.arm(ring, token);
         let Some(session) = &mut self.session else { return self.waiting.is_empty() };
         loop {
             if !matches!(session.read(&mut [0]), Ok(Step::More)) {
@@ -430,6 +481,7 @@ impl Link {
     /// Gives what waits back to the spares, when nobody will read it.
     pub fn forget(&mut self, spares: &mut Spares) {
         self.waiting.drain(..).for_each(|full| spares.recycle(full.storage));
+        self.filled.take().into_iter().for_each(|(lent, _)| spares.recycle(lent.storage));
     }
 
     /// Bytes of storage held for what came in.

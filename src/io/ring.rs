@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A receive is armed once per connection and completes for every arrival (Linux 6.0): no submission and no
-//! poll per read. Whoever takes a filled buffer owns it; the ring offers the kernel another one at once, so a
+//! poll per read. Only a long request body is received straight into its own storage. Whoever takes a filled buffer owns it; the ring offers the kernel another one at once, so a
 //! slow reader cannot starve the others.
 //!
 //! Deliberately absent: what a connection is (`link`), and kernels before 6.1 (`runtime` falls back).
@@ -20,7 +20,7 @@ use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::Buffers;
-use super::flight::{Cargo, Flight, Load};
+use super::flight::{Cargo, Filling, Flight, Load};
 use crate::base::limits::WINDOW_FIRST_BYTES;
 use crate::base::time::Moment;
 use crate::wire::buf::Lent;
@@ -49,6 +49,15 @@ pub enum Done {
         /// More will come without asking.
         armed: bool,
     },
+    /// A receive into a buffer of the caller's is over.
+    Filled {
+        /// Of the receive.
+        token: u32,
+        /// The buffer, with its cursors as they were.
+        lent: Lent,
+        /// Bytes behind `filled`; 0 is the end.
+        got: io::Result<usize>,
+    },
     /// A send is over.
     Sent {
         /// Of the send.
@@ -71,6 +80,7 @@ enum Kind {
     Poll = 3,
     Alarm = 4,
     Cancel = 5,
+    Fill = 6,
 }
 
 /// Kind, slot of a send (24 bits) and the caller's token in one word.
@@ -140,6 +150,12 @@ impl Ring {
         self.receives += 1;
     }
 
+    /// Receives once into the room of `lent`, which must not be empty.
+    pub fn receive_into(&mut self, socket: &impl AsFd, token: u32, lent: Lent) {
+        debug_assert!(lent.filled < lent.storage.len(), "a receive needs room");
+        self.take_off(Kind::Fill, socket, token, Cargo::Room(Filling(lent)));
+    }
+
     /// Ends the receive of `token`; its last completion is `ECANCELED`, or what came first.
     pub fn stop_receiving(&mut self, token: u32) {
         let entry = opcode::AsyncCancel::new(user_data(Kind::Receive, 0, token)).build();
@@ -154,12 +170,16 @@ impl Ring {
 
     /// Sends all of `cargo`. The socket stays open until [`Done::Sent`]; one send per socket at a time.
     pub(super) fn send(&mut self, socket: &impl AsFd, token: u32, cargo: Cargo) {
+        self.take_off(Kind::Send, socket, token, cargo);
+    }
+
+    fn take_off(&mut self, kind: Kind, socket: &impl AsFd, token: u32, cargo: Cargo) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.flights.push(None);
             u32::try_from(self.flights.len() - 1).expect("fewer sends than descriptors")
         });
         let flight = self.flights[slot as usize].insert(Flight { cargo, fd: fd(socket).0, token });
-        let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
+        let entry = flight.entry().user_data(user_data(kind, slot, token));
         self.push(&entry);
     }
 
@@ -198,6 +218,7 @@ impl Ring {
         Some(match (data >> 56) as u8 {
             kind if kind == Kind::Receive as u8 => self.received(token, result, done.flags(), spares),
             kind if kind == Kind::Send as u8 => self.sent((data >> 32 & 0xff_ffff) as u32, result),
+            kind if kind == Kind::Fill as u8 => self.filled((data >> 32 & 0xff_ffff) as u32, result),
             kind if kind == Kind::Poll as u8 => Done::Ready { token },
             kind if kind == Kind::Alarm as u8 && token == self.alarms => {
                 self.alarm = Moment::NEVER;
@@ -227,6 +248,23 @@ impl Ring {
             }
         };
         Done::Received { token, got, armed }
+    }
+
+    fn filled(&mut self, slot: u32, result: i32) -> Done {
+        let Some(flight) = self.flights.get_mut(slot as usize) else { return Done::Nothing };
+        if result == -libc::EINTR
+            && let Some(flight) = flight
+        {
+            let entry = flight.entry().user_data(user_data(Kind::Fill, slot, flight.token));
+            self.push(&entry);
+            return Done::Nothing;
+        }
+        let Some(Flight { cargo: Cargo::Room(Filling(lent)), token, .. }) = flight.take() else {
+            return Done::Nothing;
+        };
+        self.free.push(slot);
+        let got = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+        Done::Filled { token, lent, got }
     }
 
     fn sent(&mut self, slot: u32, result: i32) -> Done {

@@ -180,7 +180,9 @@ fn own_ring(mut near: UnixStream, far: UnixStream) -> io::Result<()> {
                 }
                 Done::Sent { ok: true, .. } => sent = true,
                 // The alarm: what works takes microseconds.
-                Done::Sent { .. } | Done::Nothing => return Err(io::ErrorKind::Unsupported.into()),
+                Done::Sent { .. } | Done::Filled { .. } | Done::Nothing => {
+                    return Err(io::ErrorKind::Unsupported.into());
+                }
             }
         }
     }

@@ -400,3 +400,64 @@ fn no_descriptor_is_lost() {
     drop(turns);
     assert!(open_descriptors() < counted, "the ring was left behind");
 }
+
+#[test]
+fn a_long_body_comes_straight_and_what_follows_comes_as_usual() {
+    const LENGTH: usize = 1 << 20;
+    let Some(mut turns) = Turns::new() else { return };
+    let (token, mut far) = turns.pair();
+    let sender = std::thread::spawn(move || {
+        far.write_all(&pattern(LENGTH + 100)).unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        far
+    });
+    let (mut lent, mut straight) = (room(LENGTH), 0);
+    while lent.filled < LENGTH {
+        let (result, mut back, came_straight) = turns.recv_long(token, lent);
+        let count = result.unwrap();
+        straight += if came_straight { count } else { 0 };
+        back.filled += count;
+        lent = back;
+    }
+    assert!(lent.storage == pattern(LENGTH + 100)[..LENGTH], "lost, doubled or out of order");
+    assert!(straight > LENGTH / 2, "only {straight} bytes came straight");
+    let mut rest = Vec::new();
+    while rest.len() < 100 {
+        let (result, lent, came_straight) = turns.recv_long(token, room(64));
+        assert!(!came_straight, "a small buffer is filled from the ring's");
+        rest.extend_from_slice(&lent.storage[..result.unwrap()]);
+    }
+    assert_eq!(rest, pattern(LENGTH + 100)[LENGTH..]);
+    let (result, ..) = turns.recv_long(token, room(1 << 20));
+    assert_eq!(result.unwrap(), 0, "the end is seen");
+    drop(sender.join().unwrap());
+}
+
+#[test]
+fn a_straight_receive_that_waits_is_ended_by_a_shutdown_and_by_a_reset() {
+    for reset in [false, true] {
+        let Some(mut turns) = Turns::new() else { return };
+        let (token, far) = turns.pair();
+        let mut asked = Some(room(1 << 20));
+        turns.until("the kernel has the buffer", |turns| {
+            asked = asked
+                .take()
+                .and_then(|lent| turns.with(token, |link, ring, _| link.receive_into(ring, token, lent)));
+            asked.is_none()
+        });
+        if reset {
+            SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(far);
+        } else {
+            turns.link(token).shutdown();
+        }
+        let mut filled = None;
+        turns.until("the buffer comes back", |turns| {
+            filled = turns.link(token).take_filled();
+            filled.is_some()
+        });
+        let (lent, got) = filled.unwrap();
+        assert_eq!((lent.storage.len(), got.is_err()), (1 << 20, reset));
+        assert!(turns.link(token).is_quiet());
+    }
+}

@@ -126,9 +126,31 @@ impl Turns {
                     self.link(token).polled();
                     self.polled.push(token);
                 }
+                Done::Filled { token, lent, got } => self.link(token).filled(lent, got),
                 Done::Nothing => {}
             }
         }
+    }
+
+    /// Receives into `lent` as a worker does for a client: what waits first, then straight into it where it
+    /// has much room. Also tells whether it came straight.
+    #[track_caller]
+    pub(super) fn recv_long(&mut self, token: u32, lent: Lent) -> (std::io::Result<usize>, Lent, bool) {
+        let (mut lent, mut came) = (Some(lent), None);
+        self.until("something is received", |turns| {
+            turns.with(token, |link, ring, spares| {
+                if let Some((lent, got)) = link.take_filled() {
+                    came = Some((got, lent, true));
+                } else if let Some(mut asked) = lent.take() {
+                    match link.take(ring, token, &mut asked, spares) {
+                        Some(got) => came = Some((got, asked, false)),
+                        None => lent = link.receive_into(ring, token, asked),
+                    }
+                }
+            });
+            came.is_some()
+        });
+        came.unwrap()
     }
 
     /// Turns until the condition holds.

@@ -183,6 +183,10 @@ impl Turn {
                         }
                     }
                 }
+                Done::Filled { token, lent, got } => {
+                    self.links.entry(token).link.filled(lent, got);
+                    self.links.announce(token);
+                }
                 Done::Sent { token, load, ok } => {
                     let entry = self.links.entry(token);
                     if let Some((parcel, ok)) = entry.link.sent(&mut self.ring, token, load, ok) {

@@ -4,7 +4,7 @@
 
 use std::mem;
 
-use super::links::{Links, Owner};
+use super::links::{Entry, Links, Owner};
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
 use crate::base::time::Moment;
@@ -58,9 +58,20 @@ impl RingOps<'_> {
     fn recv(&mut self, token: u32, lent: Lent) {
         let entry = self.links.entry(token);
         debug_assert!(entry.lent.is_none(), "one receive at a time");
-        entry.lent = Some(lent);
         if entry.link.has_news() {
+            entry.lent = Some(lent);
             self.links.announce(token);
+        } else {
+            entry.lent = Self::await_bytes(self.ring, token, entry, lent);
+        }
+    }
+
+    /// Nothing has come in yet. A client with a long body sends it straight into its request's storage; what
+    /// an origin sends stays with the link, so that parting from it brings nothing back.
+    fn await_bytes(ring: &mut Ring, token: u32, entry: &mut Entry, lent: Lent) -> Option<Lent> {
+        match entry.owner {
+            Owner::Client(_) => entry.link.receive_into(ring, token, lent),
+            _ => Some(lent),
         }
     }
 
@@ -123,9 +134,12 @@ impl RingOps<'_> {
             Owner::Dial(_) => return self.dial_on(token, spares),
             owner => matches!(owner, Owner::Client(_)),
         };
+        if let Some((lent, result)) = entry.link.take_filled() {
+            return Some(Input::ClientRecv { lent, got: got(&result) });
+        }
         let mut lent = entry.lent.take()?;
         let Some(result) = entry.link.take(self.ring, token, &mut lent, spares) else {
-            entry.lent = Some(lent);
+            entry.lent = Self::await_bytes(self.ring, token, entry, lent);
             return None;
         };
         let got = got(&result);
