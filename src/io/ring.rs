@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A receive is armed once per connection and completes for every arrival (Linux 6.0): no submission and no
-//! poll per read. Only a long request body is received straight into its own storage. Whoever takes a filled buffer owns it; the ring offers the kernel another one at once, so a
-//! slow reader cannot starve the others.
+//! poll per read. Only a long request body is received straight into its own storage. Whoever takes a filled
+//! buffer owns it; the ring offers the kernel another one at once, so a slow reader cannot starve the others.
 //!
 //! Deliberately absent: what a connection is (`link`), and kernels before 6.1 (`runtime` falls back).
 #![allow(unsafe_code, reason = "io_uring reads and writes memory behind the compiler's back")]

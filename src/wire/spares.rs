@@ -1,5 +1,5 @@
-//! Storage that a core keeps for its next use, so that traffic neither allocates nor clears memory: of the two
-//! usual sizes, and some for large request bodies.
+//! Storage that a core keeps for its next use, so that traffic neither allocates nor clears memory: of the
+//! two usual sizes, and some for large request bodies.
 //!
 //! Deliberately absent: who holds what (`Buf` does).
 
