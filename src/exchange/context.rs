@@ -11,6 +11,7 @@ use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::Action;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::relay::Relay;
+use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
@@ -45,14 +46,18 @@ pub struct CoreState {
     spare_records: Vec<Box<Record>>,
     /// The snapshot of the newest request on this core.
     held: Option<Held>,
+    /// Keys found in that snapshot.
+    familiar: Familiar,
     /// State of a small random generator for ids.
     random: u64,
 }
 
 impl CoreState {
-    /// For a core that begins; `seed` comes from the kernel.
+    /// For a core that begins; `seed` comes from the kernel. Its first word is for ids, which clients see, the
+    /// others for what nobody may guess.
     #[must_use]
-    pub fn new(counters: Arc<Counters>, seed: u64) -> Self {
+    pub fn new(counters: Arc<Counters>, seed: [u64; 3]) -> Self {
+        let [random, secret @ ..] = seed;
         Self {
             counters,
             bodies_bytes: 0,
@@ -62,16 +67,32 @@ impl CoreState {
             spare_relays: Vec::new(),
             spare_records: Vec::new(),
             held: None,
-            random: seed,
+            familiar: Familiar::new(secret),
+            random,
         }
     }
 
     /// The newest snapshot, to be kept for as long as a request runs.
     pub(super) fn hold(&mut self, newest: &Arc<Snapshot>) -> Held {
-        match &self.held {
-            Some(held) if Arc::ptr_eq(held, newest) => Rc::clone(held),
-            Some(_) | None => Rc::clone(self.held.insert(Rc::new(Arc::clone(newest)))),
+        Rc::clone(self.held(newest))
+    }
+
+    fn held(&mut self, newest: &Arc<Snapshot>) -> &Held {
+        if !self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, newest)) {
+            self.familiar.forget();
+            self.held = None;
         }
+        self.held.get_or_insert_with(|| Rc::new(Arc::clone(newest)))
+    }
+
+    /// Whose the presented key is, by the newest snapshot.
+    pub(super) fn tenant(
+        &mut self,
+        newest: &Arc<Snapshot>,
+        presented: Option<&[u8]>,
+    ) -> Result<Tenant, Denied> {
+        self.held(newest);
+        self.familiar.tenant(newest, presented)
     }
 
     /// The frame of an earlier attempt, if there is one.
@@ -155,10 +176,12 @@ impl Cx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::GenerationId;
+    use crate::base::ids::{GenerationId, KeyId};
+    use crate::policy::catalog::AuthMode;
+    use crate::policy::table::ByDigest;
 
     fn core() -> CoreState {
-        CoreState::new(Arc::default(), 1)
+        CoreState::new(Arc::default(), [1; 3])
     }
 
     #[test]
@@ -174,6 +197,20 @@ mod tests {
         assert_eq!((Arc::strong_count(&old), Arc::strong_count(&new)), (2, 2));
         drop((first, holds));
         assert_eq!(Arc::strong_count(&old), 1);
+    }
+
+    #[test]
+    fn a_key_is_forgotten_with_its_snapshot() {
+        let key = b"sk-mr-a-key-of-ours";
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(key).into();
+        let with =
+            |digests| Arc::new(Snapshot { auth: AuthMode::Keys, key_digests: digests, ..Snapshot::bare() });
+        let (mut core, known) = (core(), with([(digest, KeyId(4))].into_iter().collect()));
+        for _ in 0..2 {
+            assert_eq!(core.tenant(&known, Some(key)), Ok(Tenant { key: Some(KeyId(4)) }));
+        }
+        let revoked = with(ByDigest::default());
+        assert_eq!(core.tenant(&revoked, Some(key)), Err(Denied::Unknown));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::exchange::reply::Refusal;
 use crate::exchange::request::ClientTerms;
 use crate::exchange::surface::{Surface, surface};
 use crate::exchange::{Cx, Exchange, State};
-use crate::policy::auth::{self, Tenant};
+use crate::policy::auth::Tenant;
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
@@ -160,7 +160,7 @@ impl Exchange {
         }
         let tenant = match surface {
             Surface::Health => Ok(Tenant { key: None }),
-            _ => auth::tenant(cx.snapshot, presented_key(head, bytes)),
+            _ => cx.core.tenant(cx.snapshot, presented_key(head, bytes)),
         };
         let tenant = match tenant {
             Ok(tenant) => tenant,

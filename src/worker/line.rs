@@ -13,7 +13,7 @@ use super::Core;
 use super::bell::Bell;
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
-use crate::base::time::Moment;
+use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::{Action, Cx, Exchange, Got, Input};
 use crate::io::{Target, clock};
 use crate::wire::buf::Lent;
@@ -21,6 +21,8 @@ use crate::wire::parcel::Parcel;
 
 /// Addresses of one host that a single attempt tries.
 const ADDRESSES_PER_DIAL: usize = 3;
+/// Between two readings of the wall clock.
+const WALL_CLOCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// A pool and how long a connection may idle in it.
 #[derive(Clone, Copy)]
@@ -63,6 +65,9 @@ pub(super) struct Line {
     pub(super) now: Moment,
     /// The exchange has closed.
     pub(super) closing: bool,
+    /// Wall time, and when to read it again.
+    unix: UnixSeconds,
+    unix_until: Moment,
     exchange: Exchange,
     actions: Vec<Action>,
     /// Where the origin connection goes when it is clean.
@@ -74,46 +79,57 @@ impl Line {
     pub(super) fn new(core: Rc<Core>, now: Moment) -> Self {
         let exchange = Exchange::new(&core.snapshot(), now);
         let bell = core.enlist();
-        Self { core, bell, now, closing: false, exchange, actions: Vec::with_capacity(8), pool: None }
+        let (unix, actions) = (clock::unix_seconds(), Vec::with_capacity(8));
+        let unix_until = now + WALL_CLOCK_PAUSE;
+        Self { core, bell, now, closing: false, unix, unix_until, exchange, actions, pool: None }
     }
 
     /// Tells the exchange and performs what it asks for; `None` starts it. What an operation answers at once
-    /// is told at once, so this loops.
+    /// is told at once.
     pub(super) fn step(&mut self, input: Option<Input>, ops: &mut impl Ops) {
         if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
             return;
         }
-        let core = Rc::clone(&self.core);
-        // Borrowed, not cloned: its count is shared by all cores.
-        let mut newest = core.snapshot.borrow_mut();
-        let snapshot = newest.load();
-        let now = self.now;
-        let mut next = Some(input);
-        while let Some(input) = next.take() {
-            let mut state = core.state.borrow_mut();
-            let mut cx = Cx {
-                now,
-                unix: clock::unix_seconds(),
-                snapshot,
-                core: &mut state,
-                actions: &mut self.actions,
-            };
-            match input {
-                Some(input) => self.exchange.step(&mut cx, input),
-                None => self.exchange.start(&mut cx),
-            }
-            drop(state);
-            let mut actions = core::mem::take(&mut self.actions);
-            for action in actions.drain(..) {
-                if let Some(told) = self.perform(action, ops) {
-                    debug_assert!(next.is_none(), "one step asks for one thing that is answered at once");
-                    next = Some(Some(told));
-                }
-            }
-            self.actions = actions;
+        let mut told = self.tell(input, ops);
+        while told.is_some() {
+            told = self.tell(told, ops);
         }
         if !self.closing {
-            self.core.deadlines.arm(&self.bell, now, self.exchange.due());
+            self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
+        }
+    }
+
+    /// One step of the exchange, and what it asks for.
+    fn tell(&mut self, input: Option<Input>, ops: &mut impl Ops) -> Option<Input> {
+        self.read_wall_clock();
+        let Self { core, exchange, actions, now, unix, .. } = self;
+        // Borrowed, not cloned: its count is shared by all cores.
+        let mut newest = core.snapshot.borrow_mut();
+        let mut state = core.state.borrow_mut();
+        let mut cx = Cx { now: *now, unix: *unix, snapshot: newest.load(), core: &mut state, actions };
+        match input {
+            Some(input) => exchange.step(&mut cx, input),
+            None => exchange.start(&mut cx),
+        }
+        drop((state, newest));
+        let mut told = None;
+        let mut actions = core::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            let at_once = self.perform(action, ops);
+            debug_assert!(told.is_none() || at_once.is_none(), "one thing is answered at once");
+            if at_once.is_some() {
+                told = at_once;
+            }
+        }
+        self.actions = actions;
+        told
+    }
+
+    /// Wall time is needed to the second at best: between two readings it is taken to stand still.
+    fn read_wall_clock(&mut self) {
+        if self.now >= self.unix_until {
+            self.unix = clock::unix_seconds();
+            self.unix_until = self.now + WALL_CLOCK_PAUSE;
         }
     }
 
