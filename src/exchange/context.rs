@@ -13,6 +13,7 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
+use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
 
@@ -38,6 +39,8 @@ pub struct CoreState {
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
     pub(super) splice: Splice,
+    /// What the body of the newest request said, for the memory; away while that request begins.
+    pub(super) peek: Option<Box<Peek>>,
     /// Attempts between two requests, emptied.
     spare_attempts: Vec<Box<Attempt>>,
     /// Relays between two requests, emptied.
@@ -63,6 +66,7 @@ impl CoreState {
             bodies_bytes: 0,
             spares: Spares::default(),
             splice: Splice::default(),
+            peek: None,
             spare_attempts: Vec::new(),
             spare_relays: Vec::new(),
             spare_records: Vec::new(),

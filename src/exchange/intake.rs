@@ -17,7 +17,8 @@ use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::{
-    ChunkDecoder, Expect, RequestField, RequestFraming, RequestHead, Version, decode_in_place, request_head,
+    ChunkDecoder, Expect, Repeat, RequestField, RequestFraming, RequestHead, Version, decode_in_place,
+    request_head,
 };
 
 /// What is known of the request so far.
@@ -30,6 +31,8 @@ pub(super) struct Intake {
     /// A `100 Continue` is on its way.
     continuing: bool,
     head: Option<Accepted>,
+    /// The head before this one, on a connection that has carried a request.
+    repeat: Option<Box<Repeat>>,
 }
 
 /// A head that passed every check that needs no body.
@@ -108,13 +111,22 @@ impl Exchange {
 
     /// Parses the head once it is whole, and checks it.
     fn read_head(&mut self, cx: &mut Cx<'_>) -> Result<(), (Refusal, Answer)> {
-        let (head, head_len) = match request_head(self.inbox.bytes(), &mut self.intake.scanned) {
-            Parse::Done { value, used } => (value, used),
-            Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
-            Parse::More => {
-                self.make_room(cx, HEAD_BYTES + INBOX_IDLE_BYTES);
-                return Ok(());
-            }
+        let bytes = self.inbox.bytes();
+        let (head, head_len) = match self.intake.repeat.as_mut().and_then(|repeat| repeat.read(bytes)) {
+            Some(known) => known,
+            None => match request_head(bytes, &mut self.intake.scanned) {
+                Parse::Done { value, used } => {
+                    if self.client.requests > 0 {
+                        self.intake.repeat.get_or_insert_default().keep(&bytes[..used], &value);
+                    }
+                    (value, used)
+                }
+                Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
+                Parse::More => {
+                    self.make_room(cx, HEAD_BYTES + INBOX_IDLE_BYTES);
+                    return Ok(());
+                }
+            },
         };
         cx.count(Counter::Requests);
         self.client.requests += 1;

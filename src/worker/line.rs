@@ -90,17 +90,20 @@ impl Line {
         if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
             return;
         }
-        let mut told = self.tell(input, ops);
+        let mut told = None;
+        self.tell(input, ops, &mut told);
         while told.is_some() {
-            told = self.tell(told, ops);
+            let input = told.take();
+            self.tell(input, ops, &mut told);
         }
         if !self.closing {
             self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
         }
     }
 
-    /// One step of the exchange, and what it asks for.
-    fn tell(&mut self, input: Option<Input>, ops: &mut impl Ops) -> Option<Input> {
+    /// One step of the exchange, and what it asks for. `told` is what an operation has answered at once.
+    #[inline]
+    fn tell(&mut self, input: Option<Input>, ops: &mut impl Ops, told: &mut Option<Input>) {
         self.read_wall_clock();
         let Self { core, exchange, actions, now, unix, .. } = self;
         // Borrowed, not cloned: its count is shared by all cores.
@@ -112,17 +115,11 @@ impl Line {
             None => exchange.start(&mut cx),
         }
         drop((state, newest));
-        let mut told = None;
         let mut actions = core::mem::take(&mut self.actions);
         for action in actions.drain(..) {
-            let at_once = self.perform(action, ops);
-            debug_assert!(told.is_none() || at_once.is_none(), "one thing is answered at once");
-            if at_once.is_some() {
-                told = at_once;
-            }
+            self.perform(action, ops, told);
         }
         self.actions = actions;
-        told
     }
 
     /// Wall time is needed to the second at best: between two readings it is taken to stand still.
@@ -134,17 +131,18 @@ impl Line {
     }
 
     /// The only match on actions: a new one does not compile until it is performed here.
-    fn perform(&mut self, action: Action, ops: &mut impl Ops) -> Option<Input> {
+    #[inline]
+    fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Option<Input>) {
         match action {
             Action::ClientRecv => ops.client_recv(self.exchange.lend_inbox()),
             Action::ClientSend => ops.client_send(self.exchange.take_client_parcel()),
             Action::ClientHalfClose => ops.client_half_close(),
-            Action::Dial { provider: _, fresh } => return self.dial(fresh, ops),
+            Action::Dial { provider: _, fresh } => answer(told, self.dial(fresh, ops)),
             Action::AbortDial => ops.abort_dial(),
             Action::OriginSend => ops.origin_send(self.exchange.take_origin_parcel()),
             Action::OriginRecv => ops.origin_recv(self.exchange.lend_window()),
             Action::Release { reusable } => {
-                return ops.release(self.pool.filter(|_| reusable), self.now);
+                answer(told, ops.release(self.pool.filter(|_| reusable), self.now));
             }
             // The ledger takes these up; until then the counters tell.
             Action::Record(record) => self.core.state.borrow_mut().reuse(record),
@@ -153,7 +151,6 @@ impl Line {
                 ops.close(reset);
             }
         }
-        None
     }
 
     /// Takes a pooled connection, or starts dialling.
@@ -180,6 +177,18 @@ impl Line {
             .map(|address| Target { address, tls: tls.clone() })
             .collect();
         ops.dial(targets)
+    }
+}
+
+/// Notes what an operation has answered at once.
+#[inline]
+fn answer(told: &mut Option<Input>, at_once: Option<Input>) {
+    debug_assert!(
+        told.is_none() || at_once.is_none(),
+        "one step asks for one thing that is answered at once"
+    );
+    if at_once.is_some() {
+        *told = at_once;
     }
 }
 

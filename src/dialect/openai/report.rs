@@ -33,7 +33,7 @@ impl Report {
         let Some(mut members) = Members::open(text, start, 0) else { return report };
         let mut flat_error = false;
         let mut groq_usage = None;
-        while let Some(key) = members.next_key() {
+        while let Some(key) = members.top_key() {
             if key == b"usage" && members.value_starts_with(b'{') {
                 // The figures lie inside: read them on the way, instead of once to skip and once to read.
                 let (found, end) = usage(text, members.at);
@@ -92,7 +92,7 @@ impl Report {
 fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     let Some(mut members) = Members::open(text, at, 1) else { return (None, None) };
     let (mut prompt, mut completion, mut total) = (None, None, None);
-    while let Some(key) = members.next_key() {
+    while let Some(key) = members.usage_key() {
         let place = match key {
             b"prompt_tokens" => &mut prompt,
             b"completion_tokens" => &mut completion,
@@ -152,6 +152,43 @@ impl<'t> Members<'t> {
         }
         self.at = skip_space(self.text, colon + 1);
         self.text.get(start + 1..end - 1)
+    }
+
+    /// Takes the next key, if it and its colon are written just so and the value follows at once: like
+    /// [`Members::next_key`], without looking for ends.
+    #[inline(always)]
+    fn take_key<const LENGTH: usize>(&mut self, written: &[u8; LENGTH]) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let fits = !self.ended
+            && rest.first_chunk::<LENGTH>() == Some(written)
+            && rest.get(LENGTH).is_some_and(|byte| *byte > b' ');
+        self.at += if fits { LENGTH } else { 0 };
+        fits
+    }
+
+    /// The next key of an answer, of which nearly all write these six in the same way.
+    #[inline(always)]
+    fn top_key(&mut self) -> Option<&'t [u8]> {
+        Some(match () {
+            () if self.take_key(b"\"id\":") => b"id",
+            () if self.take_key(b"\"object\":") => b"object",
+            () if self.take_key(b"\"created\":") => b"created",
+            () if self.take_key(b"\"model\":") => b"model",
+            () if self.take_key(b"\"choices\":") => b"choices",
+            () if self.take_key(b"\"usage\":") => b"usage",
+            () => return self.next_key(),
+        })
+    }
+
+    /// The next key of a usage object, likewise.
+    #[inline(always)]
+    fn usage_key(&mut self) -> Option<&'t [u8]> {
+        Some(match () {
+            () if self.take_key(b"\"prompt_tokens\":") => b"prompt_tokens",
+            () if self.take_key(b"\"completion_tokens\":") => b"completion_tokens",
+            () if self.take_key(b"\"total_tokens\":") => b"total_tokens",
+            () => return self.next_key(),
+        })
     }
 
     fn value_starts_with(&self, byte: u8) -> bool {
