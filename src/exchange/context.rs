@@ -184,6 +184,11 @@ mod tests {
     use crate::policy::catalog::AuthMode;
     use crate::policy::table::ByDigest;
 
+    const DIGEST_OF_ABC: [u8; 32] = [
+        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0,
+        0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
+    ];
+
     fn core() -> CoreState {
         CoreState::new(Arc::default(), [1; 3])
     }
@@ -205,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_key_is_forgotten_with_its_snapshot() {
-        let key = b"sk-mr-a-key-of-ours";
-        let digest = <sha2::Sha256 as sha2::Digest>::digest(key).into();
+        // The first example of FIPS 180-4, and its SHA-256.
+        let (key, digest) = (b"abc", DIGEST_OF_ABC);
         let with =
             |digests| Arc::new(Snapshot { auth: AuthMode::Keys, key_digests: digests, ..Snapshot::bare() });
         let (mut core, known) = (core(), with([(digest, KeyId(4))].into_iter().collect()));

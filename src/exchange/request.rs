@@ -128,14 +128,14 @@ impl Exchange {
         peek: Option<&Peek>,
     ) {
         let Some(accepted) = self.intake.accepted() else { return };
-        let (head, whole) = (&accepted.head, accepted.head_len + body_len);
+        let whole = accepted.head_len + body_len;
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
             terms: accepted.terms,
             subject,
-            target: Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target },
-            forwarded: FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default()),
+            target: accepted.target,
+            forwarded: accepted.forwarded,
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };

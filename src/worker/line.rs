@@ -90,22 +90,28 @@ impl Line {
         if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
             return;
         }
-        let mut told = None;
-        self.tell(input, ops, &mut told);
+        self.read_wall_clock();
+        let (mut told, mut actions) = (None, core::mem::take(&mut self.actions));
+        self.tell(input, &mut actions, ops, &mut told);
         while told.is_some() {
             let input = told.take();
-            self.tell(input, ops, &mut told);
+            self.tell(input, &mut actions, ops, &mut told);
         }
+        self.actions = actions;
         if !self.closing {
             self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
         }
     }
 
     /// One step of the exchange, and what it asks for. `told` is what an operation has answered at once.
-    #[inline]
-    fn tell(&mut self, input: Option<Input>, ops: &mut impl Ops, told: &mut Option<Input>) {
-        self.read_wall_clock();
-        let Self { core, exchange, actions, now, unix, .. } = self;
+    fn tell(
+        &mut self,
+        input: Option<Input>,
+        actions: &mut Vec<Action>,
+        ops: &mut impl Ops,
+        told: &mut Option<Input>,
+    ) {
+        let Self { core, exchange, now, unix, .. } = self;
         // Borrowed, not cloned: its count is shared by all cores.
         let mut newest = core.snapshot.borrow_mut();
         let mut state = core.state.borrow_mut();
@@ -115,11 +121,9 @@ impl Line {
             None => exchange.start(&mut cx),
         }
         drop((state, newest));
-        let mut actions = core::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             self.perform(action, ops, told);
         }
-        self.actions = actions;
     }
 
     /// Wall time is needed to the second at best: between two readings it is taken to stand still.

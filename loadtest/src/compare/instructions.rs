@@ -11,10 +11,12 @@
 //! `--fair-sched=yes`. Deliberately absent: instructions of the kernel, and other contenders.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType};
 
 use super::contender::{self, Places, installed};
 use super::rig::{Load, Rig};
@@ -100,7 +102,7 @@ fn knocking<T>(address: SocketAddr, work: impl FnOnce() -> T) -> T {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 // Refused while nobody listens yet, or any more.
-                drop(TcpStream::connect_timeout(&address, KNOCK));
+                let _ = knock(address);
                 thread::sleep(KNOCK);
             }
         });
@@ -108,6 +110,14 @@ fn knocking<T>(address: SocketAddr, work: impl FnOnce() -> T) -> T {
         over.store(true, Ordering::Relaxed);
         done
     })
+}
+
+/// Connects to `address` and leaves. From another loopback address: from the same one the kernel might choose
+/// the very port that nobody listens at yet, and connect the socket with itself.
+fn knock(address: SocketAddr) -> std::io::Result<()> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)))?;
+    Ok(rustix::net::connect(&socket, &address)?)
 }
 
 /// The count in callgrind's log, which ends with `==pid== Collected : count`.

@@ -33,7 +33,8 @@ impl Report {
         let Some(mut members) = Members::open(text, start, 0) else { return report };
         let mut flat_error = false;
         let mut groq_usage = None;
-        while let Some(key) = members.top_key() {
+        let mut turn = 0;
+        while let Some(key) = members.top_key(&mut turn) {
             if key == b"usage" && members.value_starts_with(b'{') {
                 // The figures lie inside: read them on the way, instead of once to skip and once to read.
                 let (found, end) = usage(text, members.at);
@@ -166,18 +167,24 @@ impl<'t> Members<'t> {
         fits
     }
 
-    /// The next key of an answer, of which nearly all write these six in the same way.
+    /// The next key of an answer. Nearly all write these six in the same way and order; `turn` is how many of
+    /// them were there.
     #[inline(always)]
-    fn top_key(&mut self) -> Option<&'t [u8]> {
-        Some(match () {
-            () if self.take_key(b"\"id\":") => b"id",
-            () if self.take_key(b"\"object\":") => b"object",
-            () if self.take_key(b"\"created\":") => b"created",
-            () if self.take_key(b"\"model\":") => b"model",
-            () if self.take_key(b"\"choices\":") => b"choices",
-            () if self.take_key(b"\"usage\":") => b"usage",
-            () => return self.next_key(),
-        })
+    fn top_key(&mut self, turn: &mut u8) -> Option<&'t [u8]> {
+        let (fits, key): (bool, &[u8]) = match turn {
+            0 => (self.take_key(b"\"id\":"), b"id"),
+            1 => (self.take_key(b"\"object\":"), b"object"),
+            2 => (self.take_key(b"\"created\":"), b"created"),
+            3 => (self.take_key(b"\"model\":"), b"model"),
+            4 => (self.take_key(b"\"choices\":"), b"choices"),
+            5 => (self.take_key(b"\"usage\":"), b"usage"),
+            _ => (false, b""),
+        };
+        if !fits {
+            return self.next_key();
+        }
+        *turn += 1;
+        Some(key)
     }
 
     /// The next key of a usage object, likewise.

@@ -29,6 +29,8 @@ pub fn exercise_request_head(data: &[u8]) {
         assert!(!value.target.is_empty());
         assert!(value.version == Version::Http11 || !value.keep_alive);
         check_repeat(&data[..used], &value);
+        #[cfg(test)]
+        super::oracle::agree_on_request(&data[..used], &value);
     }
 }
 
@@ -39,7 +41,7 @@ fn check_repeat(text: &[u8], head: &RequestHead) {
     let mut repeat = Repeat::default();
     repeat.keep(text, head);
     let mut check = |text: &[u8]| {
-        if let Some((value, used)) = repeat.read(text) {
+        if let Some((&value, used)) = repeat.read(text) {
             assert_eq!(request_head(text, &mut 0), Parse::Done { value, used }, "{}", text.escape_ascii());
         }
     };
@@ -60,6 +62,8 @@ pub fn exercise_response_head(data: &[u8]) {
         check_section(&data[..used]);
         check_spans(used, ResponseField::ALL.map(|field| value.field(field)).into_iter());
         assert!((100..=599).contains(&value.status) && value.status != 101);
+        #[cfg(test)]
+        super::oracle::agree_on_response(&data[..used], &value);
     }
 }
 

@@ -15,6 +15,8 @@ mod date;
 pub mod exercise;
 mod fields;
 mod head;
+#[cfg(test)]
+mod oracle;
 mod repeat;
 mod request;
 mod response;

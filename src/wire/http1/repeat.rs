@@ -99,8 +99,8 @@ impl Repeat {
     }
 
     /// The head at the front of `bytes`, and its length, if it is like the one that is kept.
-    pub fn read(&mut self, bytes: &[u8]) -> Option<(RequestHead, usize)> {
-        let kept = self.head.as_ref()?;
+    pub fn read(&mut self, bytes: &[u8]) -> Option<(&RequestHead, usize)> {
+        let kept = self.head.as_mut()?;
         let (text, values) = (&self.text[..], &self.values);
         let bytes = bytes.get(..text.len())?;
         let (mut from, mut framing) = (0, kept.framing);
@@ -121,9 +121,8 @@ impl Repeat {
             return None;
         }
         self.unlike = 0;
-        let mut head = *kept;
-        head.framing = framing;
-        Some((head, text.len()))
+        kept.framing = framing;
+        Some((kept, text.len()))
     }
 }
 
@@ -157,7 +156,7 @@ mod tests {
     #[track_caller]
     fn agrees(repeat: &mut Repeat, bytes: &[u8]) -> bool {
         let found = repeat.read(bytes);
-        if let Some((value, used)) = found {
+        if let Some((&value, used)) = found {
             let read = request_head(bytes, &mut 0);
             assert_eq!(Parse::Done { value, used }, read, "{}", bytes.escape_ascii());
         }

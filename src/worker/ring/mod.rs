@@ -163,7 +163,7 @@ impl Turn {
 
     /// Takes in all completions; no exchange is told yet.
     fn reap(&mut self) {
-        let core = Rc::clone(&self.core);
+        let core = &*self.core;
         let spares = &mut core.state.borrow_mut().spares;
         while let Some(done) = self.ring.next(spares) {
             match done {
@@ -207,6 +207,9 @@ impl Turn {
     /// Sends come first: when a request's send and its answer completed in one turn, the answer is not an
     /// early one, and its connection may serve again.
     fn tell_sent(&mut self) {
+        if self.sent.is_empty() {
+            return;
+        }
         let mut sent = std::mem::take(&mut self.sent);
         for Sent { token, parcel, ok } in sent.drain(..) {
             let owner = self.links.find(token).map(|entry| {
