@@ -211,3 +211,20 @@ const fn reason(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full_and_without_leading_zeroes() {
+        for digits in 0..20 {
+            let power = 10_u64.pow(digits);
+            for number in [power - 1, power, power + 1, power.wrapping_mul(7)] {
+                let mut out = Vec::new();
+                write_decimal(&mut out, number);
+                assert_eq!(String::from_utf8_lossy(&out), number.to_string());
+            }
+        }
+    }
+}

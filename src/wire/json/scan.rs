@@ -414,6 +414,36 @@ mod tests {
     }
 
     #[test]
+    fn short_texts_end_early_or_not_at_all() {
+        for length in 0..60 {
+            for (inside, plain) in [("x", true), ("\\n", false)] {
+                let text = format!("{}{inside}\"{}", "y".repeat(length), " ".repeat(20));
+                let end = length + inside.len() + 1;
+                let near = plain && end <= 48;
+                assert_eq!(short_text_end(text.as_bytes(), 0), near.then_some(end), "{text:?}");
+                for cut in 0..end {
+                    assert_eq!(short_text_end(&text.as_bytes()[..cut], 0), None, "{text:?} cut at {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn leading_numbers_fit_or_are_none() {
+        for (text, want) in [
+            ("0,", Some((0, 1))),
+            ("120}", Some((120, 3))),
+            ("9999999999999999999", Some((9_999_999_999_999_999_999, 19))),
+            ("10000000000000000000", None),
+            ("-1", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(leading_number(text.as_bytes(), 0), want, "{text}");
+        }
+    }
+
+    #[test]
     fn depth_is_bounded() {
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         check(&nested(JSON_DEPTH), Ok(2 * JSON_DEPTH));
