@@ -242,7 +242,8 @@ fn start_workers(
     let mut threads = Vec::with_capacity(per_core.len());
     for (index, (listeners, mailbox)) in per_core.into_iter().zip(halves).enumerate() {
         let mut seed = [[0; 8]; 3];
-        getrandom::fill(seed.as_flattened_mut()).map_err(|error| format!("no random bytes from the kernel: {error}"))?;
+        getrandom::fill(seed.as_flattened_mut())
+            .map_err(|error| format!("no random bytes from the kernel: {error}"))?;
         let shared = Arc::clone(&shared);
         let options = worker::Options {
             index,

@@ -56,8 +56,8 @@ pub struct CoreState {
 }
 
 impl CoreState {
-    /// For a core that begins; `seed` comes from the kernel. Its first word is for ids, which clients see, the
-    /// others for what nobody may guess.
+    /// For a core that begins; `seed` comes from the kernel. Its first word is for ids, which clients see,
+    /// the others for what nobody may guess.
     #[must_use]
     pub fn new(counters: Arc<Counters>, seed: [u64; 3]) -> Self {
         let [random, secret @ ..] = seed;

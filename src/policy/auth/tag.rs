@@ -63,7 +63,8 @@ pub(super) fn tag(key: [u64; 2], text: &[u8]) -> [u64; 2] {
 mod tests {
     use super::*;
 
-    /// Of the authors' `vectors.h` (`vectors_sip128`): the key is the bytes 0 to 15, the text those from 0 on.
+    /// Of the authors' `vectors.h` (`vectors_sip128`): the key is the bytes 0 to 15, the text those from 0
+    /// on.
     #[test]
     fn the_authors_vectors_hold() {
         let key = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];

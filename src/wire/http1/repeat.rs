@@ -141,8 +141,9 @@ mod tests {
     use crate::wire::Parse;
     use crate::wire::http1::request_head;
 
-    const HEAD: &str = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk-1234567890abcdef\r\n\
-        X-Api-Key: k2\r\nAccept: */*\r\nContent-Length: 120\r\nUser-Agent: x\r\n\r\n";
+    const HEAD: &str = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\n\
+                        Authorization: Bearer sk-1234567890abcdef\r\nX-Api-Key: k2\r\n\
+                        Accept: */*\r\nContent-Length: 120\r\nUser-Agent: x\r\n\r\n";
 
     fn kept(head: &[u8]) -> Repeat {
         let mut repeat = Repeat::default();
