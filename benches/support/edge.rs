@@ -44,7 +44,7 @@ pub(crate) struct Edge {
 impl Edge {
     /// A fresh connection that waits for its first bytes.
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        let core = CoreState::new(Arc::new(Counters::default()), 1);
+        let core = CoreState::new(Arc::new(Counters::default()), [1, 2, 3]);
         let mut edge = Self {
             exchange: Exchange::new(&snapshot, Moment::from_nanos(1)),
             snapshot,

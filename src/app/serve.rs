@@ -241,8 +241,9 @@ fn start_workers(
     });
     let mut threads = Vec::with_capacity(per_core.len());
     for (index, (listeners, mailbox)) in per_core.into_iter().zip(halves).enumerate() {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| format!("no random bytes from the kernel: {error}"))?;
+        let mut seed = [[0; 8]; 3];
+        getrandom::fill(seed.as_flattened_mut())
+            .map_err(|error| format!("no random bytes from the kernel: {error}"))?;
         let shared = Arc::clone(&shared);
         let options = worker::Options {
             index,
@@ -250,7 +251,7 @@ fn start_workers(
             driver,
             listeners,
             mailbox,
-            seed: u64::from_ne_bytes(seed),
+            seed: seed.map(u64::from_ne_bytes),
             shared,
         };
         let thread = std::thread::Builder::new()

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::base::span::Span;
 use crate::dialect::dialect;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::request::{FORWARDED, Subject, requested_names};
@@ -40,11 +39,7 @@ impl Exchange {
         let parcel = &mut self.to_origin;
         parcel.clear();
         let Subject::Inference { api, .. } = request.subject else {
-            let target = Span {
-                end: request.head.query.map_or(request.head.target.end, |query| query.end),
-                ..request.head.target
-            };
-            let path = core::str::from_utf8(target.of(bytes)).unwrap_or("/");
+            let path = core::str::from_utf8(request.target.of(bytes)).unwrap_or("/");
             HeadWriter::request(&mut parcel.own, "GET", &[path]).pause();
             parcel.own.extend_from_slice(provider.head_fields());
             HeadWriter::resumed(&mut parcel.own).end();
@@ -64,8 +59,9 @@ impl Exchange {
         dialect(provider.dialect).splice(peek, body, &name, provider.stream_usage, splice);
         parcel.own.extend_from_slice(provider.head(api));
         let mut head = HeadWriter::resumed(&mut parcel.own);
-        for (field, name) in FORWARDED {
-            if let Some(value) = request.head.field(*field) {
+        for ((_, name), value) in FORWARDED.iter().zip(request.forwarded) {
+            // No value of a head is at its very front.
+            if value.start > 0 {
                 head.field(name, value.of(bytes));
             }
         }

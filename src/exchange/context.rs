@@ -11,7 +11,9 @@ use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::Action;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::relay::Relay;
+use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
+use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
 
@@ -37,6 +39,8 @@ pub struct CoreState {
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
     pub(super) splice: Splice,
+    /// What the body of the newest request said, for the memory; away while that request begins.
+    pub(super) peek: Option<Box<Peek>>,
     /// Attempts between two requests, emptied.
     spare_attempts: Vec<Box<Attempt>>,
     /// Relays between two requests, emptied.
@@ -45,33 +49,54 @@ pub struct CoreState {
     spare_records: Vec<Box<Record>>,
     /// The snapshot of the newest request on this core.
     held: Option<Held>,
+    /// Keys found in that snapshot.
+    familiar: Familiar,
     /// State of a small random generator for ids.
     random: u64,
 }
 
 impl CoreState {
-    /// For a core that begins; `seed` comes from the kernel.
+    /// For a core that begins; `seed` comes from the kernel. Its first word is for ids, which clients see,
+    /// the others for what nobody may guess.
     #[must_use]
-    pub fn new(counters: Arc<Counters>, seed: u64) -> Self {
+    pub fn new(counters: Arc<Counters>, seed: [u64; 3]) -> Self {
+        let [random, secret @ ..] = seed;
         Self {
             counters,
             bodies_bytes: 0,
             spares: Spares::default(),
             splice: Splice::default(),
+            peek: None,
             spare_attempts: Vec::new(),
             spare_relays: Vec::new(),
             spare_records: Vec::new(),
             held: None,
-            random: seed,
+            familiar: Familiar::new(secret),
+            random,
         }
     }
 
     /// The newest snapshot, to be kept for as long as a request runs.
     pub(super) fn hold(&mut self, newest: &Arc<Snapshot>) -> Held {
-        match &self.held {
-            Some(held) if Arc::ptr_eq(held, newest) => Rc::clone(held),
-            Some(_) | None => Rc::clone(self.held.insert(Rc::new(Arc::clone(newest)))),
+        Rc::clone(self.held(newest))
+    }
+
+    fn held(&mut self, newest: &Arc<Snapshot>) -> &Held {
+        if !self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, newest)) {
+            self.familiar.forget();
+            self.held = None;
         }
+        self.held.get_or_insert_with(|| Rc::new(Arc::clone(newest)))
+    }
+
+    /// Whose the presented key is, by the newest snapshot.
+    pub(super) fn tenant(
+        &mut self,
+        newest: &Arc<Snapshot>,
+        presented: Option<&[u8]>,
+    ) -> Result<Tenant, Denied> {
+        self.held(newest);
+        self.familiar.tenant(newest, presented)
     }
 
     /// The frame of an earlier attempt, if there is one.
@@ -155,10 +180,17 @@ impl Cx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::GenerationId;
+    use crate::base::ids::{GenerationId, KeyId};
+    use crate::policy::catalog::AuthMode;
+    use crate::policy::table::ByDigest;
+
+    const DIGEST_OF_ABC: [u8; 32] = [
+        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0,
+        0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
+    ];
 
     fn core() -> CoreState {
-        CoreState::new(Arc::default(), 1)
+        CoreState::new(Arc::default(), [1; 3])
     }
 
     #[test]
@@ -174,6 +206,20 @@ mod tests {
         assert_eq!((Arc::strong_count(&old), Arc::strong_count(&new)), (2, 2));
         drop((first, holds));
         assert_eq!(Arc::strong_count(&old), 1);
+    }
+
+    #[test]
+    fn a_key_is_forgotten_with_its_snapshot() {
+        // The first example of FIPS 180-4, and its SHA-256.
+        let (key, digest) = (b"abc", DIGEST_OF_ABC);
+        let with =
+            |digests| Arc::new(Snapshot { auth: AuthMode::Keys, key_digests: digests, ..Snapshot::bare() });
+        let (mut core, known) = (core(), with([(digest, KeyId(4))].into_iter().collect()));
+        for _ in 0..2 {
+            assert_eq!(core.tenant(&known, Some(key)), Ok(Tenant { key: Some(KeyId(4)) }));
+        }
+        let revoked = with(ByDigest::default());
+        assert_eq!(core.tenant(&revoked, Some(key)), Err(Denied::Unknown));
     }
 
     #[test]

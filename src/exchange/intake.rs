@@ -7,17 +7,19 @@ use crate::base::fault::DeadlineKind;
 use crate::base::ids::GenerationId;
 use crate::base::limits::{BODY_AT_ONCE_BYTES, HEAD_BYTES, INBOX_IDLE_BYTES, WINDOW_FIRST_BYTES};
 use crate::base::metrics::Counter;
+use crate::base::span::Span;
 use crate::exchange::close::Answer;
 use crate::exchange::reply::Refusal;
-use crate::exchange::request::ClientTerms;
+use crate::exchange::request::{ClientTerms, FORWARDED};
 use crate::exchange::surface::{Surface, surface};
 use crate::exchange::{Cx, Exchange, State};
-use crate::policy::auth::{self, Tenant};
+use crate::policy::auth::Tenant;
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::{
-    ChunkDecoder, Expect, RequestField, RequestFraming, RequestHead, Version, decode_in_place, request_head,
+    ChunkDecoder, Expect, Repeat, RequestField, RequestFraming, RequestHead, Version, decode_in_place,
+    request_head,
 };
 
 /// What is known of the request so far.
@@ -30,12 +32,17 @@ pub(super) struct Intake {
     /// A `100 Continue` is on its way.
     continuing: bool,
     head: Option<Accepted>,
+    /// The head before this one, on a connection that has carried a request.
+    repeat: Option<Box<Repeat>>,
 }
 
 /// A head that passed every check that needs no body.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) head: RequestHead,
+    /// Path and query, as sent.
+    pub(super) target: Span,
+    /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
+    pub(super) forwarded: [Span; FORWARDED.len()],
     /// Length of the head in bytes.
     pub(super) head_len: usize,
     pub(super) surface: Surface,
@@ -108,17 +115,40 @@ impl Exchange {
 
     /// Parses the head once it is whole, and checks it.
     fn read_head(&mut self, cx: &mut Cx<'_>) -> Result<(), (Refusal, Answer)> {
-        let (head, head_len) = match request_head(self.inbox.bytes(), &mut self.intake.scanned) {
-            Parse::Done { value, used } => (value, used),
-            Parse::Bad(flaw) => return Err((Refusal::Flaw(flaw), Answer::closing())),
+        // Away while it is asked, since checking the head needs all of us.
+        let mut repeat = self.intake.repeat.take();
+        let known = repeat.as_mut().and_then(|repeat| repeat.read(self.inbox.bytes()));
+        let taken = known.map(|(head, head_len)| self.take_head(cx, head, head_len));
+        self.intake.repeat = repeat;
+        if let Some(taken) = taken {
+            return taken;
+        }
+        let bytes = self.inbox.bytes();
+        match request_head(bytes, &mut self.intake.scanned) {
+            Parse::Done { value, used } => {
+                if self.client.requests > 0 {
+                    self.intake.repeat.get_or_insert_default().keep(&bytes[..used], &value);
+                }
+                self.take_head(cx, &value, used)
+            }
+            Parse::Bad(flaw) => Err((Refusal::Flaw(flaw), Answer::closing())),
             Parse::More => {
                 self.make_room(cx, HEAD_BYTES + INBOX_IDLE_BYTES, 0);
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    /// Takes in a head that is whole.
+    fn take_head(
+        &mut self,
+        cx: &mut Cx<'_>,
+        head: &RequestHead,
+        head_len: usize,
+    ) -> Result<(), (Refusal, Answer)> {
         cx.count(Counter::Requests);
         self.client.requests += 1;
-        self.check_head(cx, &head, head_len)?;
+        self.check_head(cx, head, head_len)?;
         self.intake.continuing = head.expect == Expect::Continue && self.inbox.len() == head_len;
         self.arm(DeadlineKind::ClientBody, cx.now + cx.snapshot.deadlines.client_body);
         if self.intake.continuing {
@@ -160,7 +190,7 @@ impl Exchange {
         }
         let tenant = match surface {
             Surface::Health => Ok(Tenant { key: None }),
-            _ => auth::tenant(cx.snapshot, presented_key(head, bytes)),
+            _ => cx.core.tenant(cx.snapshot, presented_key(head, bytes)),
         };
         let tenant = match tenant {
             Ok(tenant) => tenant,
@@ -184,7 +214,10 @@ impl Exchange {
         {
             return refuse(Refusal::Busy);
         }
-        self.intake.head = Some(Accepted { head: *head, head_len, surface, tenant, terms, id, body });
+        let target = Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target };
+        let forwarded = FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default());
+        let accepted = Accepted { target, forwarded, head_len, surface, tenant, terms, id, body };
+        self.intake.head = Some(accepted);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use crate::policy::catalog::Snapshot;
 use crate::policy::route::{self, Plan};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
-use crate::wire::http1::{RequestField, RequestHead};
+use crate::wire::http1::RequestField;
 use crate::wire::json::peek::{self, Peek};
 
 /// What the client's connection allows.
@@ -58,7 +58,10 @@ pub(super) struct Request {
     pub(super) tenant: Tenant,
     pub(super) terms: ClientTerms,
     pub(super) subject: Subject,
-    pub(super) head: RequestHead,
+    /// Path and query, as sent.
+    pub(super) target: Span,
+    /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
+    pub(super) forwarded: [Span; FORWARDED.len()],
     /// Where the body lies in the request's bytes.
     pub(super) body: Span,
     /// When its last byte came.
@@ -97,11 +100,9 @@ impl Exchange {
                 if body.is_empty() {
                     return self.refuse(cx, &Refusal::Flaw(Flaw::BodyMissing), answer);
                 }
-                let peek = match peek::peek(body) {
-                    Ok(peek) => peek,
-                    Err(flaw) => return self.refuse(cx, &Refusal::Flaw(flaw), answer),
-                };
-                match planned(cx.snapshot, tenant, &peek, body) {
+                let mut peek = cx.core.peek.take().unwrap_or_default();
+                let plan = peek.read(body).map_err(Refusal::Flaw);
+                match plan.and_then(|()| planned(cx.snapshot, tenant, &peek, body)) {
                     Ok(plan) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
@@ -109,6 +110,7 @@ impl Exchange {
                     }
                     Err(refusal) => self.refuse(cx, &refusal, answer),
                 }
+                cx.core.peek = Some(peek);
             }
             Surface::MethodWrong { .. } | Surface::Unknown => {
                 self.refuse(cx, &Refusal::PathUnknown, answer);
@@ -132,7 +134,8 @@ impl Exchange {
             tenant: accepted.tenant,
             terms: accepted.terms,
             subject,
-            head: accepted.head,
+            target: accepted.target,
+            forwarded: accepted.forwarded,
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };
@@ -206,7 +209,7 @@ pub(super) fn requested_names<'b>(
 }
 
 /// Fields of the client's head that a provider may see; everything else stays here.
-pub(super) const FORWARDED: &[(RequestField, &str)] = &[
+pub(super) const FORWARDED: [(RequestField, &str); 3] = [
     (RequestField::Accept, "accept"),
     (RequestField::IdempotencyKey, "idempotency-key"),
     (RequestField::OpenAiBeta, "openai-beta"),

@@ -1,7 +1,13 @@
 //! From the key a client presents to the tenant it speaks for.
 //!
+//! A key is looked up by its SHA-256. Clients present the same key with every request, so each core remembers
+//! the keys it has found lately, by a keyed tag of 128 bits: neither the key nor its digest is kept, and
+//! without the process's random key no text can be made to have the tag of another.
+//!
 //! Deliberately absent: the plaintext of any key, and what the tenant may do (later checks ask for a
 //! `Tenant`).
+
+mod tag;
 
 use sha2::{Digest, Sha256};
 
@@ -24,6 +30,62 @@ pub enum Denied {
     Unknown,
 }
 
+/// Keys that are remembered: a power of two, 6 KiB in all.
+const FAMILIAR: usize = 256;
+
+/// A key that was found: its tag, and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    tag: [u64; 2],
+    key: Option<KeyId>,
+}
+
+/// Keys that were found lately in one snapshot. Each tag has one place; the newest key there stays.
+#[derive(Debug)]
+pub struct Familiar {
+    secret: [u64; 2],
+    /// Empty until the first key is found.
+    rows: Vec<Row>,
+}
+
+impl Familiar {
+    /// Knows nobody. `secret` comes from the kernel's randomness and is told nobody.
+    #[must_use]
+    pub const fn new(secret: [u64; 2]) -> Self {
+        Self { secret, rows: Vec::new() }
+    }
+
+    /// Forgets everybody: another snapshot may know other keys.
+    pub fn forget(&mut self) {
+        self.rows.clear();
+    }
+
+    /// As [`tenant`], which it asks for keys that it does not remember. What it remembers must come from this
+    /// snapshot.
+    ///
+    /// # Errors
+    /// As [`tenant`].
+    pub fn tenant(&mut self, snapshot: &Snapshot, presented: Option<&[u8]>) -> Result<Tenant, Denied> {
+        let Some(presented) = presented.filter(|_| snapshot.auth == AuthMode::Keys) else {
+            return tenant(snapshot, presented);
+        };
+        let tag = tag::tag(self.secret, presented);
+        let place = tag[0] as usize % FAMILIAR;
+        if let Some(row) = self.rows.get(place)
+            && row.tag == tag
+            && row.key.is_some()
+        {
+            return Ok(Tenant { key: row.key });
+        }
+        let found = tenant(snapshot, Some(presented))?;
+        if self.rows.is_empty() {
+            self.rows.resize(FAMILIAR, Row { tag: [0; 2], key: None });
+        }
+        self.rows[place] = Row { tag, key: found.key };
+        Ok(found)
+    }
+}
+
 /// Looks up the presented key by its full SHA-256. The digest of an unknown key is as random as that of a
 /// known one, so the time of the table look-up says nothing about any key's text.
 ///
@@ -38,5 +100,58 @@ pub fn tenant(snapshot: &Snapshot, presented: Option<&[u8]>) -> Result<Tenant, D
             let key = snapshot.key_digests.get(&digest).ok_or(Denied::Unknown)?;
             Ok(Tenant { key: Some(*key) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"sk-mr-a-key-of-ours";
+
+    fn snapshot(keys: &[&[u8]]) -> Snapshot {
+        let digests = keys.iter().map(|key| Sha256::digest(key).into()).zip((0..).map(KeyId));
+        Snapshot { auth: AuthMode::Keys, key_digests: digests.collect(), ..Snapshot::bare() }
+    }
+
+    #[test]
+    fn a_familiar_key_means_what_a_strange_one_does() {
+        let names: Vec<Vec<u8>> = (0..3 * FAMILIAR).map(|turn| format!("key-{turn}").into()).collect();
+        let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        let (ours, theirs) = keys.split_at(2 * FAMILIAR);
+        let snapshot = snapshot(ours);
+        let mut familiar = Familiar::new([1, 2]);
+        for _ in 0..3 {
+            for (turn, key) in (0..).zip(ours) {
+                let want = Ok(Tenant { key: Some(KeyId(turn)) });
+                assert_eq!(familiar.tenant(&snapshot, Some(key)), want);
+                assert_eq!(familiar.tenant(&snapshot, Some(key)), want, "remembered");
+            }
+            for key in theirs {
+                assert_eq!(familiar.tenant(&snapshot, Some(key)), Err(Denied::Unknown));
+            }
+            assert_eq!(familiar.tenant(&snapshot, None), Err(Denied::Missing));
+            assert_eq!(familiar.tenant(&snapshot, Some(b"")), Err(Denied::Missing));
+            assert_eq!(familiar.rows.len(), FAMILIAR);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_answers_without_the_table_until_it_is_forgotten() {
+        let (known, other) = (snapshot(&[KEY]), snapshot(&[]));
+        let mut familiar = Familiar::new([1, 2]);
+        let found = familiar.tenant(&known, Some(KEY));
+        assert_eq!(found, Ok(Tenant { key: Some(KeyId(0)) }));
+        assert_eq!(familiar.tenant(&other, Some(KEY)), found, "not hashed again");
+        familiar.forget();
+        assert_eq!(familiar.tenant(&other, Some(KEY)), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn an_open_house_asks_nobody() {
+        let open = Snapshot { auth: AuthMode::Open, ..Snapshot::bare() };
+        let mut familiar = Familiar::new([1, 2]);
+        assert_eq!(familiar.tenant(&open, Some(KEY)), Ok(Tenant { key: None }));
+        assert!(familiar.rows.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use super::Core;
 use super::bell::Bell;
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
-use crate::base::time::Moment;
+use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::{Action, Cx, Exchange, Got, Input};
 use crate::io::{Target, clock};
 use crate::wire::buf::Lent;
@@ -21,6 +21,8 @@ use crate::wire::parcel::Parcel;
 
 /// Addresses of one host that a single attempt tries.
 const ADDRESSES_PER_DIAL: usize = 3;
+/// Between two readings of the wall clock.
+const WALL_CLOCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// A pool and how long a connection may idle in it.
 #[derive(Clone, Copy)]
@@ -63,6 +65,9 @@ pub(super) struct Line {
     pub(super) now: Moment,
     /// The exchange has closed.
     pub(super) closing: bool,
+    /// Wall time, and when to read it again.
+    unix: UnixSeconds,
+    unix_until: Moment,
     exchange: Exchange,
     actions: Vec<Action>,
     /// Where the origin connection goes when it is clean.
@@ -74,61 +79,74 @@ impl Line {
     pub(super) fn new(core: Rc<Core>, now: Moment) -> Self {
         let exchange = Exchange::new(&core.snapshot(), now);
         let bell = core.enlist();
-        Self { core, bell, now, closing: false, exchange, actions: Vec::with_capacity(8), pool: None }
+        let (unix, actions) = (clock::unix_seconds(), Vec::with_capacity(8));
+        let unix_until = now + WALL_CLOCK_PAUSE;
+        Self { core, bell, now, closing: false, unix, unix_until, exchange, actions, pool: None }
     }
 
     /// Tells the exchange and performs what it asks for; `None` starts it. What an operation answers at once
-    /// is told at once, so this loops.
+    /// is told at once.
     pub(super) fn step(&mut self, input: Option<Input>, ops: &mut impl Ops) {
         if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
             return;
         }
-        let core = Rc::clone(&self.core);
+        self.read_wall_clock();
+        let (mut told, mut actions) = (None, core::mem::take(&mut self.actions));
+        self.tell(input, &mut actions, ops, &mut told);
+        while told.is_some() {
+            let input = told.take();
+            self.tell(input, &mut actions, ops, &mut told);
+        }
+        self.actions = actions;
+        if !self.closing {
+            self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
+        }
+    }
+
+    /// One step of the exchange, and what it asks for. `told` is what an operation has answered at once.
+    fn tell(
+        &mut self,
+        input: Option<Input>,
+        actions: &mut Vec<Action>,
+        ops: &mut impl Ops,
+        told: &mut Option<Input>,
+    ) {
+        let Self { core, exchange, now, unix, .. } = self;
         // Borrowed, not cloned: its count is shared by all cores.
         let mut newest = core.snapshot.borrow_mut();
-        let snapshot = newest.load();
-        let now = self.now;
-        let mut next = Some(input);
-        while let Some(input) = next.take() {
-            let mut state = core.state.borrow_mut();
-            let mut cx = Cx {
-                now,
-                unix: clock::unix_seconds(),
-                snapshot,
-                core: &mut state,
-                actions: &mut self.actions,
-            };
-            match input {
-                Some(input) => self.exchange.step(&mut cx, input),
-                None => self.exchange.start(&mut cx),
-            }
-            drop(state);
-            let mut actions = core::mem::take(&mut self.actions);
-            for action in actions.drain(..) {
-                if let Some(told) = self.perform(action, ops) {
-                    debug_assert!(next.is_none(), "one step asks for one thing that is answered at once");
-                    next = Some(Some(told));
-                }
-            }
-            self.actions = actions;
+        let mut state = core.state.borrow_mut();
+        let mut cx = Cx { now: *now, unix: *unix, snapshot: newest.load(), core: &mut state, actions };
+        match input {
+            Some(input) => exchange.step(&mut cx, input),
+            None => exchange.start(&mut cx),
         }
-        if !self.closing {
-            self.core.deadlines.arm(&self.bell, now, self.exchange.due());
+        drop((state, newest));
+        for action in actions.drain(..) {
+            self.perform(action, ops, told);
+        }
+    }
+
+    /// Wall time is needed to the second at best: between two readings it is taken to stand still.
+    fn read_wall_clock(&mut self) {
+        if self.now >= self.unix_until {
+            self.unix = clock::unix_seconds();
+            self.unix_until = self.now + WALL_CLOCK_PAUSE;
         }
     }
 
     /// The only match on actions: a new one does not compile until it is performed here.
-    fn perform(&mut self, action: Action, ops: &mut impl Ops) -> Option<Input> {
+    #[inline]
+    fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Option<Input>) {
         match action {
             Action::ClientRecv => ops.client_recv(self.exchange.lend_inbox()),
             Action::ClientSend => ops.client_send(self.exchange.take_client_parcel()),
             Action::ClientHalfClose => ops.client_half_close(),
-            Action::Dial { provider: _, fresh } => return self.dial(fresh, ops),
+            Action::Dial { provider: _, fresh } => answer(told, self.dial(fresh, ops)),
             Action::AbortDial => ops.abort_dial(),
             Action::OriginSend => ops.origin_send(self.exchange.take_origin_parcel()),
             Action::OriginRecv => ops.origin_recv(self.exchange.lend_window()),
             Action::Release { reusable } => {
-                return ops.release(self.pool.filter(|_| reusable), self.now);
+                answer(told, ops.release(self.pool.filter(|_| reusable), self.now));
             }
             // The ledger takes these up; until then the counters tell.
             Action::Record(record) => self.core.state.borrow_mut().reuse(record),
@@ -137,7 +155,6 @@ impl Line {
                 ops.close(reset);
             }
         }
-        None
     }
 
     /// Takes a pooled connection, or starts dialling.
@@ -164,6 +181,18 @@ impl Line {
             .map(|address| Target { address, tls: tls.clone() })
             .collect();
         ops.dial(targets)
+    }
+}
+
+/// Notes what an operation has answered at once.
+#[inline]
+fn answer(told: &mut Option<Input>, at_once: Option<Input>) {
+    debug_assert!(
+        told.is_none() || at_once.is_none(),
+        "one step asks for one thing that is answered at once"
+    );
+    if at_once.is_some() {
+        *told = at_once;
     }
 }
 

@@ -72,8 +72,8 @@ pub struct Options {
     pub listeners: Vec<OwnedFd>,
     /// Its end of the mailbox.
     pub mailbox: MailboxHalf,
-    /// Seed of its ids.
-    pub seed: u64,
+    /// Random words of the kernel, for ids and secrets.
+    pub seed: [u64; 3],
     /// What it shares with the others.
     pub shared: Arc<Shared>,
 }
@@ -126,7 +126,7 @@ pub fn run(options: Options) -> io::Result<()> {
 }
 
 impl Core {
-    fn new(index: usize, seed: u64, shared: Arc<Shared>) -> Self {
+    fn new(index: usize, seed: [u64; 3], shared: Arc<Shared>) -> Self {
         let counters = Arc::clone(&shared.counters[index]);
         let state = CoreState::new(counters, seed);
         Self {

@@ -169,6 +169,7 @@ pub(crate) const CRATES: &[CrateRow] = &[
     home("getrandom", EDGE),
     home("hickory_resolver", &["src/control/"]),
     home("http_body_util", EDGE),
+    home("httparse", &["src/wire/http1/oracle.rs"]),
     home("hyper", EDGE),
     home("hyper_util", EDGE),
     home("io_uring", &["src/io/"]),

@@ -154,7 +154,7 @@ pub(super) fn start(kind: Kind, places: &Places) -> Result<Contender, String> {
             let origin = places.origin.to_string();
             announced(kind, &own, &["floor", "--target", &origin], ANNOUNCEMENT, places)
         }
-        Kind::Millrace => millrace(places, &[], &[]),
+        Kind::Millrace => millrace(places, 0, &[], &[]),
         Kind::Nginx | Kind::NginxAgain => {
             let program = installed("nginx").ok_or("nginx is not installed")?;
             let (prefix, ports) = (places.scratch.display().to_string(), free_ports()?);
@@ -171,12 +171,18 @@ pub(super) fn start(kind: Kind, places: &Places) -> Result<Contender, String> {
     }
 }
 
-/// Starts Millrace with further options, under a program that runs it if one is named.
+/// Starts Millrace on this port, or on any for 0, with further options, under a program that runs it if one
+/// is named.
 ///
 /// # Errors
 /// As [`start`].
-pub(super) fn millrace(places: &Places, under: &[&str], options: &[&str]) -> Result<Contender, String> {
-    let file = write(places, "millrace.toml", &millrace_config(places))?;
+pub(super) fn millrace(
+    places: &Places,
+    port: u16,
+    under: &[&str],
+    options: &[&str],
+) -> Result<Contender, String> {
+    let file = write(places, "millrace.toml", &millrace_config(places, port))?;
     let listening = "listening on http://";
     let own = [&["--config", &file], options].concat();
     if !places.millrace.is_file() {
@@ -200,8 +206,8 @@ pub(super) const AUTHORITY: &str = "authority.pem";
 
 /// One provider, one model, one key: authentication, routing, health and counters are on, as in use. The same
 /// once more, with TLS.
-fn millrace_config(places: &Places) -> String {
-    let mut config = "[server]\nlisten = \"127.0.0.1:0\"\ncores = 1\n\n".to_owned();
+fn millrace_config(places: &Places, port: u16) -> String {
+    let mut config = format!("[server]\nlisten = \"127.0.0.1:{port}\"\ncores = 1\n\n");
     let authority = format!("ca_file = \"{}\"\n", places.scratch.join(AUTHORITY).display());
     for (id, model, url, trust) in [
         ("bench", MODEL, format!("http://{}", places.origin), ""),
@@ -235,7 +241,7 @@ fn write(places: &Places, name: &str, text: &str) -> Result<String, String> {
 }
 
 /// Two ports that were free a moment ago, for programs that cannot take any and say which.
-fn free_ports() -> Result<[u16; 2], String> {
+pub(super) fn free_ports() -> Result<[u16; 2], String> {
     // Both are held until both are known, so that they differ.
     let bind = || TcpListener::bind("127.0.0.1:0").map_err(|error| format!("no free port: {error}"));
     let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());

@@ -38,6 +38,9 @@ use workload::Workload;
 /// Descriptors the rig may need: thousands of idle clients, and what contenders keep open to the origin.
 const DESCRIPTORS: u64 = 16_384;
 
+/// Name of the count of instructions among the workloads: it needs none of them.
+const INSTRUCTIONS: &str = "instructions";
+
 /// Options of `compare`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
@@ -59,8 +62,8 @@ pub(crate) struct Options {
     /// Only these contenders, besides the floor
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these workloads: chat, low, half, high, large, stream, burst, tls-chat, tls-stream, and neither
-    /// memory nor instructions
+    /// Only these workloads: chat, low, half, high, large, stream, burst, tls-chat, tls-stream; or only
+    /// instructions
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     workloads: Vec<String>,
     /// CPU of the contender
@@ -129,7 +132,10 @@ pub(crate) fn compare(options: &Options) -> Result<u64, String> {
     run.all(&workloads);
     drop(contenders);
     if options.workloads.is_empty() {
-        alone(&places, &mut rig, &mut results);
+        weigh_all(&places, &mut rig, &mut results);
+    }
+    if options.workloads.is_empty() || options.workloads.iter().any(|name| name == INSTRUCTIONS) {
+        count_instructions(&places, &mut rig, &mut results);
     }
     let mut out = io::stdout().lock();
     write!(out, "{}", results.table())
@@ -141,8 +147,8 @@ pub(crate) fn compare(options: &Options) -> Result<u64, String> {
     Ok(results.spoilt())
 }
 
-/// What is measured in processes of their own: memory for each connection and stream, and instructions.
-fn alone(places: &Places, rig: &mut Rig, results: &mut Results) {
+/// Memory for each connection and stream, measured in processes of their own.
+fn weigh_all(places: &Places, rig: &mut Rig, results: &mut Results) {
     for kind in [Kind::Millrace, Kind::Nginx, Kind::Haproxy] {
         run::progress(&format!("memory: {}", kind.name()));
         match weigh::weigh(kind, places, rig) {
@@ -150,14 +156,21 @@ fn alone(places: &Places, rig: &mut Rig, results: &mut Results) {
             Err(why) => spoilt_alone(rig, results, &format!("memory of {}: {why}", kind.name())),
         }
     }
-    run::progress("instructions");
-    match instructions::count(places, rig) {
-        Ok(count) => {
-            results
-                .note("instructions are counted on epoll: valgrind cannot run io_uring's waits".to_owned());
-            results.counted(count);
+}
+
+/// Instructions, in processes of their own: the promise is about our own ring, and the count on epoll is
+/// told beside it.
+fn count_instructions(places: &Places, rig: &mut Rig, results: &mut Results) {
+    for driver in ["uring", "epoll"] {
+        run::progress(&format!("instructions on {driver}"));
+        match instructions::count(places, rig, driver) {
+            Ok(count) if driver == "uring" => results.counted(count),
+            Ok(count) => results.note(format!(
+                "on {driver}: {:.0} instructions per request, {:.0} per event",
+                count.per_request, count.per_event
+            )),
+            Err(why) => spoilt_alone(rig, results, &format!("instructions on {driver}: {why}")),
         }
-        Err(why) => spoilt_alone(rig, results, &format!("instructions: {why}")),
     }
 }
 
@@ -176,7 +189,8 @@ fn chosen_workloads(options: &Options) -> Result<Vec<Workload>, String> {
     if options.workloads.is_empty() {
         return Ok(Workload::ALL.to_vec());
     }
-    let named: Vec<Workload> = options.workloads.iter().map(known).collect::<Result<_, _>>()?;
+    let tables = options.workloads.iter().filter(|name| *name != INSTRUCTIONS);
+    let named: Vec<Workload> = tables.map(known).collect::<Result<_, _>>()?;
     // In the table's order, because open loops need the rates of `chat`.
     let open = [Workload::Low, Workload::Half, Workload::High];
     let needed = |workload: &Workload| {

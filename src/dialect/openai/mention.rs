@@ -81,12 +81,16 @@ fn marks(bytes: &[u8; REACH]) -> [u8; BLOCK] {
 }
 
 /// May one of the words begin at one of the first `BLOCK` positions, or with `ONE_LINE`, is a control byte
-/// there?
+/// there? The quote and the first letter decide: hardly any other text begins with these letters, and a
+/// third look at every position costs more than a closer one at those.
 #[inline(always)]
 fn is_suspect<const ONE_LINE: bool>(bytes: &[u8; REACH]) -> bool {
-    let marks = marks(bytes);
-    let controls = bytes[..BLOCK].iter().map(|byte| u8::from(ONE_LINE && is_control(*byte)));
-    marks.iter().zip(controls).fold(0, |found, (mark, control)| found | mark | control) != 0
+    let (opening, letter) = (&bytes[..BLOCK], &bytes[1..=BLOCK]);
+    let suspects: [u8; BLOCK] = core::array::from_fn(|at| {
+        let differs = (opening[at] ^ b'"') | ((letter[at] | 0x10) ^ b'u');
+        u8::from(differs == 0) | u8::from(ONE_LINE && is_control(opening[at]))
+    });
+    suspects.iter().fold(0, |found, mark| found | mark) != 0
 }
 
 /// Does one of the words begin in the block at `from`, at its position `first` or behind it, and count?

@@ -6,7 +6,7 @@
 use super::error;
 use crate::base::record::Usage;
 use crate::base::span::Span;
-use crate::wire::json::scan::{skip_space, unsigned, value_end};
+use crate::wire::json::scan::{leading_number, short_text_end, skip_space, unsigned, value_end};
 
 /// The top level of one object. When the text breaks off or is no JSON, what was read up to there counts and
 /// `complete` is false.
@@ -33,7 +33,8 @@ impl Report {
         let Some(mut members) = Members::open(text, start, 0) else { return report };
         let mut flat_error = false;
         let mut groq_usage = None;
-        while let Some(key) = members.next_key() {
+        let mut turn = 0;
+        while let Some(key) = members.top_key(&mut turn) {
             if key == b"usage" && members.value_starts_with(b'{') {
                 // The figures lie inside: read them on the way, instead of once to skip and once to read.
                 let (found, end) = usage(text, members.at);
@@ -42,17 +43,18 @@ impl Report {
                 continue;
             }
             let Some(value) = members.skip_value() else { break };
-            let value_text = value.of(text);
+            let text_of = || value.of(text);
             match key {
-                _ if value_text == b"null" => {}
-                b"error" => report.error = error::status(text, value).or(report.error),
-                b"choices" => {
-                    report.answers = true;
-                    report.choices_empty = is_empty_array(value_text);
+                b"error" if text_of() != b"null" => {
+                    report.error = error::status(text, value).or(report.error);
                 }
-                b"data" => report.answers = true,
-                b"object" | b"type" if value_text == b"\"error\"" => flat_error = true,
-                b"object" => report.answers = true,
+                b"choices" if text_of() != b"null" => {
+                    report.answers = true;
+                    report.choices_empty = is_empty_array(text_of());
+                }
+                b"data" => report.answers |= text_of() != b"null",
+                b"object" | b"type" if text_of() == b"\"error\"" => flat_error = true,
+                b"object" => report.answers |= text_of() != b"null",
                 b"x_groq" => report.read_groq(text, value, &mut groq_usage),
                 _ => {}
             }
@@ -91,15 +93,16 @@ impl Report {
 fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     let Some(mut members) = Members::open(text, at, 1) else { return (None, None) };
     let (mut prompt, mut completion, mut total) = (None, None, None);
-    while let Some(key) = members.next_key()
-        && let Some(value) = members.skip_value()
-    {
-        match key {
-            b"prompt_tokens" => prompt = unsigned(value.of(text)),
-            b"completion_tokens" => completion = unsigned(value.of(text)),
-            b"total_tokens" => total = unsigned(value.of(text)),
-            _ => {}
-        }
+    while let Some(key) = members.usage_key() {
+        let place = match key {
+            b"prompt_tokens" => &mut prompt,
+            b"completion_tokens" => &mut completion,
+            b"total_tokens" => &mut total,
+            _ if members.skip_value().is_some() => continue,
+            _ => break,
+        };
+        let Some(figure) = members.figure() else { break };
+        *place = figure;
     }
     let end = members.ended.then_some(members.at);
     if prompt.or(completion).or(total).is_none() {
@@ -152,6 +155,49 @@ impl<'t> Members<'t> {
         self.text.get(start + 1..end - 1)
     }
 
+    /// Takes the next key, if it and its colon are written just so and the value follows at once: like
+    /// [`Members::next_key`], without looking for ends.
+    #[inline(always)]
+    fn take_key<const LENGTH: usize>(&mut self, written: &[u8; LENGTH]) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let fits = !self.ended
+            && rest.first_chunk::<LENGTH>() == Some(written)
+            && rest.get(LENGTH).is_some_and(|byte| *byte > b' ');
+        self.at += if fits { LENGTH } else { 0 };
+        fits
+    }
+
+    /// The next key of an answer. Nearly all write these six in the same way and order; `turn` is how many of
+    /// them were there.
+    #[inline(always)]
+    fn top_key(&mut self, turn: &mut u8) -> Option<&'t [u8]> {
+        let (fits, key): (bool, &[u8]) = match turn {
+            0 => (self.take_key(b"\"id\":"), b"id"),
+            1 => (self.take_key(b"\"object\":"), b"object"),
+            2 => (self.take_key(b"\"created\":"), b"created"),
+            3 => (self.take_key(b"\"model\":"), b"model"),
+            4 => (self.take_key(b"\"choices\":"), b"choices"),
+            5 => (self.take_key(b"\"usage\":"), b"usage"),
+            _ => (false, b""),
+        };
+        if !fits {
+            return self.next_key();
+        }
+        *turn += 1;
+        Some(key)
+    }
+
+    /// The next key of a usage object, likewise.
+    #[inline(always)]
+    fn usage_key(&mut self) -> Option<&'t [u8]> {
+        Some(match () {
+            () if self.take_key(b"\"prompt_tokens\":") => b"prompt_tokens",
+            () if self.take_key(b"\"completion_tokens\":") => b"completion_tokens",
+            () if self.take_key(b"\"total_tokens\":") => b"total_tokens",
+            () => return self.next_key(),
+        })
+    }
+
     fn value_starts_with(&self, byte: u8) -> bool {
         self.text.get(self.at) == Some(&byte)
     }
@@ -166,6 +212,20 @@ impl<'t> Members<'t> {
         };
         self.behind(end)?;
         Some(Span::new(start, end))
+    }
+
+    /// A value that should be a number, passed; `Some(None)` is any other one.
+    #[inline]
+    fn figure(&mut self) -> Option<Option<u64>> {
+        let start = self.at;
+        if let Some((number, end)) = leading_number(self.text, start)
+            && matches!(self.text.get(end), Some(b',' | b'}'))
+            && (self.text[start] != b'0' || end == start + 1)
+        {
+            self.behind(end)?;
+            return Some(Some(number));
+        }
+        self.skip_value().map(|value| unsigned(value.of(self.text)))
     }
 
     /// Goes on behind the value, which the caller found to end at `end`. A value that was no use to the
@@ -192,30 +252,8 @@ impl<'t> Members<'t> {
     /// One past the string whose quote is at `start`.
     #[inline]
     fn end_of_text(&self, start: usize) -> Option<usize> {
-        end_of_short_text(self.text, start + 1).or_else(|| end_of_value(self.text, start, self.levels))
+        short_text_end(self.text, start + 1).or_else(|| end_of_value(self.text, start, self.levels))
     }
-}
-
-/// One past the quote that ends the string whose inside starts at `at`, if it comes soon and nothing is
-/// escaped before it: so it is with keys, ids and names. Eight bytes at a time.
-#[inline]
-fn end_of_short_text(text: &[u8], mut at: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    /// Marks the zero bytes: the lowest mark is exact, since the subtraction borrows out of zero bytes only.
-    const fn zeroes(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & TOPS
-    }
-    for word in text.get(at..)?.as_chunks::<8>().0.iter().take(6) {
-        let word = u64::from_le_bytes(*word);
-        let marks = zeroes(word ^ (ONES * b'"' as u64)) | zeroes(word ^ (ONES * b'\\' as u64));
-        if marks != 0 {
-            let found = at + marks.trailing_zeros() as usize / 8;
-            return (text[found] == b'"').then_some(found + 1);
-        }
-        at += 8;
-    }
-    None
 }
 
 /// One copy of the scanner for all that is read here.

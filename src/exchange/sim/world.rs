@@ -179,7 +179,7 @@ impl<'c> World<'c> {
             steps: 0,
             queue: BTreeMap::new(),
             order: 0,
-            core: CoreState::new(Arc::new(Counters::default()), tuning.seed),
+            core: CoreState::new(Arc::new(Counters::default()), [tuning.seed, !tuning.seed, 1]),
             case,
             tuning,
             random,

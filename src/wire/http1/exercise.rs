@@ -9,7 +9,7 @@ use super::head::{Message, read_fields, section_flaw};
 use super::{
     ChunkDecoder, ChunkItem, HeadWriter, RequestField, ResponseField, TCHAR, decode_in_place, is_value_byte,
 };
-use super::{Version, request_head, response_head, trim};
+use super::{Repeat, RequestHead, Version, request_head, response_head, trim};
 use crate::base::span::Span;
 use crate::wire::Parse;
 use crate::wire::flaw::Flaw;
@@ -28,6 +28,29 @@ pub fn exercise_request_head(data: &[u8]) {
         check_spans(used, spans.into_iter().chain(RequestField::ALL.map(|field| value.field(field))));
         assert!(!value.target.is_empty());
         assert!(value.version == Version::Http11 || !value.keep_alive);
+        check_repeat(&data[..used], &value);
+        #[cfg(test)]
+        super::oracle::agree_on_request(&data[..used], &value);
+    }
+}
+
+/// Checks that what is recognised as like this head, itself or with a byte changed, reads as it is
+/// recognised.
+fn check_repeat(text: &[u8], head: &RequestHead) {
+    const CHANGES: &[u8] = b"\r\n \t:,0a;\x00\x7f\xff";
+    let mut repeat = Repeat::default();
+    repeat.keep(text, head);
+    let mut check = |text: &[u8]| {
+        if let Some((&value, used)) = repeat.read(text) {
+            assert_eq!(request_head(text, &mut 0), Parse::Done { value, used }, "{}", text.escape_ascii());
+        }
+    };
+    check(text);
+    let mut other = text.to_vec();
+    for (turn, at) in cuts(text.len()).enumerate() {
+        other[at] = CHANGES[(turn + text.len()) % CHANGES.len()];
+        check(&other);
+        other[at] = text[at];
     }
 }
 
@@ -39,6 +62,8 @@ pub fn exercise_response_head(data: &[u8]) {
         check_section(&data[..used]);
         check_spans(used, ResponseField::ALL.map(|field| value.field(field)).into_iter());
         assert!((100..=599).contains(&value.status) && value.status != 101);
+        #[cfg(test)]
+        super::oracle::agree_on_response(&data[..used], &value);
     }
 }
 

@@ -275,7 +275,7 @@ pub(super) enum Settled {
 }
 
 /// `1*DIGIT` below 2^64; leading zeros are decimal zeros.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }

@@ -15,6 +15,9 @@ mod date;
 pub mod exercise;
 mod fields;
 mod head;
+#[cfg(test)]
+mod oracle;
+mod repeat;
 mod request;
 mod response;
 mod target;
@@ -27,6 +30,7 @@ mod writer;
 pub use chunked::{ChunkDecoder, ChunkItem, Decoded, LAST_CHUNK, decode_in_place, write_chunk_size};
 pub use date::read_date;
 pub use fields::{RequestField, ResponseField, Version};
+pub use repeat::Repeat;
 pub use request::{Expect, Method, RequestFraming, RequestHead, request_head};
 pub use response::{ResponseFraming, ResponseHead, response_head};
 pub use writer::HeadWriter;

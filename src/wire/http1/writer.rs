@@ -57,8 +57,23 @@ impl<'a> HeadWriter<'a> {
 
     /// Writes a field. Control bytes of `value`, line ends included and HTAB not, are written as spaces;
     /// `name` is the caller's own and must be a token.
+    #[inline(always)]
     pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        self.joined(name, &[value])
+        self.name(name);
+        self.value(value);
+        self
+    }
+
+    /// Writes the value of a field and the end of its line.
+    #[inline(never)]
+    fn value(&mut self, value: &[u8]) {
+        let start = self.out.len();
+        self.out.reserve(value.len() + b"\r\n".len());
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
+        if !none_in(value, Block::controls, |byte| !is_value_byte(byte)) {
+            blank(&mut self.out[start..start + value.len()]);
+        }
     }
 
     /// Writes a field whose value is the concatenation of `parts`, without a copy of their sum anywhere else.
@@ -88,6 +103,7 @@ impl<'a> HeadWriter<'a> {
     }
 
     /// Writes a field with a decimal number.
+    #[inline(always)]
     pub fn number(&mut self, name: &str, value: u64) -> &mut Self {
         self.name(name);
         write_decimal(self.out, value);
@@ -100,6 +116,8 @@ impl<'a> HeadWriter<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// Inlined, so that a name that is known when the program is built is stored and not copied.
+    #[inline(always)]
     fn name(&mut self, name: &str) {
         debug_assert!(only(&TCHAR, name.as_bytes()), "{name:?} is not a field name");
         self.out.extend_from_slice(name.as_bytes());
@@ -131,13 +149,19 @@ fn write_target(out: &mut Vec<u8>, part: &[u8]) {
 
 /// Writes `number` in decimal digits.
 fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10_000 {
+        // The length of nearly every body.
+        let (high, low) = (number as u16 / 100, number as u16 % 100);
+        let digits = [high / 10, high % 10, low / 10, low % 10].map(|digit| b'0' + digit as u8);
+        let first = usize::from(number < 10) + usize::from(number < 100) + usize::from(number < 1000);
+        return out.extend_from_slice(&digits[first..]);
+    }
     let mut digits = [b'0'; 20];
-    let mut first = digits.len() - 1;
-    digits[first] = b'0' + (number % 10) as u8;
-    while number >= 10 {
-        number /= 10;
+    let mut first = digits.len();
+    while number > 0 {
         first -= 1;
         digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
     }
     out.extend_from_slice(&digits[first..]);
 }
@@ -185,5 +209,22 @@ const fn reason(status: u16) -> &'static str {
         505 => "HTTP Version Not Supported",
         529 => "Site Is Overloaded",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full_and_without_leading_zeroes() {
+        for digits in 0..20 {
+            let power = 10_u64.pow(digits);
+            for number in [power - 1, power, power + 1, power.wrapping_mul(7)] {
+                let mut out = Vec::new();
+                write_decimal(&mut out, number);
+                assert_eq!(String::from_utf8_lossy(&out), number.to_string());
+            }
+        }
     }
 }

@@ -143,6 +143,57 @@ impl Peek {
         unescaped(self.model?.of(body))
     }
 
+    /// Reads a request body, and says nothing of an earlier one any more: a frame that is used again is not
+    /// moved. After an error it says nothing of use.
+    ///
+    /// # Errors
+    /// As [`peek`].
+    pub fn read(&mut self, body: &[u8]) -> Result<(), Flaw> {
+        self.restart();
+        if body.len() >= u32::MAX as usize {
+            return Err(Flaw::Json);
+        }
+        let start = skip_space(body, 0);
+        let mut fields = Fields::open(body, start, 0)?;
+        let mut seen = Seen::new();
+        while let Some(field) = fields.next_field()? {
+            if field.key_escaped {
+                return Err(Flaw::JsonEscapedKey);
+            }
+            let ordinal = self.member_count;
+            if usize::from(ordinal) == JSON_MEMBERS {
+                return Err(Flaw::JsonMembers);
+            }
+            self.member_count += 1;
+            let Some(key) = known(field.key.of(body)) else {
+                seen.unknown(body, field.key)?;
+                continue;
+            };
+            seen.known(key)?;
+            self.note(key, field, ordinal);
+            self.take(body, key, field.value)?;
+        }
+        self.object = Span::new(start, fields.end());
+        if skip_space(body, fields.end()) != body.len() {
+            return Err(Flaw::Json);
+        }
+        Ok(())
+    }
+
+    /// Forgets everything. The members that are counted are all that is looked at, so they stay.
+    fn restart(&mut self) {
+        let Self { model, model_escaped, models, stream, stream_options, stream_include_usage, .. } = self;
+        (*model, *model_escaped, *models, *stream) = (None, false, None, false);
+        (*stream_options, *stream_include_usage) = (None, None);
+        let Self { include_usage, provider, max_tokens, max_completion_tokens, tools, .. } = self;
+        (*include_usage, *provider, *tools) = (false, None, None);
+        (*max_tokens, *max_completion_tokens) = (None, None);
+        let Self { response_format, user, session_id, metadata, messages, .. } = self;
+        (*response_format, *user, *session_id, *metadata, *messages) = (None, None, None, None, None);
+        (self.object, self.member_count, self.known_count) = (Span::default(), 0, 0);
+        self.many.clear();
+    }
+
     fn note(&mut self, key: Key, field: Field, ordinal: u16) {
         let member = Member { key, ordinal, field };
         match self.known.get_mut(usize::from(self.known_count)) {
@@ -217,35 +268,8 @@ impl Peek {
 /// [`Flaw::Stream`],
 /// [`Flaw::StreamOptions`], [`Flaw::MaxTokens`]: a member has the wrong type or size.
 pub fn peek(body: &[u8]) -> Result<Peek, Flaw> {
-    if body.len() >= u32::MAX as usize {
-        return Err(Flaw::Json);
-    }
-    let start = skip_space(body, 0);
-    let mut fields = Fields::open(body, start, 0)?;
     let mut peek = Peek::default();
-    let mut seen = Seen::new();
-    while let Some(field) = fields.next_field()? {
-        if field.key_escaped {
-            return Err(Flaw::JsonEscapedKey);
-        }
-        let ordinal = peek.member_count;
-        if usize::from(ordinal) == JSON_MEMBERS {
-            return Err(Flaw::JsonMembers);
-        }
-        peek.member_count += 1;
-        let Some(key) = known(field.key.of(body)) else {
-            seen.unknown(body, field.key)?;
-            continue;
-        };
-        seen.known(key)?;
-        peek.note(key, field, ordinal);
-        peek.take(body, key, field.value)?;
-    }
-    peek.object = Span::new(start, fields.end());
-    if skip_space(body, fields.end()) != body.len() {
-        return Err(Flaw::Json);
-    }
-    Ok(peek)
+    peek.read(body).map(|()| peek)
 }
 
 /// The entries of `models`, in order; empty when there are none. At most `limits::MODELS_PER_REQUEST`, each

@@ -190,3 +190,26 @@ fn random_bodies_agree_with_a_full_reader() {
     }
     assert!((1000..3900).contains(&fine), "{fine} of 4000 accepted: the generator is lopsided");
 }
+
+#[test]
+fn a_frame_that_is_used_again_says_what_a_fresh_one_does() {
+    let says = |peek: &super::peek::Peek, text: &[u8]| {
+        let spans = [peek.model, peek.models, peek.stream_options, peek.stream_include_usage, peek.provider];
+        let more =
+            [peek.tools, peek.response_format, peek.user, peek.session_id, peek.metadata, peek.messages];
+        let flags = (peek.model_escaped, peek.stream, peek.include_usage);
+        let numbers = (peek.max_tokens, peek.max_completion_tokens, peek.member_count, peek.object);
+        let names: Vec<String> = model_names(text, peek).map(|name| name.into_owned()).collect();
+        (spans, more, flags, numbers, names, peek.members().to_vec())
+    };
+    let (mut used, mut random) = (super::peek::Peek::default(), Random::new(7));
+    for _ in 0..1000 {
+        for text in [body(&mut random).into_bytes(), damaged(&mut random)] {
+            let fresh = peek(&text);
+            assert_eq!(used.read(&text), fresh.as_ref().map(|_| ()).map_err(|flaw| *flaw));
+            if let Ok(fresh) = fresh {
+                assert_eq!(says(&used, &text), says(&fresh, &text), "{}", text.escape_ascii());
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 use crate::wire::block::{BLOCK, Block, none, quotes};
 use crate::wire::flaw::Flaw;
+use memchr::memchr;
 
 /// Position of the quote that ends the key whose inside starts at `at`, and whether there is a backslash
 /// before it.
@@ -42,10 +43,31 @@ fn in_rest(bytes: &[u8], at: usize, class: impl Fn(u8) -> bool) -> usize {
     rest.iter().position(|&byte| class(byte)).unwrap_or(usize::MAX)
 }
 
+/// One past the quote that ends the string whose inside starts at `at`, if it comes within three blocks and
+/// nothing is escaped before it: so it is with keys, ids and names.
+#[inline(always)]
+pub(super) fn short_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..3 {
+        let marks = Block::at(bytes, at)?.quotes_and_backslashes();
+        if marks != 0 {
+            let found = at + marks.trailing_zeros() as usize;
+            return (bytes[found] == b'"').then_some(found + 1);
+        }
+        at += BLOCK;
+    }
+    None
+}
+
 /// The same for a string, or what is left of one, before which there is at least one byte. Only quotes are
-/// looked for: whether one is escaped, the backslashes before it say.
+/// looked for: whether one is escaped, the backslashes before it say. Prose has none that are escaped, so the
+/// first one is looked for over any length; where there is one, more of them follow soon.
 #[inline(never)]
 fn long_string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
+    at += memchr(b'"', bytes.get(at..).unwrap_or_default()).ok_or(Flaw::Json)?;
+    if !is_escaped(bytes, at) {
+        return Ok(at);
+    }
+    at += 1;
     while let Some(blocks) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         if let Some(end) = first_plain(bytes, at, quotes(blocks)) {
             return Ok(end);

@@ -17,7 +17,7 @@ use crate::base::span::Span;
 use crate::wire::block::{BLOCK, Block};
 use crate::wire::flaw::Flaw;
 
-use super::quote::{key_end, string_end};
+use super::quote::{key_end, short_string_end, string_end};
 
 /// "No comma there"; positions are below `limits::BODY_BYTES_CEILING`.
 const NONE: u32 = u32::MAX;
@@ -204,6 +204,30 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// One past the quote that ends the string whose inside starts at `at`, if it comes within 48 bytes, nothing
+/// is escaped before it, and as many bytes follow as a look at them takes; else [`value_end`] finds it.
+#[must_use]
+#[inline(always)]
+pub fn short_text_end(bytes: &[u8], at: usize) -> Option<usize> {
+    short_string_end(bytes, at)
+}
+
+/// The run of digits at `at` as a number, and one past it; `None` when there is none, or it does not fit.
+#[must_use]
+#[inline(always)]
+pub fn leading_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let (mut value, mut end) = (0_u64, at);
+    while let Some(digit) = bytes.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        // Nineteen digits always fit.
+        if end - at == 19 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+        end += 1;
+    }
+    (end > at).then_some((value, end))
+}
+
 /// First position at or behind `at` that is not JSON white space (RFC 8259 §2).
 #[must_use]
 #[inline(always)]
@@ -387,6 +411,36 @@ mod tests {
             check(bad, Err(Flaw::Json));
         }
         check("01", Ok(1)); // the caller finds a digit where a comma must be
+    }
+
+    #[test]
+    fn short_texts_end_early_or_not_at_all() {
+        for length in 0..60 {
+            for (inside, plain) in [("x", true), ("\\n", false)] {
+                let text = format!("{}{inside}\"{}", "y".repeat(length), " ".repeat(20));
+                let end = length + inside.len() + 1;
+                let near = plain && end <= 48;
+                assert_eq!(short_text_end(text.as_bytes(), 0), near.then_some(end), "{text:?}");
+                for cut in 0..end {
+                    assert_eq!(short_text_end(&text.as_bytes()[..cut], 0), None, "{text:?} cut at {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn leading_numbers_fit_or_are_none() {
+        for (text, want) in [
+            ("0,", Some((0, 1))),
+            ("120}", Some((120, 3))),
+            ("9999999999999999999", Some((9_999_999_999_999_999_999, 19))),
+            ("10000000000000000000", None),
+            ("-1", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(leading_number(text.as_bytes(), 0), want, "{text}");
+        }
     }
 
     #[test]

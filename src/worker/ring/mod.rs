@@ -163,7 +163,7 @@ impl Turn {
 
     /// Takes in all completions; no exchange is told yet.
     fn reap(&mut self) {
-        let core = Rc::clone(&self.core);
+        let core = &*self.core;
         let spares = &mut core.state.borrow_mut().spares;
         while let Some(done) = self.ring.next(spares) {
             match done {
@@ -211,6 +211,9 @@ impl Turn {
     /// Sends come first: when a request's send and its answer completed in one turn, the answer is not an
     /// early one, and its connection may serve again.
     fn tell_sent(&mut self) {
+        if self.sent.is_empty() {
+            return;
+        }
         let mut sent = std::mem::take(&mut self.sent);
         for Sent { token, parcel, ok } in sent.drain(..) {
             let owner = self.links.find(token).map(|entry| {
@@ -261,11 +264,6 @@ impl Turn {
         });
     }
 
-    fn ops<'a>(&'a mut self, core: &'a Core, wires: &'a mut Wires, seat: u32) -> RingOps<'a> {
-        let Self { ring, links, pool, queued, .. } = self;
-        RingOps { ring, links, pool, wires, queued, core, seat }
-    }
-
     /// Tells one exchange.
     fn step(&mut self, seat: u32, input: Input) {
         self.work(seat, |line, ops| line.step(Some(input), ops));
@@ -273,21 +271,20 @@ impl Turn {
 
     /// Works for one seat. A panic ends its connection and nothing else.
     fn work(&mut self, number: u32, work: impl FnOnce(&mut Line, &mut RingOps<'_>)) {
-        let Some(mut seat) = self.seats[number as usize].take() else { return };
-        let core = Rc::clone(&self.core);
-        let Seat { line, wires, .. } = &mut *seat;
+        let Self { core, ring, links, pool, queued, seats, .. } = self;
+        let Some(Some(seat)) = seats.get_mut(number as usize) else { return };
+        let Seat { line, wires, .. } = &mut **seat;
         line.now = self.now;
-        let mut ops = self.ops(&core, wires, number);
+        let mut ops = RingOps { ring, links, pool, wires, queued, core, seat: number };
         if catch_unwind(AssertUnwindSafe(|| work(line, &mut ops))).is_err() {
             core.counters().add(Counter::Panics, 1);
             line.closing = true;
             super::line::Ops::close(&mut ops, false);
         }
-        if seat.line.closing {
+        if line.closing {
             core.counters().add(Counter::ConnectionsClosed, 1);
+            self.seats[number as usize] = None;
             self.vacant.push(number);
-        } else {
-            self.seats[number as usize] = Some(seat);
         }
     }
 

@@ -65,7 +65,7 @@ fn worker() -> Option<Turn> {
         driver: Driver::Uring,
         listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap().into()],
         mailbox: half,
-        seed: 1,
+        seed: [1, 2, 3],
         shared: Arc::new(shared),
     };
     Some(Turn::new(options).unwrap())
