@@ -89,10 +89,10 @@ fn add_model(snapshot: &mut Snapshot, turn: u32, endpoints: u32) {
     snapshot.model_ids.insert(id.clone(), ModelId(turn));
     for step in 0..endpoints {
         let provider = ProviderId((turn + step) % endpoints);
-        snapshot.endpoints.push(Endpoint { provider, name: format!("model-{turn}").into(), price: None });
+        snapshot.endpoints.push(Endpoint::plain(provider, ModelId(turn), &format!("model-{turn}")));
     }
     let endpoints = (first..first + endpoints).map(EndpointId).collect();
-    snapshot.models.push(Model { id, endpoints });
+    snapshot.models.push(Model::plain(&id, endpoints));
 }
 
 fn add_key(snapshot: &mut Snapshot, turn: u32) {

@@ -260,21 +260,17 @@ impl Builder<'_> {
         if self.snapshot.model_ids.contains_key(&model.id) {
             return;
         }
+        let id = ModelId(next_row(&self.snapshot.models));
         let mut endpoints = Vec::with_capacity(model.endpoints.len());
         for endpoint in &model.endpoints {
             let Some(provider) = self.snapshot.provider_ids.get(&endpoint.provider) else { continue };
             endpoints.push(EndpointId(next_row(&self.snapshot.endpoints)));
-            self.snapshot.endpoints.push(Endpoint {
-                provider: *provider,
-                name: endpoint.name.clone(),
-                price: endpoint.price,
-            });
+            self.snapshot.endpoints.push(Endpoint::plain(*provider, id, &endpoint.name));
         }
         if endpoints.is_empty() {
             return;
         }
-        let id = ModelId(next_row(&self.snapshot.models));
-        self.snapshot.models.push(Model { id: model.id.clone(), endpoints });
+        self.snapshot.models.push(Model::plain(&model.id, endpoints));
         self.snapshot.model_ids.insert(model.id.clone(), id);
     }
 }

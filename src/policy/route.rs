@@ -180,14 +180,12 @@ mod tests {
         let (mut endpoints, mut models, mut model_ids) = (Vec::new(), Vec::new(), ByName::default());
         for (turn, count) in (0_u32..).zip(endpoints_of) {
             let first = endpoints.len() as u32;
-            endpoints.extend((0..*count as u32).map(|step| Endpoint {
-                provider: ProviderId(step % 2),
-                name: "x".into(),
-                price: None,
-            }));
+            endpoints.extend(
+                (0..*count as u32).map(|step| Endpoint::plain(ProviderId(step % 2), ModelId(turn), "x")),
+            );
             let id: Box<str> = format!("m{turn}").into();
-            model_ids.insert(id.clone(), ModelId(turn));
-            models.push(Model { id, endpoints: (first..first + *count as u32).map(EndpointId).collect() });
+            models.push(Model::plain(&id, (first..first + *count as u32).map(EndpointId).collect()));
+            model_ids.insert(id, ModelId(turn));
         }
         Snapshot {
             providers: vec![provider(0), provider(1)],

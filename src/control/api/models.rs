@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::base::money::{PicoDollars, TokenPrice};
+use crate::base::money::PicoDollars;
 use crate::base::time::UnixSeconds;
 use crate::policy::catalog::{Model, Snapshot};
 
@@ -40,16 +40,18 @@ fn describe(snapshot: &Snapshot, model: &Model, created: UnixSeconds) -> Value {
         "owned_by": owner,
         "name": model.id,
         "context_length": null,
-        "pricing": pricing(first.and_then(|endpoint| endpoint.price)),
+        "pricing": pricing(first.and_then(|endpoint| endpoint.facts.prices.as_ref())),
     })
 }
 
 /// The price of the endpoint that is tried first; empty when it is unknown, because unknown is never free.
-fn pricing(price: Option<TokenPrice>) -> Value {
+fn pricing(price: Option<&crate::policy::catalog::PriceRules>) -> Value {
     let mut pricing = Map::new();
-    if let Some(price) = price {
-        pricing.insert("prompt".to_owned(), Value::from(dollars(price.prompt)));
-        pricing.insert("completion".to_owned(), Value::from(dollars(price.completion)));
+    let base = price.map(|price| price.base).unwrap_or_default();
+    for (name, amount) in [("prompt", base.prompt), ("completion", base.completion)] {
+        if let Some(amount) = amount {
+            pricing.insert(name.to_owned(), Value::from(dollars(amount)));
+        }
     }
     Value::Object(pricing)
 }

@@ -12,9 +12,11 @@ use super::*;
 use crate::base::ids::{EndpointId, HostId, ModelId, PoolId, ProviderId};
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::metrics::{COUNTERS, Counter};
-use crate::base::money::{PicoDollars, TokenPrice};
+use crate::base::money::PicoDollars;
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::{AuthMode, Credential, Endpoint, Model, Provider, WaitingComment};
+use crate::policy::catalog::{
+    AuthMode, Credential, Endpoint, EndpointFacts, Model, PriceRules, Prices, Provider, WaitingComment,
+};
 use crate::policy::heads::Heads;
 use crate::policy::table::{ByDigest, ByName};
 
@@ -34,14 +36,18 @@ fn snapshot() -> Snapshot {
         passthrough: false,
         heads: Heads::default(),
     };
-    let price = TokenPrice { prompt: PicoDollars(5_000_000), completion: PicoDollars(30_000_000) };
-    let endpoint = |price| Endpoint { provider: ProviderId(0), name: "m".into(), price };
-    let model = |id: &str, endpoint| Model { id: id.into(), endpoints: vec![EndpointId(endpoint)] };
+    let (prompt, completion) = (Some(PicoDollars(5_000_000)), Some(PicoDollars(30_000_000)));
+    let base = Prices { prompt, completion, ..Prices::default() };
+    let endpoint = |prices, model| {
+        let facts = EndpointFacts { prices, ..EndpointFacts::default() };
+        Endpoint { facts, ..Endpoint::plain(ProviderId(0), ModelId(model), "m") }
+    };
+    let model = |id: &str, endpoint| Model::plain(id, vec![EndpointId(endpoint)]);
     Snapshot {
         hosts: Vec::new(),
         providers: vec![provider],
         provider_ids: ByName::default(),
-        endpoints: vec![endpoint(Some(price)), endpoint(None)],
+        endpoints: vec![endpoint(Some(PriceRules { base, rules: [].into() }), 0), endpoint(None, 1)],
         models: vec![model("openai/gpt-x", 0), model("plain", 1)],
         model_ids: [("openai/gpt-x".into(), ModelId(0)), ("plain".into(), ModelId(1))].into_iter().collect(),
         keys: Vec::new(),

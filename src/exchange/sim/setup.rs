@@ -33,9 +33,9 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         for (provider, name) in list {
             of_model.push(EndpointId(endpoints.len() as u32));
             let provider = ProviderId(*provider as u32);
-            endpoints.push(Endpoint { provider, name: name.as_str().into(), price: None });
+            endpoints.push(Endpoint::plain(provider, ModelId(models.len() as u32), name));
         }
-        models.push(Model { id: id.as_str().into(), endpoints: of_model });
+        models.push(Model::plain(id, of_model));
     }
     let id_of = |index: usize, name: &str| (Box::from(name), index as u32);
     let providers: Vec<Provider> =
