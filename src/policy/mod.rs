@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod catalog;
 pub mod heads;
+pub mod live;
 pub mod retry;
 pub mod route;
 pub mod table;
