@@ -16,7 +16,9 @@ use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::{Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment};
+use crate::policy::catalog::{
+    Credential, Endpoint, Host, Key, Model, PriceRules, Prices, Provider, Snapshot, WaitingComment,
+};
 use crate::policy::heads::Heads;
 use crate::policy::table::ByName;
 
@@ -265,7 +267,16 @@ impl Builder<'_> {
         for endpoint in &model.endpoints {
             let Some(provider) = self.snapshot.provider_ids.get(&endpoint.provider) else { continue };
             endpoints.push(EndpointId(next_row(&self.snapshot.endpoints)));
-            self.snapshot.endpoints.push(Endpoint::plain(*provider, id, &endpoint.name));
+            let mut row = Endpoint::plain(*provider, id, &endpoint.name);
+            row.facts.prices = endpoint.price.map(|price| PriceRules {
+                base: Prices {
+                    prompt: Some(price.prompt),
+                    completion: Some(price.completion),
+                    ..Prices::default()
+                },
+                rules: Box::default(),
+            });
+            self.snapshot.endpoints.push(row);
         }
         if endpoints.is_empty() {
             return;

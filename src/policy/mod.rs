@@ -8,6 +8,7 @@ pub mod auth;
 pub mod catalog;
 pub mod heads;
 pub mod live;
+pub mod prefs;
 pub mod retry;
 pub mod route;
 pub mod table;

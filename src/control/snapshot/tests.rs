@@ -85,7 +85,12 @@ fn rows_point_at_each_other() {
     let first = &snapshot.endpoints[endpoints[0].index()];
     assert_eq!((&*snapshot.providers[first.provider.index()].id, &*first.name), ("two", "m2"));
     let price = TokenPrice { prompt: PicoDollars(1_000_000), completion: PicoDollars(2_000_000) };
-    assert_eq!((first.price, snapshot.endpoints[endpoints[1].index()].price), (Some(price), None));
+    let base = first.facts.prices.as_ref().map(|prices| prices.base);
+    assert_eq!(
+        base.map(|base| (base.prompt, base.completion)),
+        Some((Some(price.prompt), Some(price.completion)))
+    );
+    assert_eq!(snapshot.endpoints[endpoints[1].index()].facts.prices, None);
     assert_eq!((snapshot.auth, snapshot.control), (AuthMode::Keys, None));
 }
 
