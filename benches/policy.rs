@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use millrace::base::ids::KeyId;
 use millrace::policy::auth::{self, Denied, Tenant};
 use millrace::policy::catalog::Snapshot;
-use millrace::policy::route;
+use millrace::policy::route::{self, Ask, Scene};
 use world::{Size, key_text, model_name, snapshot};
 
 const MODELS: u32 = 1000;
@@ -48,7 +48,12 @@ fn keys(criterion: &mut Criterion<CpuTime>) {
 }
 
 fn planned(snapshot: &Snapshot, names: &[&str]) -> usize {
-    let plan = route::plan(snapshot, Tenant { key: None }, black_box(names).iter().copied());
+    let plan = route::plan(
+        &Scene::plain(snapshot),
+        Tenant { key: None },
+        &Ask::ANYTHING,
+        black_box(names).iter().copied(),
+    );
     black_box(plan).map_or(0, |plan| {
         // What nearly every request needs of it.
         black_box(plan.get(snapshot, 0));

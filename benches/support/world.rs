@@ -12,6 +12,7 @@ use millrace::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
 use millrace::policy::heads::Heads;
+use millrace::policy::rows::Rows;
 use millrace::policy::table::{ByDigest, ByName};
 use sha2::{Digest, Sha256};
 
@@ -40,6 +41,7 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
         providers: Vec::new(),
         provider_ids: ByName::default(),
         endpoints: Vec::new(),
+        rows: Rows::default(),
         models: Vec::new(),
         model_ids: ByName::default(),
         keys: Vec::new(),

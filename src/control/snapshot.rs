@@ -20,6 +20,7 @@ use crate::policy::catalog::{
     Credential, Endpoint, Host, Key, Model, PriceRules, Prices, Provider, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
+use crate::policy::rows::Rows;
 use crate::policy::table::ByName;
 
 /// Gives pools their ids, and the same id again as long as nothing about the pool changes. One per process,
@@ -153,6 +154,7 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         providers: Vec::new(),
         provider_ids: ByName::default(),
         endpoints: Vec::new(),
+        rows: Rows::default(),
         models: Vec::new(),
         model_ids: ByName::default(),
         key_digests: (0..).map(KeyId).zip(&keys).map(|(id, key)| (key.sha256, id)).collect(),

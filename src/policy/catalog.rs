@@ -16,6 +16,7 @@ use crate::base::limits::{Deadlines, Limits};
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::heads::Heads;
+use crate::policy::rows::Rows;
 use crate::policy::table::{ByDigest, ByName};
 
 pub use facts::{
@@ -202,6 +203,8 @@ pub struct Snapshot {
     pub provider_ids: ByName<ProviderId>,
     /// Endpoints by `EndpointId`.
     pub endpoints: Vec<Endpoint>,
+    /// What routing needs of each endpoint, made from them when first needed.
+    pub rows: Rows,
     /// Models by `ModelId`.
     pub models: Vec<Model>,
     /// Model ids and aliases.
@@ -234,6 +237,7 @@ impl Snapshot {
             providers: Vec::new(),
             provider_ids: ByName::default(),
             endpoints: Vec::new(),
+            rows: Rows::default(),
             models: Vec::new(),
             model_ids: ByName::default(),
             keys: Vec::new(),

@@ -37,7 +37,7 @@ pub struct Names<'b> {
 }
 
 impl<'b> Names<'b> {
-    /// Was a list given? An empty one counts.
+    /// Was a list given? An empty one is none.
     #[must_use]
     pub const fn given(&self) -> bool {
         !self.list.is_empty()
@@ -255,7 +255,7 @@ fn take<'b>(preferences: &mut Preferences<'b>, member: Member, text: &'b [u8]) -
         }
         Member::Zdr => preferences.zdr = value::boolean(text)?,
         Member::Distillable => preferences.distillable_only = value::boolean(text)?,
-        Member::Quantizations => preferences.quantizations = Some(quantizations(text)?),
+        Member::Quantizations => preferences.quantizations = quantizations(text)?,
         Member::Sort => (preferences.sort, preferences.partition) = sort(text)?,
         Member::MaxPrice => preferences.max_price = max_price(text)?,
         Member::MinThroughput => preferences.min_throughput = cutoffs(text)?,
@@ -274,11 +274,12 @@ fn names(list: &[u8]) -> Option<Names<'_>> {
             return None;
         }
     }
-    Some(Names { list })
+    // Forms send lists that nobody has filled in: an empty one says nothing.
+    Some(if count == 0 { Names::default() } else { Names { list } })
 }
 
 /// `fp4` also stands for its block formats, and so does `fp8` (OpenRouter's table of levels).
-fn quantizations(list: &[u8]) -> Option<(Quantizations, bool)> {
+fn quantizations(list: &[u8]) -> Option<Option<(Quantizations, bool)>> {
     let (mut set, mut unknown) = (Quantizations::NONE, false);
     let mut items = Items::open(list, 0, 2).ok()?;
     while let Some(item) = items.next_item().ok()? {
@@ -302,7 +303,7 @@ fn quantizations(list: &[u8]) -> Option<(Quantizations, bool)> {
             | Quantization::Fp32 => Quantizations::NONE,
         });
     }
-    Some((set, unknown))
+    Some((set != Quantizations::NONE || unknown).then_some((set, unknown)))
 }
 
 fn sort_by(text: &[u8]) -> Option<SortBy> {

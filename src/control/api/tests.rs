@@ -44,6 +44,7 @@ fn snapshot() -> Snapshot {
     };
     let model = |id: &str, endpoint| Model::plain(id, vec![EndpointId(endpoint)]);
     Snapshot {
+        rows: crate::policy::rows::Rows::default(),
         hosts: Vec::new(),
         providers: vec![provider],
         provider_ids: ByName::default(),

@@ -10,6 +10,7 @@ use crate::base::money::{PicoDollars, TokenPrice};
 use crate::base::secret::Secret;
 use crate::control::config::{EndpointEntry, Overrides, Sources, check_exposure, load};
 use crate::policy::catalog::AuthMode;
+use crate::policy::route::{Ask, Scene};
 use crate::policy::{auth, route};
 
 const CONFIG: &str = r#"
@@ -103,7 +104,7 @@ fn policy_reads_it() {
     assert_eq!(tenant.key, Some(KeyId(0)));
     assert!(auth::tenant(&snapshot, Some(b"hello ")).is_err());
     let plan = |model: &str| {
-        let plan = route::plan(&snapshot, tenant, [model].into_iter()).ok()?;
+        let plan = route::plan(&Scene::plain(&snapshot), tenant, &Ask::ANYTHING, [model].into_iter()).ok()?;
         let tried = plan.candidates(&snapshot);
         Some(tried.map(|tried| snapshot.providers[tried.provider.index()].id.to_string()).collect::<Vec<_>>())
     };

@@ -49,7 +49,8 @@ const fn is_router_only(key: Key) -> bool {
         | Key::Tools
         | Key::ResponseFormat
         | Key::User
-        | Key::Metadata => false,
+        | Key::Metadata
+        | Key::ServiceTier => false,
     }
 }
 

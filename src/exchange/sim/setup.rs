@@ -12,6 +12,7 @@ use crate::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
+use crate::policy::rows::Rows;
 
 /// The key of every client of a case.
 pub const CLIENT_KEY: &str = "sk-client-1";
@@ -57,6 +58,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         model_ids: model_ids.map(|(name, id)| (name, ModelId(id))).collect(),
         providers,
         endpoints,
+        rows: Rows::default(),
         models,
         keys: vec![Key { name: "client".into(), sha256 }],
         key_digests: [(sha256, KeyId(0))].into_iter().collect(),

@@ -5,6 +5,7 @@
 //! (health is per core), and the choice among endpoints.
 
 use crate::base::time::UnixSeconds;
+use crate::policy::strategy::StrategyName;
 
 pub use super::prices::{PriceRule, PriceRules, Prices, Window};
 
@@ -252,6 +253,8 @@ pub struct ModelFacts {
     pub created: Option<UnixSeconds>,
     /// May its answers train other models?
     pub distillable: Option<bool>,
+    /// How its endpoints are chosen unless a request says otherwise; `None` is the default way.
+    pub strategy: Option<StrategyName>,
 }
 
 /// What is known about a model at one provider. What is `None` is as the model says.
@@ -277,6 +280,8 @@ pub struct EndpointFacts {
     pub parameters: Option<Parameters>,
     /// Data policy.
     pub data: DataPolicy,
+    /// Its share beside the model's other endpoints where they are chosen by weight; `None` is 1.
+    pub weight: Option<u32>,
 }
 
 impl EndpointFacts {
