@@ -237,15 +237,9 @@ fn decisions(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {
         found.ok().and_then(|tenant| tenant.key).map_or(usize::MAX, |key| key.0 as usize)
     }));
     cases.push(each("policy/plan, 16 endpoints", 16, |world| {
-        let plan = {
-            let scene = Scene::plain(world);
-            route::plan(
-                &scene,
-                Tenant { key: None },
-                &Ask::ANYTHING,
-                black_box(["author-10/model-50"]).into_iter(),
-            )
-        };
+        let scene = Scene::plain(world);
+        let names = black_box(["author-10/model-50"]).into_iter();
+        let plan = route::plan(&scene, Tenant { key: None }, &Ask::ANYTHING, names);
         black_box(plan).map_or(0, |plan| plan.candidates(world).count())
     }));
 }

@@ -1,9 +1,9 @@
 //! The `provider` member of a request: which endpoints its sender allows, prefers and would pay for.
 //!
 //! The contract is OpenRouter's `ProviderPreferences`. Every member may be `null`, which is the same as not
-//! there. A malformed member is refused by name, together with what would be right; a member that is not known
-//! is counted and otherwise ignored, as OpenRouter does. The names of providers stay where they are, in the
-//! client's bytes.
+//! there. A malformed member is refused by name, together with what would be right; a member that is not
+//! known is counted and otherwise ignored, as OpenRouter does. The names of providers stay where they are, in
+//! the client's bytes.
 //! Deliberately absent: which endpoints these are (`filter`, `route`), and any document tree.
 
 mod value;
@@ -185,24 +185,29 @@ macro_rules! members {
 }
 
 members! {
-    Order = "order": "a list of at most 32 provider names, each a string of 1 to 64 printable ASCII characters",
-    Only = "only": "a list of at most 32 provider names, each a string of 1 to 64 printable ASCII characters",
-    Ignore = "ignore": "a list of at most 32 provider names, each a string of 1 to 64 printable ASCII characters",
+    Order = "order":
+        "a list of at most 32 provider names, each a string of 1 to 64 printable ASCII characters",
+    Only = "only":
+        "a list of at most 32 provider names, each a string of 1 to 64 printable ASCII characters",
+    Ignore = "ignore":
+        "a list of at most 32 provider names, each a string of 1 to 64 printable ASCII characters",
     AllowFallbacks = "allow_fallbacks": "true or false",
     RequireParameters = "require_parameters": "true or false",
     DataCollection = "data_collection": "\"allow\" or \"deny\"",
     Zdr = "zdr": "true or false",
     Distillable = "enforce_distillable_text": "true or false",
-    Quantizations = "quantizations": "a list of int4, int8, fp4, mxfp4, nvfp4, fp6, fp8, mxfp8, fp16, bf16, fp32 \
-        and unknown",
-    Sort = "sort": "\"price\", \"throughput\" or \"latency\", or an object with one of them as by and \"model\" or \
-        \"none\" as partition; this router has no quality figures for \"exacto\"",
-    MaxPrice = "max_price": "an object of decimal prices: prompt and completion in USD per million tokens, request \
-        and image in USD each",
-    MinThroughput = "preferred_min_throughput": "a number of tokens per second, or an object of such numbers under \
-        p50, p75, p90 and p99",
-    MaxLatency = "preferred_max_latency": "a number of seconds, or an object of such numbers under p50, p75, p90 \
-        and p99",
+    Quantizations = "quantizations":
+        "a list of int4, int8, fp4, mxfp4, nvfp4, fp6, fp8, mxfp8, fp16, bf16, fp32 and unknown",
+    Sort = "sort":
+        "\"price\", \"throughput\" or \"latency\", or an object with one of them as by and \"model\" or \
+         \"none\" as partition; this router has no quality figures for \"exacto\"",
+    MaxPrice = "max_price":
+        "an object of decimal prices: prompt and completion in USD per million tokens, request and image \
+         in USD each",
+    MinThroughput = "preferred_min_throughput":
+        "a number of tokens per second, or an object of such numbers under p50, p75, p90 and p99",
+    MaxLatency = "preferred_max_latency":
+        "a number of seconds, or an object of such numbers under p50, p75, p90 and p99",
 }
 
 const NOT_AN_OBJECT: BadPreference =

@@ -35,7 +35,7 @@ use crate::policy::rows::{self, Row, RowPrices};
 use crate::policy::strategy::{Contender, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
-pub use ask::Ask;
+pub use ask::{Ask, used_parameters};
 pub use explain::{Considered, Scored, considered};
 pub use plan::{Candidate, Plan};
 

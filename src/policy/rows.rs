@@ -92,8 +92,8 @@ impl RowPrices {
     }
 }
 
-/// The rows of a snapshot, made when they are first needed. A clone makes its own: what it was cloned from may
-/// be changed before.
+/// The rows of a snapshot, made when they are first needed. A clone makes its own: what it was cloned from
+/// may be changed before.
 #[derive(Default)]
 pub struct Rows(OnceLock<Box<[Row]>>);
 

@@ -36,7 +36,7 @@ impl<'b> Ask<'b> {
         }
         let output_tokens = [peek.max_tokens, peek.max_completion_tokens].into_iter().flatten().max();
         let needs = Needs {
-            parameters: parameters(peek),
+            parameters: used_parameters(peek),
             output_tokens: output_tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
             tier: match peek.service_tier {
                 Some(tier) => tier_ask(tier.of(body))?,
@@ -48,8 +48,9 @@ impl<'b> Ask<'b> {
     }
 }
 
-/// Parameters whose presence `peek` notes one by one, and those it has members for.
-fn parameters(peek: &Peek) -> Parameters {
+/// The parameters that a body uses: those that `peek` notes one by one, and those it has members for.
+#[must_use]
+pub fn used_parameters(peek: &Peek) -> Parameters {
     let mut parameters = Parameters(peek.parameters);
     let members = [
         (peek.max_tokens.is_some(), Parameter::MaxTokens),

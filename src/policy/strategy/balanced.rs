@@ -8,12 +8,12 @@
 //!
 //! `errors` and `limited` are shares from 0 to 1: one percent of errors weighs as much as a price that is 8 %
 //! higher. `wait` is the time to the first token in seconds: one second weighs 5 %. `speed` is in tokens per
-//! second, between 5 and 500. What is not measured has no factor of its own: no errors, no wait, speed 50. One
-//! request in 32 is drawn with equal weights among all that have a price, so that the figures of the dear ones
-//! stay fresh.
+//! second, between 5 and 500. What is not measured has no factor of its own: no errors, no wait, speed 50.
+//! One request in 32 is drawn with equal weights among all that have a price, so that the figures of the dear
+//! ones stay fresh.
 //!
-//! An endpoint of unknown price goes behind those with a price, in the configuration's order: unknown is never
-//! free.
+//! An endpoint of unknown price goes behind those with a price, in the configuration's order: unknown is
+//! never free.
 //! Deliberately absent: caps and pauses of endpoints that refuse (health has them).
 
 use super::{Contender, Strategy, Task, draw, fraction};

@@ -1,13 +1,13 @@
 //! Strategies: in which order the endpoints of one model are tried. One file each, over one trait.
 //!
 //! A strategy gives every contender a score; lower goes first. It is handed all of a model's contenders at
-//! once, because most figures mean something only beside those of peers. Random order is made of scores too: a
-//! contender of weight w gets -ln(u)/w with a fresh random u, and sorting by that is the same as drawing by
+//! once, because most figures mean something only beside those of peers. Random order is made of scores too:
+//! a contender of weight w gets -ln(u)/w with a fresh random u, and sorting by that is the same as drawing by
 //! weight, again and again, from those left (Efraimidis and Spirakis). So a failed attempt is followed by a
 //! draw among the others without any further work.
 //!
-//! What holds for all of them is tested over the table: every contender gets a score, the same input gives the
-//! same order, and who is worse in everything never goes first more often.
+//! What holds for all of them is tested over the table: every contender gets a score, the same input gives
+//! the same order, and who is worse in everything never goes first more often.
 //! Deliberately absent: who may be asked at all (`filter`), and health: an endpoint that is not well goes
 //! behind the others whatever its score (`route`).
 

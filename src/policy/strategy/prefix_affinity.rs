@@ -4,8 +4,8 @@
 //! Each endpoint draws for each prefix, from a hash of both, so the order of preference of a prefix is always
 //! the same, all endpoints are preferred by their share of prefixes, and an endpoint that goes takes only its
 //! own prefixes with it. An endpoint that would carry more than 5/4 of an even share of the tokens in flight
-//! goes behind those that would not: a popular prefix spills over to its second choice instead of drowning the
-//! first (Mirrokni, Thorup and Zadimoghaddam: consistent hashing with bounded loads).
+//! goes behind those that would not: a popular prefix spills over to its second choice instead of drowning
+//! the first (Mirrokni, Thorup and Zadimoghaddam: consistent hashing with bounded loads).
 //! Deliberately absent: chance, and any memory of where a prefix went before.
 
 use super::{Contender, Strategy, Task, fraction, spread};

@@ -1,6 +1,7 @@
 //! Cheapest first, for this request's own mix of prompt and answer.
 //!
-//! Deliberately absent: chance. Endpoints of unknown price go behind the others, in the configuration's order.
+//! Deliberately absent: chance. Endpoints of unknown price go behind the others, in the configuration's
+//! order.
 
 use super::{Contender, Strategy, Task};
 
