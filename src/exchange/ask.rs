@@ -77,7 +77,12 @@ impl Exchange {
             let path = core::str::from_utf8(target.of(bytes)).unwrap_or("/");
             HeadWriter::request(&mut parcel.own, "GET", &[path]).pause();
             parcel.own.extend_from_slice(provider.head_fields());
-            HeadWriter::resumed(&mut parcel.own).end();
+            let mut head = HeadWriter::resumed(&mut parcel.own);
+            if let Some(key) = request.tenant.key.and_then(|key| attempt.snapshot().keys.get(key.index())) {
+                // What is private to this key exists for it alone.
+                head.field("x-millrace-key", key.name.as_bytes());
+            }
+            head.end();
             return parcel.push_own(0);
         };
         let body = request.body.of(bytes);

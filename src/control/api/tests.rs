@@ -65,6 +65,7 @@ fn snapshot() -> Snapshot {
 async fn api() -> (Api, ApiState) {
     let state = ApiState {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
+        complete: Arc::new(snapshot()),
         counters: vec![Arc::default(), Arc::default()],
         sim: Some(Arc::default()),
         started: UnixSeconds(1_790_000_000),
