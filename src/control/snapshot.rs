@@ -18,7 +18,8 @@ use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::{
-    Credential, Endpoint, EndpointFacts, Host, Key, Model, ModelFacts, Provider, ServiceTier, Snapshot, WaitingComment,
+    Credential, Endpoint, EndpointFacts, Host, Key, Model, ModelFacts, Provider, ServiceTier, Snapshot,
+    WaitingComment,
 };
 use crate::policy::heads::Heads;
 use crate::policy::table::ByName;

@@ -12,8 +12,8 @@ use super::{AliasEntry, EndpointEntry, ModelEntry};
 use crate::base::money::PicoDollars;
 use crate::base::time::UnixSeconds;
 use crate::policy::catalog::{
-    DataPolicy, EndpointFacts, Modalities, Modality, ModelFacts, Parameter, Parameters, PriceRule, PriceRules,
-    Prices, Quantization, ServiceTier, Tokenizer, Window,
+    DataPolicy, EndpointFacts, Modalities, Modality, ModelFacts, Parameter, Parameters, PriceRule,
+    PriceRules, Prices, Quantization, ServiceTier, Tokenizer, Window,
 };
 
 /// Most `[[model]]` tables.

@@ -180,8 +180,11 @@ fn equal_accounts_share_a_pool() {
 
 #[test]
 fn internal_servers_and_extra_models_join() {
-    let endpoint =
-        |provider: &str| EndpointEntry { provider: provider.into(), name: "x".into(), ..EndpointEntry::default() };
+    let endpoint = |provider: &str| EndpointEntry {
+        provider: provider.into(),
+        name: "x".into(),
+        ..EndpointEntry::default()
+    };
     let model = |id: &str, endpoints| ModelEntry { id: id.into(), endpoints, ..ModelEntry::default() };
     let models = [
         model("sim/default", vec![endpoint("sim"), endpoint("nowhere")]),
@@ -191,8 +194,13 @@ fn internal_servers_and_extra_models_join() {
     ];
     let (control, internals) = (internal("control", 9001), [internal("sim", 9000), internal("one", 9002)]);
     let resolved = HashMap::from([("gpu.example".into(), Arc::from([IpAddr::V4(Ipv4Addr::BROADCAST)]))]);
-    let extras =
-        Extras { control: Some(&control), internals: &internals, models: &models, resolved: Some(&resolved), ..Extras::default() };
+    let extras = Extras {
+        control: Some(&control),
+        internals: &internals,
+        models: &models,
+        resolved: Some(&resolved),
+        ..Extras::default()
+    };
     let Built { snapshot, .. } = built(CONFIG, extras, &mut Interner::default());
     assert_eq!(*snapshot.hosts[0].addresses, [IpAddr::V4(Ipv4Addr::BROADCAST)]);
     let control = &snapshot.providers[snapshot.control.expect("given").index()];
