@@ -20,6 +20,8 @@
 mod metrics;
 mod models;
 #[cfg(test)]
+mod models_tests;
+#[cfg(test)]
 mod tests;
 
 use core::net::{Ipv4Addr, SocketAddr};

@@ -53,9 +53,8 @@ impl<'a> View<'a> {
     pub(super) fn list(&self, query: &Query) -> Value {
         let all = self.selected(query);
         let page = query.page(all.len());
-        let next = (page.end < all.len()).then(|| {
-            format!("/api/v1/models?offset={}&limit={}{}", page.end, page.len(), query.rest())
-        });
+        let next = (page.end < all.len())
+            .then(|| format!("/api/v1/models?offset={}&limit={}{}", page.end, page.len(), query.rest()));
         let data: Vec<Value> = all[page].iter().map(|model| self.describe(model)).collect();
         json!({"object": "list", "data": data, "total_count": all.len(), "links": {"next": next}})
     }

@@ -93,26 +93,53 @@ fn not_found(message: &str) -> Value {
     json!({"error": {"code": 404, "message": message, "metadata": {"error_type": "not_found"}}})
 }
 
+/// A model of [`snapshot`], as OpenRouter's clients read it.
+fn described(id: &str, owner: &str, pricing: &Value) -> Value {
+    json!({
+        "id": id, "canonical_slug": id, "object": "model", "created": 1_790_000_000, "owned_by": owner,
+        "name": id, "description": "", "context_length": null,
+        "architecture": {
+            "modality": "text->text", "input_modalities": ["text"], "output_modalities": ["text"],
+            "tokenizer": "Other", "instruct_type": null,
+        },
+        "pricing": pricing,
+        "top_provider": {"context_length": null, "max_completion_tokens": null, "is_moderated": false},
+        "per_request_limits": null, "supported_parameters": [], "default_parameters": null,
+        "links": {"details": format!("/api/v1/models/{id}/endpoints")},
+    })
+}
+
 #[tokio::test]
 async fn paths_have_their_answers() {
     let (api, _state) = api().await;
-    let gpt = json!({
-        "id": "openai/gpt-x", "object": "model", "created": 1_790_000_000, "owned_by": "openai",
-        "name": "openai/gpt-x", "context_length": null,
-        "pricing": {"prompt": "0.000005", "completion": "0.00003"},
+    let gpt = described("openai/gpt-x", "openai", &json!({"prompt": "0.000005", "completion": "0.00003"}));
+    let plain = described("plain", "acme", &json!({}));
+    let list = json!({"object": "list", "data": [gpt, plain], "total_count": 2, "links": {"next": null}});
+    let page = json!({
+        "object": "list", "data": [gpt], "total_count": 2,
+        "links": {"next": "/api/v1/models?offset=1&limit=1&q="},
     });
-    let plain = json!({
-        "id": "plain", "object": "model", "created": 1_790_000_000, "owned_by": "acme",
-        "name": "plain", "context_length": null, "pricing": {},
-    });
-    let list = json!({"object": "list", "data": [gpt, plain], "total_count": 2});
+    let bad = json!({"error": {
+        "code": 400, "message": "zdr: expected true or false", "metadata": {"error_type": "invalid_request"},
+    }});
     let stats = json!({"requests": 0, "completed": 0, "disconnects": 0, "faults": 0, "active": 0});
     let nothing = not_found("there is nothing at this path");
     let cases = [
-        ("/models", 200, list),
+        ("/models", 200, list.clone()),
         ("/models/openai/gpt-x", 200, gpt.clone()),
-        ("/models/openai%2Fgpt-x", 200, gpt),
-        ("/models/plain", 200, plain),
+        ("/models/openai%2Fgpt-x", 200, gpt.clone()),
+        ("/models/plain", 200, plain.clone()),
+        ("/models/plain:free", 200, plain.clone()),
+        ("/models/user", 200, list.clone()),
+        ("/models?q=&limit=1", 200, page),
+        ("/models?zdr=perhaps", 400, bad),
+        ("/models/count", 200, json!({"data": {"count": 2}})),
+        ("/models/count?model_authors=openai", 200, json!({"data": {"count": 1}})),
+        ("/model/openai/gpt-x", 200, json!({"data": gpt})),
+        ("/model/gone/gpt-x", 404, not_found("gone/gpt-x is not a model of this server")),
+        ("/models/gone/x/endpoints", 404, not_found("gone/x is not a model of this server")),
+        ("/endpoints/zdr", 200, json!({"data": []})),
+        ("/providers", 200, json!({"data": []})),
         ("/models/gone", 404, not_found("gone is not a model of this server")),
         ("/models/", 404, nothing.clone()),
         ("/sim/stats", 200, stats),

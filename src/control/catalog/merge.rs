@@ -125,7 +125,10 @@ fn refine(
     };
     let Some(model) = models.get_mut(id) else { return Some(format!("{id}: not in the catalogue")) };
     let Some(place) = model.endpoints.iter().position(|one| offer(one) == offer(&news)) else {
-        return Some(format!("{id} at {}: not in the catalogue, and its name there is unknown", news.provider));
+        return Some(format!(
+            "{id} at {}: not in the catalogue, and its name there is unknown",
+            news.provider
+        ));
     };
     if news.facts.prices.is_none() {
         prices_lost.push(format!("{id} at {}", title(&model.endpoints[place])));

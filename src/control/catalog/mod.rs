@@ -11,9 +11,9 @@
 
 pub mod import;
 pub mod merge;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -262,11 +262,11 @@ impl ModelEntry {
     /// its own it has the shipped ones.
     #[must_use]
     pub fn laid_over(self, below: &Self) -> Self {
-        let over = |endpoint: EndpointEntry| match below.endpoints.iter().find(|one| one.same_offer(&endpoint))
-        {
-            Some(known) => endpoint.laid_over(known),
-            None => endpoint,
-        };
+        let over =
+            |endpoint: EndpointEntry| match below.endpoints.iter().find(|one| one.same_offer(&endpoint)) {
+                Some(known) => endpoint.laid_over(known),
+                None => endpoint,
+            };
         let endpoints = if self.endpoints.is_empty() {
             below.endpoints.clone()
         } else {

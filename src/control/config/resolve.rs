@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::listeners;
+use super::models::{AliasTable, EndpointTable, ModelTable, price_problems};
 use super::problem::{Problem, Problems, did_you_mean};
 use super::reader::{Leaf, Places};
-use super::models::{AliasTable, EndpointTable, ModelTable, price_problems};
 use super::schema::{File, KeyTable, ProviderTable, Server, ServerAuth, Tls};
 use super::secret::{AuthStyle, SecretSource, fits_header};
 use super::shipped::{Shipped, shipped};
@@ -399,7 +399,8 @@ impl Resolver<'_> {
         let mut asked = HashSet::new();
         for (index, mut table) in tables.into_iter().enumerate() {
             let path = format!("model[{index}].endpoint");
-            let inherits = table.endpoint.is_empty() && catalog::shipped().is_ok_and(|all| all.has(&table.id));
+            let inherits =
+                table.endpoint.is_empty() && catalog::shipped().is_ok_and(|all| all.has(&table.id));
             if table.endpoint.is_empty() && !inherits && !self.reported(&path) {
                 self.report(&path, None, "missing: at least one [[model.endpoint]]");
             }

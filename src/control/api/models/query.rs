@@ -71,7 +71,8 @@ impl Query {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
-        let list = || value.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
+        let list =
+            || value.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect();
         match key {
             "all" => self.all = flag(value)?,
             "format" => self.anthropic = value == "anthropic",
@@ -128,8 +129,7 @@ impl Query {
             && self.most_price.is_none_or(|most| prompt.is_some_and(|price| price <= most))
             && (!self.zdr || facts.data.zdr())
             && self.region.as_ref().is_none_or(|region| facts.region.as_deref() == Some(&**region))
-            && (self.providers.is_empty()
-                || self.providers.iter().any(|one| one == view.provider(endpoint)))
+            && (self.providers.is_empty() || self.providers.iter().any(|one| one == view.provider(endpoint)))
     }
 
     /// Puts models in the order that is asked for.
@@ -249,9 +249,15 @@ mod tests {
 
     #[test]
     fn percent_encoding_is_undone() {
-        for (text, want) in
-            [("a%2Fb", "a/b"), ("a+b", "a b"), ("%", "%"), ("%4", "%4"), ("%zz1", "%zz1"), ("%C3%A9", "é"), ("%ff", "\u{fffd}")]
-        {
+        for (text, want) in [
+            ("a%2Fb", "a/b"),
+            ("a+b", "a b"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz1", "%zz1"),
+            ("%C3%A9", "é"),
+            ("%ff", "\u{fffd}"),
+        ] {
             assert_eq!(decoded(text), want);
         }
     }
@@ -264,7 +270,10 @@ mod tests {
             ("q=x&offset=-1", "offset: expected a number from 0"),
             ("zdr=maybe", "zdr: expected true or false"),
             ("max_price=cheap", "max_price: expected USD per million tokens such as 2.5"),
-            ("supported_parameters=toools", "supported_parameters: expected names of parameters such as tools,seed"),
+            (
+                "supported_parameters=toools",
+                "supported_parameters: expected names of parameters such as tools,seed",
+            ),
         ] {
             assert_eq!(Query::read(text).map(|_| ()), Err(want.to_owned()));
         }

@@ -56,7 +56,8 @@ struct Collected {
 impl Collected {
     /// Adds an endpoint of a model. Of two names of one offer the first stays.
     fn add(&mut self, id: Box<str>, facts: ModelFacts, endpoint: EndpointEntry) {
-        let entry = self.models.entry(id.clone()).or_insert_with(|| ModelEntry { id, ..ModelEntry::default() });
+        let entry =
+            self.models.entry(id.clone()).or_insert_with(|| ModelEntry { id, ..ModelEntry::default() });
         let offer = |one: &EndpointEntry| {
             (one.provider.clone(), one.facts.variant.clone(), one.facts.region.clone(), one.facts.tier())
         };
@@ -162,7 +163,8 @@ fn scaled(value: Option<&Value>, places: usize) -> Option<PicoDollars> {
         _ => return None,
     };
     let number = text.trim();
-    let plain = if number.contains(['e', 'E']) { format!("{}", number.parse::<f64>().ok()?) } else { number.into() };
+    let plain =
+        if number.contains(['e', 'E']) { format!("{}", number.parse::<f64>().ok()?) } else { number.into() };
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     if whole.is_empty() || !(whole.bytes().chain(fraction.bytes())).all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -345,7 +345,11 @@ mod tests {
         ] {
             check(provider, name, "meta-llama/llama-3.3-70b-instruct");
         }
-        check("fireworks", "accounts/fireworks/models/deepseek-v3p1-terminus", "deepseek/deepseek-v3.1-terminus");
+        check(
+            "fireworks",
+            "accounts/fireworks/models/deepseek-v3p1-terminus",
+            "deepseek/deepseek-v3.1-terminus",
+        );
         check("baseten", "deepseek-ai/DeepSeek-V3.1-Terminus", "deepseek/deepseek-v3.1-terminus");
         check("mistral", "zai-glm-5-2", "z-ai/glm-5.2");
         check("novita", "zai-org/glm-4.7", "z-ai/glm-4.7");

@@ -59,7 +59,8 @@ type Understood = (Box<str>, ModelFacts, Vec<EndpointEntry>);
 
 fn one(row: &Map<String, Value>) -> Result<Understood, &'static str> {
     let theirs = text(row, "provider");
-    let provider = provider(theirs).filter(|id| has_address(id)).ok_or("its provider has no known address")?;
+    let provider =
+        provider(theirs).filter(|id| has_address(id)).ok_or("its provider has no known address")?;
     let full = text(row, "id");
     let name = full.strip_prefix(theirs).and_then(|rest| rest.strip_prefix('/')).unwrap_or(full);
     if !fits(name) {
@@ -203,8 +204,7 @@ fn step(row: &Map<String, Value>, step: &str, tier: &str) -> Prices {
     Prices {
         prompt,
         completion: price("output_cost_per_token"),
-        cache_read: price("cache_read_input_token_cost")
-            .or_else(|| price("input_cost_per_token_cache_hit")),
+        cache_read: price("cache_read_input_token_cost").or_else(|| price("input_cost_per_token_cache_hit")),
         cache_write,
         reasoning: price("output_cost_per_reasoning_token"),
         request: price("input_cost_per_request").filter(|_| plain),
@@ -223,7 +223,8 @@ fn off_peak(row: &Map<String, Value>) -> Vec<PriceRule> {
         .unwrap_or_default();
     let cheap = |day: u64, minute: u16| {
         windows.iter().any(|(days, hours)| {
-            (days.is_empty() || days.contains(&day)) && hours.iter().any(|one| one.start == one.end || one.holds(minute))
+            (days.is_empty() || days.contains(&day))
+                && hours.iter().any(|one| one.start == one.end || one.holds(minute))
         })
     };
     let spans = windows.iter().flat_map(|(_, hours)| hours).filter(|one| one.start != one.end);
