@@ -150,6 +150,8 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
     builder.add_models(config, extras);
     let used: Vec<PoolId> = builder.snapshot.providers.iter().map(|provider| provider.pool).collect();
     builder.interner.keep_only(&used);
+    // Here and not on the way of the first request that needs them.
+    let _ = builder.snapshot.rows();
     Built { snapshot: builder.snapshot, trust: builder.trust }
 }
 
