@@ -11,9 +11,14 @@ use std::time::Duration;
 use cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use millrace::base::ids::KeyId;
+use millrace::base::money::PicoDollars;
 use millrace::policy::auth::{self, Denied, Tenant};
-use millrace::policy::catalog::Snapshot;
-use millrace::policy::route;
+use millrace::policy::catalog::{
+    Modalities, Modality, Parameters, PriceRules, Prices, Quantization, Snapshot,
+};
+use millrace::policy::live::{Figures, Live};
+use millrace::policy::route::{self, Ask, Scene};
+use millrace::wire::json::peek::peek;
 use world::{Size, key_text, model_name, snapshot};
 
 const MODELS: u32 = 1000;
@@ -47,13 +52,82 @@ fn keys(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
-fn planned(snapshot: &Snapshot, names: &[&str]) -> usize {
-    let plan = route::plan(snapshot, Tenant { key: None }, black_box(names).iter().copied());
+fn planned(scene: &Scene<'_>, ask: &Ask<'_>, names: &[&str]) -> usize {
+    let plan = route::plan(scene, Tenant { key: None }, black_box(ask), black_box(names).iter().copied());
     black_box(plan).map_or(0, |plan| {
         // What nearly every request needs of it.
-        black_box(plan.get(snapshot, 0));
+        black_box(plan.get(scene.snapshot, 0));
         plan.count()
     })
+}
+
+/// Gives every endpoint the facts of a real catalogue: prices, sizes, parameters, formats, data policies.
+fn describe(snapshot: &mut Snapshot) {
+    for model in &mut snapshot.models {
+        model.facts.input = Some(Modalities::of(&[Modality::Text]));
+    }
+    for (turn, endpoint) in (0_u32..).zip(&mut snapshot.endpoints) {
+        let price = |scale: u32| Some(PicoDollars(i128::from((turn * 7_919 % 97 + 3) * scale)));
+        let base = Prices { prompt: price(10_000), completion: price(40_000), ..Prices::default() };
+        let facts = &mut endpoint.facts;
+        facts.prices = Some(PriceRules { base, rules: Box::default() });
+        facts.context_tokens = Some(128_000);
+        facts.output_tokens = Some(16_000);
+        facts.parameters = Some(Parameters::ALL);
+        facts.quantization =
+            Some(if turn.is_multiple_of(3) { Quantization::Bf16 } else { Quantization::Fp8 });
+        facts.data.zdr = Some(turn.is_multiple_of(2));
+    }
+    let _ = snapshot.rows();
+}
+
+/// Figures as a busy router has them.
+fn figures(endpoints: usize) -> Vec<Figures> {
+    let figure = |turn: usize| Figures {
+        healthy: !turn.is_multiple_of(17),
+        error_share: (turn % 5) as f32 / 100.0,
+        ttft_ms: 200.0 + (turn % 900) as f32,
+        tokens_per_second: 20.0 + (turn % 150) as f32,
+        tokens_in_flight: (turn % 1000) as u32,
+        ..Figures::UNKNOWN
+    };
+    (0..endpoints).map(figure).collect()
+}
+
+/// Whole bodies, from their text to the plan's first candidate.
+fn contracts(criterion: &mut Criterion<CpuTime>) {
+    const ENDPOINTS: u32 = 50;
+    let mut snapshot = snapshot(Size { models: MODELS, endpoints_per_model: ENDPOINTS, keys: 1 });
+    describe(&mut snapshot);
+    let rows = figures(snapshot.endpoints.len());
+    let names: Vec<String> = (0..MODELS).map(model_name).collect();
+    let mut group = criterion.benchmark_group("policy/contract, 50 endpoints");
+    group.throughput(Throughput::Elements(1));
+    for (name, suffix, members) in [
+        ("nothing asked", "", ""),
+        ("tools and max_tokens", "", r#","tools":[],"max_tokens":1000,"temperature":1"#),
+        ("floor", ":floor", ""),
+        ("sort by latency", "", r#","provider":{"sort":"latency"}"#),
+        ("zdr and formats", "", r#","provider":{"zdr":true,"quantizations":["fp8","bf16"]}"#),
+        ("order", "", r#","provider":{"order":["provider-7","provider-3","provider-44"]}"#),
+        ("max_price", "", r#","provider":{"max_price":{"prompt":0.5,"completion":"2"}}"#),
+    ] {
+        let body = format!(r#"{{"messages":[{{"role":"user","content":"Hello there"}}]{members}}}"#);
+        let peek = peek(body.as_bytes()).expect("a body");
+        let wanted: Vec<String> = names.iter().map(|name| format!("{name}{suffix}")).collect();
+        group.bench_function(name, |bencher| {
+            let mut turn = 0;
+            let mut random = 1_u64;
+            bencher.iter(|| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let scene = Scene { live: Live::new(&rows), random, ..Scene::plain(&snapshot) };
+                let ask = Ask::read(&peek, black_box(body.as_bytes())).expect("well formed");
+                let name = &wanted[scattered(&mut turn, MODELS) as usize];
+                assert!(planned(&scene, &ask, &[name]) > 0);
+            });
+        });
+    }
+    group.finish();
 }
 
 fn plans(criterion: &mut Criterion<CpuTime>) {
@@ -66,7 +140,7 @@ fn plans(criterion: &mut Criterion<CpuTime>) {
             let mut turn = 0;
             bencher.iter(|| {
                 let name = &names[scattered(&mut turn, MODELS) as usize];
-                assert_eq!(planned(&snapshot, &[name]), endpoints as usize);
+                assert_eq!(planned(&Scene::plain(&snapshot), &Ask::ANYTHING, &[name]), endpoints as usize);
             });
         });
     }
@@ -75,11 +149,12 @@ fn plans(criterion: &mut Criterion<CpuTime>) {
         let mut turn = 0;
         bencher.iter(|| {
             let wanted: [&str; 8] = std::array::from_fn(|_| &*names[scattered(&mut turn, MODELS) as usize]);
-            assert_eq!(planned(&snapshot, &wanted), 16);
+            assert_eq!(planned(&Scene::plain(&snapshot), &Ask::ANYTHING, &wanted), 16);
         });
     });
     group.bench_function("an unknown model", |bencher| {
-        bencher.iter(|| assert_eq!(planned(&snapshot, &["nobody/nothing"]), 0));
+        bencher
+            .iter(|| assert_eq!(planned(&Scene::plain(&snapshot), &Ask::ANYTHING, &["nobody/nothing"]), 0));
     });
     group.finish();
 }
@@ -91,6 +166,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = keys, plans
+    targets = keys, plans, contracts
 }
 criterion_main!(benches);

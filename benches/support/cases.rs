@@ -9,7 +9,7 @@ use millrace::base::record::{Outcome, Usage};
 use millrace::dialect::{Answer, DialectName, Signal, StreamUsage, dialect};
 use millrace::policy::auth::{self, Tenant};
 use millrace::policy::catalog::Snapshot;
-use millrace::policy::route;
+use millrace::policy::route::{self, Ask, Scene};
 use millrace::wire::Parse;
 use millrace::wire::http1::{
     ChunkDecoder, ChunkItem, HeadWriter, request_head, response_head, write_chunk_size,
@@ -237,7 +237,9 @@ fn decisions(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {
         found.ok().and_then(|tenant| tenant.key).map_or(usize::MAX, |key| key.0 as usize)
     }));
     cases.push(each("policy/plan, 16 endpoints", 16, |world| {
-        let plan = route::plan(world, Tenant { key: None }, black_box(["author-10/model-50"]).into_iter());
+        let scene = Scene::plain(world);
+        let names = black_box(["author-10/model-50"]).into_iter();
+        let plan = route::plan(&scene, Tenant { key: None }, &Ask::ANYTHING, names);
         black_box(plan).map_or(0, |plan| plan.candidates(world).count())
     }));
 }

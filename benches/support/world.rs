@@ -12,6 +12,7 @@ use millrace::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
 use millrace::policy::heads::Heads;
+use millrace::policy::rows::Rows;
 use millrace::policy::table::{ByDigest, ByName};
 use sha2::{Digest, Sha256};
 
@@ -40,6 +41,7 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
         providers: Vec::new(),
         provider_ids: ByName::default(),
         endpoints: Vec::new(),
+        rows: Rows::default(),
         models: Vec::new(),
         model_ids: ByName::default(),
         keys: Vec::new(),
@@ -89,10 +91,10 @@ fn add_model(snapshot: &mut Snapshot, turn: u32, endpoints: u32) {
     snapshot.model_ids.insert(id.clone(), ModelId(turn));
     for step in 0..endpoints {
         let provider = ProviderId((turn + step) % endpoints);
-        snapshot.endpoints.push(Endpoint { provider, name: format!("model-{turn}").into(), price: None });
+        snapshot.endpoints.push(Endpoint::plain(provider, ModelId(turn), &format!("model-{turn}")));
     }
     let endpoints = (first..first + endpoints).map(EndpointId).collect();
-    snapshot.models.push(Model { id, endpoints });
+    snapshot.models.push(Model::plain(&id, endpoints));
 }
 
 fn add_key(snapshot: &mut Snapshot, turn: u32) {

@@ -12,6 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use sha2::{Digest, Sha256};
 
+use super::catalog::ImportOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
@@ -62,6 +63,16 @@ pub enum Command {
     /// Client keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The catalogue of models
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+}
+
+/// What to do with the catalogue.
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Bring facts about models into a catalogue file, and show what changes
+    Import(ImportOptions),
 }
 
 /// Options of `serve`. Each goes before its key in the configuration file.

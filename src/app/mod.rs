@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: anything a request passes through.
 
+pub mod catalog;
 pub mod cli;
 mod listen;
 mod serve;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, KeyCommand};
+use cli::{CatalogCommand, Cli, Command, KeyCommand};
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -21,6 +22,9 @@ pub fn main() -> ExitCode {
     match Cli::parse().into_command() {
         Command::Serve(options) => serve::serve(&options),
         Command::Check(options) => cli::check(&options, &mut stdout().lock(), &mut stderr().lock()),
+        Command::Catalog(CatalogCommand::Import(options)) => {
+            catalog::import(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
         Command::Key(KeyCommand::New(options)) => {
             cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())
         }

@@ -22,6 +22,7 @@ use super::listen::{self, Listeners};
 use super::upstream_tls;
 use crate::base::address::Address;
 use crate::base::metrics::Counters;
+use crate::control::catalog;
 use crate::control::config::{
     Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles,
 };
@@ -123,12 +124,16 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
     let internals = simulator_providers(&simulator, config);
     let models = simulator_models();
     let mut interner = Interner::default();
-    let extras = Extras { control: None, internals: &internals, models: &models, resolved: None };
+    let catalogue = catalog::shipped().map_err(|problems| problems.to_string())?;
+    let extras =
+        Extras { internals: &internals, models: &models, catalogue: Some(catalogue), ..Extras::default() };
     let counters: Vec<Arc<Counters>> = (0..cores).map(|_| Arc::default()).collect();
     let built = build(config, exposure, extras, &mut interner);
     let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
+    let complete = build(config, exposure, Extras { unreachable: true, ..extras }, &mut Interner::default());
     let state = api::ApiState {
         snapshot: Arc::clone(&snapshot),
+        complete: Arc::new(complete.snapshot),
         counters: counters.clone(),
         sim: Some(Arc::clone(&simulator.seen)),
         started: clock::unix_seconds(),
@@ -178,14 +183,16 @@ fn simulator_models() -> Vec<ModelEntry> {
     let entry = |&(listener, name): &(sim::Listener, &str)| EndpointEntry {
         provider: listener.provider_id().into(),
         name: name.into(),
-        price: None,
+        ..EndpointEntry::default()
     };
     sim::models()
         .iter()
         .map(|model| ModelEntry {
             id: model.id.into(),
             endpoints: model.endpoints.iter().map(entry).collect(),
+            ..ModelEntry::default()
         })
+        .chain([sim::routed::model()])
         .collect()
 }
 

@@ -36,6 +36,8 @@ counters! {
     AnswersCut = "millrace_answers_cut_total",
     /// Clients that left before their answer was complete.
     ClientsGone = "millrace_clients_gone_total",
+    /// Members of `provider` in requests that are not known here, and were ignored.
+    PreferencesUnknown = "millrace_provider_preferences_unknown_total",
     /// Attempts at an upstream.
     Attempts = "millrace_upstream_attempts_total",
     /// Attempts that moved on to the next candidate.

@@ -44,3 +44,11 @@ impl Add<Duration> for Moment {
 /// deadlines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(pub u64);
+
+impl UnixSeconds {
+    /// Whole minutes since midnight, UTC: 0 to 1439.
+    #[must_use]
+    pub const fn minute_of_day(self) -> u16 {
+        (self.0 / 60 % 1440) as u16
+    }
+}

@@ -4,6 +4,7 @@
 //! | room | what it does |
 //! |---|---|
 //! | [`config`] | TOML and environment to a checked configuration, or every problem at once |
+//! | [`catalog`] | the models that ship with Millrace, and the import of new facts about them |
 //! | [`snapshot`] | configuration to what the workers run on |
 //! | [`dns`] | keeps the snapshot's addresses fresh |
 //! | [`api`] | what Millrace itself answers behind its public port |
@@ -14,6 +15,7 @@
 //! up is read from counters.
 
 pub mod api;
+pub mod catalog;
 pub mod config;
 pub mod dns;
 pub mod sim;

@@ -4,20 +4,25 @@
 //! Deliberately absent: DNS (names that are no addresses stay empty until it has answered), TLS set-up (it
 //! needs the trust files listed here, and lives in `io`), and the decision to swap.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::config::{Config, Exposure, ModelEntry, Upstream};
+use super::catalog::{self, Catalogue};
+use super::config::{Config, EndpointEntry, Exposure, ModelEntry, Upstream};
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::{Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment};
+use crate::policy::catalog::{
+    Credential, Endpoint, EndpointFacts, Host, Key, Model, ModelFacts, Provider, ServiceTier, Snapshot,
+    WaitingComment,
+};
 use crate::policy::heads::Heads;
+use crate::policy::rows::Rows;
 use crate::policy::table::ByName;
 
 /// Gives pools their ids, and the same id again as long as nothing about the pool changes. One per process,
@@ -84,6 +89,11 @@ pub struct Extras<'a> {
     /// Further models; a configured one of the same id goes first. Endpoints at unknown providers are left
     /// out.
     pub models: &'a [ModelEntry],
+    /// The shipped models. A model of the same id above is laid over it.
+    pub catalogue: Option<&'a Catalogue>,
+    /// With the endpoints at providers that are not configured, which nobody can reach: for a complete list
+    /// of models, never for workers.
+    pub unreachable: bool,
     /// Addresses of names, as far as DNS has answered, by [`Host::name`].
     pub resolved: Option<&'a HashMap<Box<str>, Arc<[IpAddr]>>>,
 }
@@ -134,11 +144,14 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
         builder.snapshot.provider_ids.entry(internal.id.clone()).or_insert(id);
     }
     builder.snapshot.control = extras.control.map(|control| builder.add_internal(control));
-    for model in config.models.iter().chain(extras.models) {
-        builder.add_model(model);
+    if let Some(catalogue) = extras.catalogue.filter(|_| extras.unreachable) {
+        builder.add_unreachable(catalogue);
     }
+    builder.add_models(config, extras);
     let used: Vec<PoolId> = builder.snapshot.providers.iter().map(|provider| provider.pool).collect();
     builder.interner.keep_only(&used);
+    // Here and not on the way of the first request that needs them.
+    let _ = builder.snapshot.rows();
     Built { snapshot: builder.snapshot, trust: builder.trust }
 }
 
@@ -151,6 +164,7 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         providers: Vec::new(),
         provider_ids: ByName::default(),
         endpoints: Vec::new(),
+        rows: Rows::default(),
         models: Vec::new(),
         model_ids: ByName::default(),
         key_digests: (0..).map(KeyId).zip(&keys).map(|(id, key)| (key.sha256, id)).collect(),
@@ -256,26 +270,100 @@ impl Builder<'_> {
         id
     }
 
-    fn add_model(&mut self, model: &ModelEntry) {
+    /// Rows for the catalogue's providers that are not configured.
+    fn add_unreachable(&mut self, catalogue: &Catalogue) {
+        for endpoint in catalogue.models().iter().flat_map(|model| &model.endpoints) {
+            if self.snapshot.provider_ids.contains_key(&endpoint.provider) {
+                continue;
+            }
+            let id = self.add_internal(&Internal {
+                id: endpoint.provider.clone(),
+                address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+                base_path: "".into(),
+                credential: Credential::None,
+                passthrough: false,
+                deadlines: Deadlines::default(),
+            });
+            self.snapshot.provider_ids.insert(endpoint.provider.clone(), id);
+        }
+    }
+
+    /// The models of the file, then those of this process, then the shipped ones. A name goes to the first
+    /// that has it, and an alias of the file goes before a shipped id.
+    fn add_models(&mut self, config: &Config, extras: Extras<'_>) {
+        let shipped = |id: &str| extras.catalogue.and_then(|all| all.model(id));
+        for model in config.models.iter().chain(extras.models) {
+            match shipped(&model.id) {
+                Some(below) => self.add_model(&model.clone().laid_over(below), config),
+                None => self.add_model(model, config),
+            }
+        }
+        let models = extras.catalogue.map(Catalogue::models).unwrap_or_default();
+        let aliases = extras.catalogue.map(Catalogue::aliases).unwrap_or_default();
+        let mut targets = catalog::targets(models, aliases);
+        let own = catalog::targets(&config.models, &config.aliases);
+        for model in models.iter().filter(|model| !own.contains_key(&*model.id)) {
+            self.add_model(model, config);
+        }
+        targets.extend(own);
+        for name in targets.keys() {
+            let end = catalog::follow(&targets, name);
+            if let Some(id) = end.and_then(|end| self.snapshot.model_ids.get(end)).copied() {
+                self.snapshot.model_ids.entry((*name).into()).or_insert(id);
+            }
+        }
+    }
+
+    fn add_model(&mut self, model: &ModelEntry, config: &Config) {
         if self.snapshot.model_ids.contains_key(&model.id) {
             return;
         }
+        let id = ModelId(next_row(&self.snapshot.models));
         let mut endpoints = Vec::with_capacity(model.endpoints.len());
         for endpoint in &model.endpoints {
             let Some(provider) = self.snapshot.provider_ids.get(&endpoint.provider) else { continue };
             endpoints.push(EndpointId(next_row(&self.snapshot.endpoints)));
-            self.snapshot.endpoints.push(Endpoint {
-                provider: *provider,
-                name: endpoint.name.clone(),
-                price: endpoint.price,
-            });
+            let endpoint = endpoint_row(endpoint, &model.facts, config, (*provider, id));
+            self.snapshot.endpoints.push(endpoint);
         }
         if endpoints.is_empty() {
             return;
         }
-        let id = ModelId(next_row(&self.snapshot.models));
-        self.snapshot.models.push(Model { id: model.id.clone(), endpoints });
+        self.snapshot.models.push(Model { id: model.id.clone(), facts: model.facts.clone(), endpoints });
         self.snapshot.model_ids.insert(model.id.clone(), id);
+    }
+}
+
+/// The row of an endpoint: what it does not say is as the model says.
+fn endpoint_row(
+    entry: &EndpointEntry,
+    model_facts: &ModelFacts,
+    config: &Config,
+    (provider, model): (ProviderId, ModelId),
+) -> Endpoint {
+    let own = entry.facts.clone();
+    let tier = own.service_tier.filter(|tier| *tier != ServiceTier::Default).map(ServiceTier::name);
+    let mut tag = entry.provider.to_string();
+    for part in [own.variant.as_deref(), own.region.as_deref(), tier].into_iter().flatten() {
+        tag.push('/');
+        tag.push_str(part);
+    }
+    let private_to = entry.private_to.as_ref().map(|names| {
+        let keys = (0..).map(KeyId).zip(&config.keys);
+        keys.filter(|(_, key)| names.contains(&key.name)).map(|(id, _)| id).collect()
+    });
+    Endpoint {
+        provider,
+        model,
+        name: entry.name.clone(),
+        tag: tag.into(),
+        facts: EndpointFacts {
+            context_tokens: own.context_tokens.or(model_facts.context_tokens),
+            output_tokens: own.output_tokens.or(model_facts.output_tokens),
+            parameters: own.parameters.or(model_facts.parameters),
+            ..own
+        },
+        private_to,
     }
 }
 

@@ -84,8 +84,8 @@ pub trait Dialect: Sync {
     fn path(&self, api: Api) -> &'static str;
 
     /// Writes the edits that turn the client's body into the provider's: the model's name, router-only
-    /// members removed, usage asked for. `splice` is empty on entry. Everything else reaches the provider
-    /// byte for byte.
+    /// members and stripped parameters removed, usage asked for. Everything else reaches the provider byte
+    /// for byte.
     fn splice(&self, peek: &Peek, body: &[u8], model: &str, usage: StreamUsage, splice: &mut Splice);
 
     /// Judges the data of one event. Called for every event: no allocation unless the event is rare (usage,

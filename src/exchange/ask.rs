@@ -6,12 +6,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::base::span::Span;
 use crate::dialect::dialect;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::request::{FORWARDED, Subject, requested_names};
 use crate::exchange::{Exchange, State};
+use crate::policy::catalog::{EndpointFacts, Parameter, Parameters, ServiceTier};
+use crate::policy::route::used_parameters;
 use crate::wire::http1::HeadWriter;
-use crate::wire::json::peek::{self, Peek};
+use crate::wire::json::peek::{self, Key, Peek};
 use crate::wire::json::splice::{self, Splice};
 use crate::wire::parcel::Piece;
 
@@ -29,6 +32,34 @@ impl Attempt {
     }
 }
 
+/// Parameters that are never taken away: an answer without its bound may cost anything.
+const BOUNDS: Parameters = Parameters::of(&[Parameter::MaxTokens, Parameter::MaxCompletionTokens]);
+
+/// Fits the body to the endpoint: parameters that it does not take go, and where it is of a service tier the
+/// body says so.
+fn adapt(facts: &EndpointFacts, peek: &Peek, body: &[u8], splice: &mut Splice) {
+    if let Some(taken) = facts.parameters {
+        splice.strip(used_parameters(peek).without(taken.union(BOUNDS)).0);
+    }
+    let tier = facts.tier();
+    if tier == ServiceTier::Default {
+        return;
+    }
+    let value = [b"\"", tier.name().as_bytes(), b"\""].concat();
+    match peek.member(Key::ServiceTier) {
+        Some(member) if member.field.value.of(body) == value => {}
+        Some(member) => splice.replace(member.field.value, &value),
+        // The model's name always follows it.
+        None => {
+            splice.replace_with(Span { start: peek.object.start + 1, end: peek.object.start + 1 }, |own| {
+                own.extend_from_slice(b"\"service_tier\":");
+                own.extend_from_slice(&value);
+                own.push(b',');
+            })
+        }
+    }
+}
+
 impl Exchange {
     /// Writes the candidate's request: our head, then the client's body around the spliced places.
     pub(super) fn write_request(&mut self, splice: &mut Splice, peek: Option<&Peek>) {
@@ -42,7 +73,12 @@ impl Exchange {
             let path = core::str::from_utf8(request.target.of(bytes)).unwrap_or("/");
             HeadWriter::request(&mut parcel.own, "GET", &[path]).pause();
             parcel.own.extend_from_slice(provider.head_fields());
-            HeadWriter::resumed(&mut parcel.own).end();
+            let mut head = HeadWriter::resumed(&mut parcel.own);
+            if let Some(key) = request.tenant.key.and_then(|key| attempt.snapshot().keys.get(key.index())) {
+                // What is private to this key exists for it alone.
+                head.field("x-millrace-key", key.name.as_bytes());
+            }
+            head.end();
             return parcel.push_own(0);
         };
         let body = request.body.of(bytes);
@@ -56,6 +92,9 @@ impl Exchange {
         };
         let name = attempt.upstream_name(peek, body);
         splice.clear();
+        if let Some(endpoint) = attempt.candidate().endpoint {
+            adapt(&attempt.snapshot().endpoints[endpoint.index()].facts, peek, body, splice);
+        }
         dialect(provider.dialect).splice(peek, body, &name, provider.stream_usage, splice);
         parcel.own.extend_from_slice(provider.head(api));
         let mut head = HeadWriter::resumed(&mut parcel.own);
@@ -77,5 +116,49 @@ impl Exchange {
             });
         }
         parcel.shared = Some(Rc::clone(&self.request));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{DialectName, StreamUsage};
+
+    #[track_caller]
+    fn check(facts: &EndpointFacts, body: &str, want: &str) {
+        let peek = peek::peek(body.as_bytes()).expect("a body");
+        let mut splice = Splice::new();
+        adapt(facts, &peek, body.as_bytes(), &mut splice);
+        let dialect = dialect(DialectName::OpenAi);
+        dialect.splice(&peek, body.as_bytes(), "m", StreamUsage::OnRequest, &mut splice);
+        let edited = String::from_utf8(splice.apply(body.as_bytes())).expect("UTF-8");
+        assert_eq!(edited, want, "{body}");
+        let json: Result<serde_json::Value, _> = serde_json::from_str(&edited);
+        assert!(json.is_ok_and(|json| json["model"] == "m"), "{edited}");
+    }
+
+    #[test]
+    fn parameters_that_are_not_taken_go() {
+        let taken = Parameters::of(&[Parameter::Temperature, Parameter::Tools]);
+        let facts = EndpointFacts { parameters: Some(taken), ..EndpointFacts::default() };
+        let unknown = EndpointFacts::default();
+        let body = r#"{"seed":1,"top_p":2,"model":"a","temperature":1,"provider":{},"stop":"x","own":3}"#;
+        check(&facts, body, r#"{"model":"m","temperature":1,"own":3}"#);
+        check(&unknown, body, r#"{"seed":1,"top_p":2,"model":"m","temperature":1,"stop":"x","own":3}"#);
+        check(&facts, r#"{"model":"a","max_tokens":5,"seed":1}"#, r#"{"model":"m","max_tokens":5}"#);
+        check(&facts, r#"{"models":["a"],"seed":1}"#, r#"{"model":"m"}"#);
+        check(&facts, r#"{"models":["a"],"seed":1,"x":[]}"#, r#"{"model":"m","x":[]}"#);
+        check(&facts, r#"{"model":"a","response_format":{},"tools":[]}"#, r#"{"model":"m","tools":[]}"#);
+        check(&facts, r#"{"model":"a", "seed":null, "x":1}"#, r#"{"model":"m", "seed":null, "x":1}"#);
+    }
+
+    #[test]
+    fn a_tier_is_asked_for_by_its_name() {
+        let facts = EndpointFacts { service_tier: Some(ServiceTier::Priority), ..EndpointFacts::default() };
+        check(&facts, r#"{"model":"a"}"#, r#"{"service_tier":"priority","model":"m"}"#);
+        check(&facts, r#"{"models":["a"]}"#, r#"{"service_tier":"priority","model":"m"}"#);
+        let fast = r#"{"model":"a","service_tier":"fast"}"#;
+        check(&facts, fast, r#"{"model":"m","service_tier":"priority"}"#);
+        check(&EndpointFacts::default(), fast, r#"{"model":"m","service_tier":"fast"}"#);
     }
 }

@@ -22,6 +22,7 @@
 mod answer;
 mod ask;
 mod attempt;
+mod availability;
 mod close;
 mod context;
 mod emit;

@@ -7,7 +7,10 @@
 //! Deliberately absent: when to answer.
 
 use crate::base::fault::{DeadlineKind, Fault};
+use crate::exchange::availability::Availability;
 use crate::policy::auth::Denied;
+use crate::policy::prefs::BadPreference;
+use crate::policy::variant::Unserved;
 use crate::wire::flaw::Flaw;
 
 /// Why Millrace itself says no, or what it says by itself.
@@ -29,6 +32,12 @@ pub enum Refusal {
         /// As asked for.
         model: String,
     },
+    /// A member of `provider`, or one beside it, is malformed.
+    Preference(BadPreference),
+    /// A model's suffix asks for what cannot be served.
+    Variant(Unserved),
+    /// Every endpoint is excluded by a filter.
+    Unavailable(Availability),
     /// The core holds as many request bytes as it may.
     Busy,
     /// The client was too slow.
@@ -196,6 +205,9 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::ModelUnknown { model } => {
             (400, format!("{model} is not a valid model ID; GET /v1/models lists what is configured"))
         }
+        Refusal::Preference(BadPreference { field, allowed }) => (400, format!("{field} must be {allowed}")),
+        Refusal::Variant(unserved) => (400, unserved.text().to_owned()),
+        Refusal::Unavailable(availability) => (404, availability.message()),
         Refusal::Busy => {
             (503, "the router holds as many request bytes as it may; repeat the request".to_owned())
         }
@@ -219,15 +231,20 @@ pub fn write_body(out: &mut Vec<u8>, refusal: &Refusal) {
     let Words { status, kind, message } = words(refusal);
     let extra = match refusal {
         Refusal::ModelUnknown { .. } => {
-            ",\"availability\":{\"code\":\"model_not_found\",\"retryable\":false}"
+            ",\"availability\":{\"code\":\"model_not_found\",\"retryable\":false}".to_owned()
         }
-        _ => "",
+        Refusal::Unavailable(availability) => format!(",\"availability\":{}", availability.json()),
+        _ => String::new(),
+    };
+    let param = match refusal {
+        Refusal::Preference(bad) => format!("\"{}\"", bad.field),
+        _ => "null".to_owned(),
     };
     out.extend_from_slice(b"{\"error\":{\"message\":\"");
     write_json_text(out, &message);
     out.extend_from_slice(
         format!(
-            "\",\"code\":{status},\"type\":\"{kind}\",\"param\":null,\
+            "\",\"code\":{status},\"type\":\"{kind}\",\"param\":{param},\
              \"metadata\":{{\"error_type\":\"{kind}\"}}{extra}}}}}"
         )
         .as_bytes(),
@@ -253,7 +270,7 @@ pub fn write_error_event(out: &mut Vec<u8>, id: &str, fault: Fault) {
 }
 
 /// Appends `text` as the inside of a JSON string.
-fn write_json_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn write_json_text(out: &mut Vec<u8>, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),

@@ -2,12 +2,12 @@
 //!
 //! Deliberately absent: reading it from the connection (`intake`), trying it (`attempt`).
 
-use core::fmt::Write as _;
 use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::base::ids::GenerationId;
 use crate::base::limits::MODELS_PER_REQUEST;
+use crate::base::metrics::Counter;
 use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::Api;
@@ -15,10 +15,10 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Answer;
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
-use crate::exchange::{Cx, Exchange, State};
+use crate::exchange::{Cx, Exchange, State, availability};
 use crate::policy::auth::Tenant;
-use crate::policy::catalog::Snapshot;
-use crate::policy::route::{self, Plan};
+use crate::policy::live::Live;
+use crate::policy::route::{self, Ask, Plan, Scene};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::RequestField;
@@ -101,8 +101,8 @@ impl Exchange {
                     return self.refuse(cx, &Refusal::Flaw(Flaw::BodyMissing), answer);
                 }
                 let mut peek = cx.core.peek.take().unwrap_or_default();
-                let plan = peek.read(body).map_err(Refusal::Flaw);
-                match plan.and_then(|()| planned(cx.snapshot, tenant, &peek, body)) {
+                let read = peek.read(body).map_err(Refusal::Flaw);
+                match read.and_then(|()| planned(cx, tenant, &peek, body)) {
                     Ok(plan) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
@@ -180,19 +180,23 @@ impl Exchange {
 }
 
 /// Plans for the models that the body names.
-fn planned(snapshot: &Snapshot, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<Plan, Refusal> {
+fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<Plan, Refusal> {
     let mut names = requested_names(peek, body).peekable();
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
     }
-    route::plan(snapshot, tenant, names).map_err(|_| {
-        let mut model = String::new();
-        for (turn, name) in requested_names(peek, body).enumerate() {
-            let separator = if turn == 0 { "" } else { ", " };
-            let _ = write!(model, "{separator}{name}");
-        }
-        Refusal::ModelUnknown { model }
-    })
+    let ask = Ask::read(peek, body).map_err(Refusal::Preference)?;
+    if ask.preferences.unknown > 0 {
+        cx.core.counters.add(Counter::PreferencesUnknown, u64::from(ask.preferences.unknown));
+    }
+    let scene = Scene {
+        snapshot: cx.snapshot,
+        live: Live::unknown(),
+        random: cx.core.random(),
+        minute: cx.unix.minute_of_day(),
+    };
+    route::plan(&scene, tenant, &ask, names)
+        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))
 }
 
 /// The requested models, first choice first.

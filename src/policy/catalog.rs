@@ -4,17 +4,26 @@
 //!
 //! Deliberately absent: parsing of configuration, DNS, and anything that changes while a request runs.
 
+mod facts;
+mod prices;
+
 use core::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::base::address::{Address, UnixName};
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::{Deadlines, Limits};
-use crate::base::money::TokenPrice;
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::heads::Heads;
+use crate::policy::rows::Rows;
 use crate::policy::table::{ByDigest, ByName};
+
+pub use facts::{
+    DataPolicy, EndpointFacts, Modalities, Modality, ModelFacts, Parameter, Parameters, PriceRule,
+    PriceRules, Prices, Quantization, Quantizations, ServiceTier, ServiceTiers, Tokenizer, Tokenizers,
+    Window,
+};
 
 /// How a provider wants its credential.
 #[derive(Clone, Debug)]
@@ -102,10 +111,39 @@ impl Provider {
 pub struct Endpoint {
     /// Where.
     pub provider: ProviderId,
+    /// Of which model.
+    pub model: ModelId,
     /// The provider's own name of the model.
     pub name: Box<str>,
-    /// What it costs; `None` is unknown, never free.
-    pub price: Option<TokenPrice>,
+    /// The provider's id, and behind a `/` the variant, region or tier when there is one: `deepinfra/turbo`,
+    /// `openai/priority`.
+    pub tag: Box<str>,
+    /// What is known about it. Sizes and parameters that only the model knew have been filled in.
+    pub facts: EndpointFacts,
+    /// The only keys that may use it, in ascending order; `None` is everybody.
+    pub private_to: Option<Box<[KeyId]>>,
+}
+
+impl Endpoint {
+    /// An endpoint about which nothing more is known.
+    #[must_use]
+    pub fn plain(provider: ProviderId, model: ModelId, name: &str) -> Self {
+        Self {
+            provider,
+            model,
+            name: name.into(),
+            tag: "".into(),
+            facts: EndpointFacts::default(),
+            private_to: None,
+        }
+    }
+
+    /// May this caller use it, and know of it?
+    #[must_use]
+    pub fn visible_to(&self, key: Option<KeyId>) -> bool {
+        let Some(keys) = &self.private_to else { return true };
+        key.is_some_and(|key| keys.binary_search(&key).is_ok())
+    }
 }
 
 /// A model clients can ask for.
@@ -113,8 +151,18 @@ pub struct Endpoint {
 pub struct Model {
     /// `author/slug`.
     pub id: Box<str>,
+    /// What is known about it.
+    pub facts: ModelFacts,
     /// Its endpoints, tried in this order.
     pub endpoints: Vec<EndpointId>,
+}
+
+impl Model {
+    /// A model about which nothing more is known.
+    #[must_use]
+    pub fn plain(id: &str, endpoints: Vec<EndpointId>) -> Self {
+        Self { id: id.into(), facts: ModelFacts::default(), endpoints }
+    }
 }
 
 /// A client key.
@@ -155,9 +203,11 @@ pub struct Snapshot {
     pub provider_ids: ByName<ProviderId>,
     /// Endpoints by `EndpointId`.
     pub endpoints: Vec<Endpoint>,
+    /// What routing needs of each endpoint, made from them when first needed.
+    pub rows: Rows,
     /// Models by `ModelId`.
     pub models: Vec<Model>,
-    /// Model ids.
+    /// Model ids and aliases.
     pub model_ids: ByName<ModelId>,
     /// Keys by `KeyId`.
     pub keys: Vec<Key>,
@@ -187,6 +237,7 @@ impl Snapshot {
             providers: Vec::new(),
             provider_ids: ByName::default(),
             endpoints: Vec::new(),
+            rows: Rows::default(),
             models: Vec::new(),
             model_ids: ByName::default(),
             keys: Vec::new(),

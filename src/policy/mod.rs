@@ -6,7 +6,13 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod filter;
 pub mod heads;
+pub mod live;
+pub mod prefs;
 pub mod retry;
 pub mod route;
+pub mod rows;
+pub mod strategy;
 pub mod table;
+pub mod variant;

@@ -1,146 +1,180 @@
-//! From the model a request names to the plan: which endpoints are tried, in which order.
+//! From what a request asks for to the plan: which endpoints are tried, in which order.
 //!
-//! Deliberately absent: price, health and stickiness (they come with the balance strategies); the order is
-//! the configuration's.
+//! For each requested model, first choice first: filters exclude, the model's strategy scores what is left,
+//! and each contender gets one number that says where it stands:
+//!
+//! | bits | lower goes first |
+//! |---|---|
+//! | misses | keeps the preferred throughput and latency, before not |
+//! | model | the order of `models`; no difference with `partition: "none"` |
+//! | listed | the order of `provider.order`, before what it does not name |
+//! | unwell | healthy, before not |
+//! | group | of the tier asked for, before others |
+//! | tier, score | as the strategy says |
+//!
+//! The plan is the lowest `limits::CANDIDATES` of all. Nothing is allocated, and nothing here asks what time
+//! it is or throws dice: both are arguments.
+//! Deliberately absent: what an endpoint is excluded by (`filter`), how contenders of a model are scored
+//! (`strategy`), and stickiness.
+
+mod ask;
+mod explain;
+mod plan;
+
+#[cfg(test)]
+mod tests;
 
 use crate::base::ids::{EndpointId, ModelId, ProviderId};
-use crate::base::limits::{CANDIDATES, MODELS_PER_REQUEST};
+use crate::base::limits::MODELS_PER_REQUEST;
 use crate::policy::auth::Tenant;
-use crate::policy::catalog::Snapshot;
+use crate::policy::catalog::{Modalities, Model, Parameters, Snapshot};
+use crate::policy::filter::{Filter, Gate, PREFERRED_PARAMETERS, TierAsk, passed_through};
+use crate::policy::live::{Figures, Live};
+use crate::policy::prefs::{Partition, Preferences, SortBy};
+use crate::policy::rows::{self, Row, RowPrices};
+use crate::policy::strategy::{Contender, StrategyName, Task};
+use crate::policy::variant::{self, Unserved, Variants};
 
-/// One thing to try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Where.
-    pub provider: ProviderId,
-    /// Which endpoint; `None` passes the client's own name on without the `<provider>/` prefix.
-    pub endpoint: Option<EndpointId>,
-    /// Index into the requested models: which of `model`, `models[0]`, … this candidate serves.
-    pub model: u8,
-}
+pub use ask::{Ask, used_parameters};
+pub use explain::{Considered, Scored, considered};
+pub use plan::{Candidate, Plan};
 
-/// The ordered candidates of one request: at least one, at most `limits::CANDIDATES`.
-///
-/// What is stored is the requested models. A candidate is looked up when its turn comes, which for nearly all
-/// requests is the first one only: the rows of the others are not even touched.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    choices: [Choice; CHOICES],
-    choice_count: u8,
-    candidate_count: u8,
-}
+use plan::Entry;
 
 /// `model` and the entries of `models`.
-const CHOICES: usize = 1 + MODELS_PER_REQUEST;
+pub const CHOICES: usize = 1 + MODELS_PER_REQUEST;
 
-const _: () = assert!(CANDIDATES <= u8::MAX as usize);
-const _: () = assert!(CHOICES <= u8::MAX as usize);
+/// Endpoints of one model that are looked at, in the configuration's order; further ones stand by for the
+/// operator to reorder.
+pub const ENDPOINTS_PER_MODEL: usize = 64;
 
-/// One requested model that can be served.
+/// What a decision is taken from beside the request.
 #[derive(Clone, Copy, Debug)]
-struct Choice {
-    by: By,
-    /// Index into the requested models.
-    model: u8,
+pub struct Scene<'a> {
+    /// Models and endpoints.
+    pub snapshot: &'a Snapshot,
+    /// What is known about endpoints right now.
+    pub live: Live<'a>,
+    /// A fresh random word.
+    pub random: u64,
+    /// Minutes since midnight, UTC, for prices that depend on the hour.
+    pub minute: u16,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum By {
-    /// A configured model: by its endpoints.
-    Model(ModelId),
-    /// A name that is passed through.
+impl<'a> Scene<'a> {
+    /// Nothing is measured, and it is midnight: for tests and measurements.
+    #[must_use]
+    pub const fn plain(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, live: Live::unknown(), random: 0x9e37_79b9_7f4a_7c15, minute: 0 }
+    }
+}
+
+/// Why there is no plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlan {
+    /// None of the requested models is configured, and none names a provider that takes any model.
+    Unknown,
+    /// A requested variant cannot be served.
+    Variant(Unserved),
+    /// Every endpoint is excluded by a filter: [`considered`] says by which.
+    Excluded,
+}
+
+/// Plans for the requested models, first choice first.
+///
+/// # Errors
+/// [`NoPlan`] when there is nothing to try.
+pub fn plan<M: AsRef<str>>(
+    scene: &Scene<'_>,
+    tenant: Tenant,
+    ask: &Ask<'_>,
+    models: impl Iterator<Item = M>,
+) -> Result<Plan, NoPlan> {
+    run(scene, tenant, ask, models, &mut ())
+}
+
+/// Is told what happens to each endpoint on the way to a plan.
+trait Watch {
+    fn excluded(&mut self, model: u8, at: At, filter: Filter);
+    fn scored(&mut self, model: u8, strategy: StrategyName, contenders: &[Contender<'_>]);
+}
+
+/// Nobody looks.
+impl Watch for () {
+    fn excluded(&mut self, _: u8, _: At, _: Filter) {}
+    fn scored(&mut self, _: u8, _: StrategyName, _: &[Contender<'_>]) {}
+}
+
+/// What can be tried: an endpoint, or a provider that takes any name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Endpoint(EndpointId),
     Provider(ProviderId),
 }
 
-/// No candidate: none of the requested models is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoEndpoint;
-
-impl Plan {
-    const EMPTY: Self = Self {
-        choices: [Choice { by: By::Provider(ProviderId(0)), model: 0 }; CHOICES],
-        choice_count: 0,
-        candidate_count: 0,
+fn run<M: AsRef<str>>(
+    scene: &Scene<'_>,
+    tenant: Tenant,
+    ask: &Ask<'_>,
+    models: impl Iterator<Item = M>,
+    watch: &mut impl Watch,
+) -> Result<Plan, NoPlan> {
+    let mut run = Run {
+        scene,
+        ask,
+        gate: Gate::new(scene.snapshot, tenant.key, &ask.preferences, &ask.needs),
+        looked: false,
+        prompt_tokens: ask.needs.prompt_tokens(Modalities::NONE),
+        plan: Plan::EMPTY,
+        standings: [u64::MAX; plan::CANDIDATES],
     };
-
-    /// How many candidates there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        usize::from(self.candidate_count)
-    }
-
-    /// The candidates in order. `snapshot` is the one the plan was made from.
-    pub fn candidates<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = Candidate> + 'a {
-        (0..self.count()).map_while(|turn| self.get(snapshot, turn))
-    }
-
-    /// Candidate number `turn`, if there are that many. `snapshot` is the one the plan was made from.
-    #[must_use]
-    pub fn get(&self, snapshot: &Snapshot, turn: usize) -> Option<Candidate> {
-        if turn >= self.count() {
-            return None;
-        }
-        let mut left = turn;
-        for choice in &self.choices[..usize::from(self.choice_count)] {
-            let model = choice.model;
-            match choice.by {
-                By::Provider(provider) if left == 0 => {
-                    return Some(Candidate { provider, endpoint: None, model });
-                }
-                By::Provider(_) => left -= 1,
-                By::Model(id) => {
-                    let endpoints = &snapshot.models[id.index()].endpoints;
-                    if let Some(endpoint) = endpoints.get(left) {
-                        let provider = snapshot.endpoints[endpoint.index()].provider;
-                        return Some(Candidate { provider, endpoint: Some(*endpoint), model });
-                    }
-                    left -= endpoints.len();
+    let mut known = false;
+    for (turn, name) in (0_u8..).zip(models.take(CHOICES)) {
+        let Some((by, variants)) = resolve(scene.snapshot, name.as_ref())? else { continue };
+        known = true;
+        match by {
+            By::Provider(provider) => run.add_provider(provider, turn, watch),
+            By::Model(id) => {
+                let model = &scene.snapshot.models[id.index()];
+                // Places for contenders are cleared before use: no more of them than the model may need.
+                match model.endpoints.len() {
+                    0..=4 => run.add_model::<4>(model, variants, turn, watch),
+                    5..=16 => run.add_model::<16>(model, variants, turn, watch),
+                    _ => run.add_model::<ENDPOINTS_PER_MODEL>(model, variants, turn, watch),
                 }
             }
         }
-        None
     }
-
-    /// A plan of one candidate, which takes requests as they are.
-    #[must_use]
-    pub fn single(provider: ProviderId) -> Self {
-        let mut plan = Self::EMPTY;
-        plan.push(By::Provider(provider), 0, 1);
-        plan
-    }
-
-    /// Adds a model with so many candidates, as far as there is room for them.
-    fn push(&mut self, by: By, model: u8, candidates: usize) {
-        let count = (self.count() + candidates).min(CANDIDATES);
-        if count > self.count()
-            && let Some(slot) = self.choices.get_mut(usize::from(self.choice_count))
-        {
-            *slot = Choice { by, model };
-            self.choice_count += 1;
-            self.candidate_count = count as u8;
-        }
+    match run.plan.count() {
+        0 if known => Err(NoPlan::Excluded),
+        0 => Err(NoPlan::Unknown),
+        _ => Ok(run.plan),
     }
 }
 
-/// Plans for the requested models, first choice first. Endpoints beyond `limits::CANDIDATES` are not tried.
-///
-/// # Errors
-/// [`NoEndpoint`] when no requested model is configured and none names a provider that takes any model.
-pub fn plan<M: AsRef<str>>(
-    snapshot: &Snapshot,
-    _tenant: Tenant,
-    models: impl Iterator<Item = M>,
-) -> Result<Plan, NoEndpoint> {
-    let mut plan = Plan::EMPTY;
-    for (turn, name) in models.take(CHOICES).enumerate() {
-        let name = name.as_ref();
-        if let Some(model) = snapshot.model_ids.get(name) {
-            plan.push(By::Model(*model), turn as u8, snapshot.models[model.index()].endpoints.len());
-        } else if let Some(provider) = passthrough(snapshot, name) {
-            plan.push(By::Provider(provider), turn as u8, 1);
-        }
+/// What serves a requested name.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// A configured model: its endpoints.
+    Model(ModelId),
+    /// A provider that takes names nobody has configured.
+    Provider(ProviderId),
+}
+
+/// Looks a name up: as it is, then without its routing suffixes, then as a name to pass through.
+fn resolve(snapshot: &Snapshot, name: &str) -> Result<Option<(By, Variants)>, NoPlan> {
+    if let Some(id) = snapshot.model_ids.get(name) {
+        return Ok(Some((By::Model(*id), Variants::default())));
     }
-    if plan.candidate_count == 0 { Err(NoEndpoint) } else { Ok(plan) }
+    if let Some(bare) = variant::bare(name)
+        && let Some(id) = snapshot.model_ids.get(bare.name())
+    {
+        return match bare.variants.unserved {
+            Some(unserved) => Err(NoPlan::Variant(unserved)),
+            None => Ok(Some((By::Model(*id), bare.variants))),
+        };
+    }
+    Ok(passthrough(snapshot, name).map(|provider| (By::Provider(provider), Variants::default())))
 }
 
 /// The provider of `<provider>/<name>` when it takes models that no configuration names.
@@ -150,95 +184,240 @@ fn passthrough(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
     (!rest.is_empty() && snapshot.providers[id.index()].passthrough).then_some(*id)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::ids::{HostId, PoolId};
-    use crate::base::limits::Deadlines;
-    use crate::dialect::{DialectName, StreamUsage};
-    use crate::policy::catalog::{Credential, Endpoint, Model, Provider};
-    use crate::policy::heads::Heads;
-    use crate::policy::table::ByName;
+/// The place among `provider.order` of what it does not name.
+const UNLISTED: usize = 63;
 
-    /// Providers `p0` (takes any model) and `p1`; one model for each given number of endpoints: `m0`, `m1` …
-    fn snapshot(endpoints_of: &[usize]) -> Snapshot {
-        let provider = |turn: u32| Provider {
-            id: format!("p{turn}").into(),
-            dialect: DialectName::OpenAi,
-            tls: false,
-            host: HostId(0),
-            port: 80,
-            authority: "h".into(),
-            base_path: "".into(),
-            credential: Credential::None,
-            stream_usage: StreamUsage::OnRequest,
-            deadlines: Deadlines::default(),
-            pool: PoolId(0),
-            passthrough: turn == 0,
-            heads: Heads::default(),
+const _: () = assert!(super::prefs::PROVIDERS_PER_LIST < UNLISTED);
+const _: () = assert!(CHOICES <= 16);
+
+/// One decision under way.
+struct Run<'a, 'b> {
+    scene: &'a Scene<'a>,
+    ask: &'a Ask<'b>,
+    gate: Gate<'b>,
+    /// The prompt was looked through for content that is no text.
+    looked: bool,
+    /// About how many tokens the prompt has.
+    prompt_tokens: u32,
+    plan: Plan,
+    /// Of the plan's entries: ascending.
+    standings: [u64; plan::CANDIDATES],
+}
+
+impl<'a> Run<'a, '_> {
+    fn add_provider(&mut self, provider: ProviderId, turn: u8, watch: &mut impl Watch) {
+        let row = passed_through(provider);
+        let (at, tiers) = (At::Provider(provider), rows::FLEX | rows::PRIORITY);
+        if let Some(filter) = self.gate.excludes(&row, || None, tiers, self.prompt_tokens, self.scene.minute)
+        {
+            return watch.excluded(turn, at, filter);
+        }
+        let listed = self.gate.order.as_ref().map_or(0, |order| order.place(&row, None).unwrap_or(UNLISTED));
+        let standing = self.standing(turn, listed, &Figures::UNKNOWN, false);
+        self.insert(u64::from(standing) << 32, Entry { at: provider.0, model: turn, through: true });
+    }
+
+    fn add_model<const N: usize>(
+        &mut self,
+        model: &Model,
+        variants: Variants,
+        turn: u8,
+        watch: &mut impl Watch,
+    ) {
+        let mut places = [Contender::NOBODY; N];
+        let count = self.contenders(model, variants, turn, &mut places, watch);
+        let contenders = &mut places[..count];
+        let strategy = self.strategy(model, variants);
+        // One contender needs no score.
+        if count > 1 {
+            let random = super::strategy::spread(self.scene.random ^ u64::from(turn));
+            let task = Task {
+                random,
+                prompt_tokens: self.prompt_tokens as f32,
+                output_tokens: self.ask.needs.answer_tokens() as f32,
+                prefix: self.ask.needs.prompt,
+            };
+            strategy.strategy().score(&task, contenders);
+        }
+        watch.scored(turn, strategy, contenders);
+        let preferences = &self.ask.preferences;
+        if !preferences.allow_fallbacks && !preferences.order.given() {
+            // The single best one.
+            if let Some(best) = contenders.iter().min_by_key(|contender| whole_standing(contender)) {
+                self.insert(whole_standing(best), Entry { at: best.endpoint, model: turn, through: false });
+            }
+            return;
+        }
+        for contender in contenders {
+            self.insert(
+                whole_standing(contender),
+                Entry { at: contender.endpoint, model: turn, through: false },
+            );
+        }
+    }
+
+    /// Fills `places` with the endpoints that may serve the request, and says how many there are.
+    fn contenders(
+        &mut self,
+        model: &Model,
+        variants: Variants,
+        turn: u8,
+        places: &mut [Contender<'a>],
+        watch: &mut impl Watch,
+    ) -> usize {
+        let Scene { snapshot, live, minute, .. } = *self.scene;
+        let rows = snapshot.rows();
+        self.look(model, rows);
+        let (needs, tiers) = (&self.ask.needs, self.tiers(variants));
+        let prompt_tokens = self.prompt_tokens;
+        let answer_tokens = needs.answer_tokens() as f32;
+        let preferred = Parameters(needs.parameters.0 & PREFERRED_PARAMETERS.0);
+        let (mut count, mut lacking) = (0, 0_u64);
+        for (ordinal, id) in model.endpoints.iter().take(places.len()).enumerate() {
+            let row = &rows[id.index()];
+            let endpoint = || snapshot.endpoints.get(id.index());
+            if let Some(filter) = self.gate.excludes(row, endpoint, tiers, prompt_tokens, minute) {
+                watch.excluded(turn, At::Endpoint(*id), filter);
+                continue;
+            }
+            let lacks = !row.parameters.has_all(preferred)
+                || (needs.tier == TierAsk::Flex && row.flags & rows::FLEX == 0);
+            lacking |= u64::from(lacks) << count;
+            let figures = live.of(*id);
+            let listed =
+                self.gate.order.as_ref().map_or(0, |order| order.place(row, endpoint()).unwrap_or(UNLISTED));
+            let other_group = needs.tier == TierAsk::Priority && row.flags & rows::PRIORITY == 0;
+            let prices = if row.flags & rows::PRICE_RULES == 0 {
+                row.prices
+            } else {
+                let rules = endpoint().and_then(|one| one.facts.prices.as_ref());
+                rules.map_or(row.prices, |rules| RowPrices::of(&rules.at(prompt_tokens, minute)))
+            };
+            places[count] = Contender {
+                figures,
+                identity: row.identity,
+                cost: prices.cost(prompt_tokens as f32, answer_tokens),
+                weight: row.weight,
+                ordinal: ordinal as u16,
+                tier: 0,
+                score: 0.0,
+                endpoint: id.0,
+                standing: self.standing(turn, listed, figures, other_group),
+            };
+            count += 1;
+        }
+        keep_capable(&mut places[..count], lacking)
+    }
+
+    /// Looks for content that is no text, once, if a model's endpoints tell any difference.
+    fn look(&mut self, model: &Model, rows: &[Row]) {
+        let restricted = |row: &Row| row.input != u8::MAX || row.context_tokens != u32::MAX;
+        let first = model.endpoints.first().map(|id| &rows[id.index()]);
+        if !self.looked && first.is_some_and(restricted) {
+            self.looked = true;
+            let content = self.ask.needs.content();
+            self.prompt_tokens = self.ask.needs.prompt_tokens(content);
+            self.gate.measure(content, &self.ask.needs);
+        }
+    }
+
+    /// The flags of tiers that may take part. `provider.order` switches off what a suffix admits.
+    fn tiers(&self, variants: Variants) -> u16 {
+        let flag = |bit: u16, set: bool| if set { bit } else { 0 };
+        let by_suffix = if self.gate.order.is_some() {
+            0
+        } else {
+            flag(rows::FLEX, variants.flex) | flag(rows::PRIORITY, variants.priority)
         };
-        let (mut endpoints, mut models, mut model_ids) = (Vec::new(), Vec::new(), ByName::default());
-        for (turn, count) in (0_u32..).zip(endpoints_of) {
-            let first = endpoints.len() as u32;
-            endpoints.extend((0..*count as u32).map(|step| Endpoint {
-                provider: ProviderId(step % 2),
-                name: "x".into(),
-                price: None,
-            }));
-            let id: Box<str> = format!("m{turn}").into();
-            model_ids.insert(id.clone(), ModelId(turn));
-            models.push(Model { id, endpoints: (first..first + *count as u32).map(EndpointId).collect() });
-        }
-        Snapshot {
-            providers: vec![provider(0), provider(1)],
-            provider_ids: (0..2).map(|turn| (format!("p{turn}").into(), ProviderId(turn))).collect(),
-            endpoints,
-            models,
-            model_ids,
-            ..Snapshot::bare()
+        match self.ask.needs.tier {
+            TierAsk::Default => 0,
+            TierAsk::Unsaid => by_suffix,
+            TierAsk::Flex => by_suffix | rows::FLEX,
+            TierAsk::Priority => by_suffix | rows::PRIORITY,
         }
     }
 
-    /// The candidates' endpoints (`None`: passed through) with the model each of them serves.
-    #[track_caller]
-    fn check(endpoints_of: &[usize], models: &[&str], want: &[(Option<u32>, u8)]) {
-        let snapshot = snapshot(endpoints_of);
-        let Ok(plan) = plan(&snapshot, Tenant { key: None }, models.iter()) else {
-            return assert!(want.is_empty(), "{models:?} gives no plan");
+    /// The strategy: of the request, of the model's suffix, of the tier, of the model; in this order.
+    fn strategy(&self, model: &Model, variants: Variants) -> StrategyName {
+        let by_tier = match self.ask.needs.tier {
+            TierAsk::Priority => Some(SortBy::Throughput),
+            TierAsk::Flex => Some(SortBy::Price),
+            TierAsk::Default | TierAsk::Unsaid => None,
         };
-        let got: Vec<(Option<u32>, u8)> =
-            plan.candidates(&snapshot).map(|one| (one.endpoint.map(|id| id.0), one.model)).collect();
-        assert_eq!((&got[..], plan.count()), (want, want.len()), "{models:?}");
-        assert_eq!(plan.get(&snapshot, want.len()), None);
-        for one in plan.candidates(&snapshot) {
-            let provider = one.endpoint.map_or(ProviderId(0), |id| snapshot.endpoints[id.index()].provider);
-            assert_eq!(one.provider, provider);
+        match self.ask.preferences.sort.or(variants.sort).or(by_tier) {
+            Some(SortBy::Price) => StrategyName::Price,
+            Some(SortBy::Throughput) => StrategyName::Throughput,
+            Some(SortBy::Latency) => StrategyName::Latency,
+            // Who names an order wants no draw among the rest either.
+            None if self.gate.order.is_some() => StrategyName::Price,
+            None => model.facts.strategy.unwrap_or(StrategyName::Default),
         }
     }
 
-    #[test]
-    fn candidates_come_in_the_order_of_the_request_and_the_configuration() {
-        check(&[1], &["m0"], &[(Some(0), 0)]);
-        check(
-            &[2, 3],
-            &["m1", "m0"],
-            &[(Some(2), 0), (Some(3), 0), (Some(4), 0), (Some(0), 1), (Some(1), 1)],
-        );
-        check(&[2], &["m9", "p0/any/thing", "m0"], &[(None, 1), (Some(0), 2), (Some(1), 2)]);
-        check(&[1], &["m0", "m0"], &[(Some(0), 0), (Some(0), 1)]);
-        check(&[1], &["m9", "p1/any", "p0/", ""], &[]);
-        check(&[1], &[], &[]);
+    /// The bits above a strategy's; see the head of this file.
+    fn standing(&self, turn: u8, listed: usize, figures: &Figures, other_group: bool) -> u32 {
+        let Preferences { partition, min_throughput, max_latency, .. } = &self.ask.preferences;
+        let mut misses = false;
+        let pairs = min_throughput.all().into_iter().zip(figures.tokens_per_second_at.all());
+        for (least, measured) in pairs {
+            misses |= measured > 0.0 && measured < least;
+        }
+        for (most, measured) in max_latency.all().into_iter().zip(figures.ttft_ms_at.all()) {
+            misses |= most > 0.0 && measured > most * 1_000.0;
+        }
+        let model = match partition {
+            Partition::Model => u32::from(turn),
+            Partition::None => 0,
+        };
+        u32::from(misses) << 12
+            | model << 8
+            | (listed as u32) << 2
+            | u32::from(!figures.healthy) << 1
+            | u32::from(other_group)
     }
 
-    #[test]
-    fn there_are_never_more_than_the_limit() {
-        let all: Vec<(Option<u32>, u8)> = (0..CANDIDATES as u32).map(|id| (Some(id), 0)).collect();
-        check(&[CANDIDATES], &["m0"], &all);
-        check(&[CANDIDATES + 1, 1], &["m0", "m1", "p0/x"], &all);
-        let mut cut = all;
-        cut[CANDIDATES - 1].1 = 1;
-        check(&[CANDIDATES - 1, 5], &["m0", "m1"], &cut);
-        cut[CANDIDATES - 1] = (None, 1);
-        check(&[CANDIDATES - 1], &["m0", "p0/x", "p0/y"], &cut);
+    /// Takes an entry into the plan if it stands better than the last one, or if there is room. Entries of
+    /// the same standing stay in the order in which they came.
+    fn insert(&mut self, standing: u64, entry: Entry) {
+        let count = self.plan.count();
+        if count == plan::CANDIDATES && standing >= self.standings[count - 1] {
+            return;
+        }
+        let mut place = count.min(plan::CANDIDATES - 1);
+        while place > 0 && self.standings[place - 1] > standing {
+            self.standings[place] = self.standings[place - 1];
+            self.plan.entries[place] = self.plan.entries[place - 1];
+            place -= 1;
+        }
+        self.standings[place] = standing;
+        self.plan.entries[place] = entry;
+        self.plan.count = (count + 1).min(plan::CANDIDATES) as u8;
     }
 }
+
+/// Everything that says where a contender stands, as one number. A float that is not negative sorts by its
+/// bits.
+fn whole_standing(contender: &Contender<'_>) -> u64 {
+    debug_assert!(contender.score >= 0.0 && contender.tier < 2);
+    u64::from(contender.standing) << 32
+        | u64::from(contender.tier) << 31
+        | u64::from(contender.score.to_bits() & (u32::MAX >> 1))
+}
+
+/// Drops the contenders marked in `lacking` if there are others; says how many are left.
+fn keep_capable(contenders: &mut [Contender<'_>], lacking: u64) -> usize {
+    let count = contenders.len();
+    if lacking == 0 || lacking.count_ones() as usize == count {
+        return count;
+    }
+    let mut kept = 0;
+    for turn in 0..count {
+        if lacking & 1 << turn == 0 {
+            contenders[kept] = contenders[turn];
+            kept += 1;
+        }
+    }
+    kept
+}
+
+const _: () = assert!(ENDPOINTS_PER_MODEL <= u64::BITS as usize);

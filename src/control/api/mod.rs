@@ -3,17 +3,24 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `GET /v1/models`, `/api/v1/models` | the list of models |
-//! | `GET /v1/models/{id}`, `/api/v1/models/{id}` | one model; the id may hold slashes, plain or as `%2F` |
-//! | `GET /v1/sim/stats`, `/api/v1/sim/stats` | the simulator's counters, when it runs |
+//! | `GET /v1/models`, `/v1/models/user` | the list of models that the caller can use; `?all=true`: every known one |
+//! | `GET /v1/models/count` | how many there are |
+//! | `GET /v1/models/{id}` | one model; the id may hold slashes, plain or as `%2F` |
+//! | `GET /v1/models/{id}/endpoints` | its endpoints |
+//! | `GET /v1/model/{id}` | one model in OpenRouter's envelope |
+//! | `GET /v1/providers` | the providers |
+//! | `GET /v1/endpoints/zdr` | the endpoints with zero data retention |
+//! | `GET /v1/sim/stats` | the simulator's counters, when it runs |
 //! | `GET /metrics` | counters and gauges in Prometheus' text format |
 //!
-//! Every request must carry the token that only the workers of this process know; without it nothing exists
+//! All but the last are there under `/api/v1` too. Every request must carry the token that only the workers of this process know; without it nothing exists
 //! here.
 //! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
 
 mod metrics;
 mod models;
+#[cfg(test)]
+mod models_tests;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +29,8 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -33,6 +41,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+use crate::base::ids::KeyId;
 use crate::base::metrics::Counters;
 use crate::base::secret::Secret;
 use crate::base::time::UnixSeconds;
@@ -42,6 +51,9 @@ use crate::policy::catalog::Snapshot;
 /// The field that carries the internal token. Workers drop it from clients' requests and set their own.
 pub const TOKEN_FIELD: &str = "x-millrace-internal";
 
+/// The field in which a worker names the client's key, when there is one. It comes from nobody else.
+pub const KEY_FIELD: &str = "x-millrace-key";
+
 /// Random bytes of a token; its text is twice as long.
 const TOKEN_BYTES: usize = 32;
 
@@ -50,6 +62,8 @@ const TOKEN_BYTES: usize = 32;
 pub struct ApiState {
     /// The current snapshot.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// All models, those at providers that are not configured too. Nothing is sent there.
+    pub complete: Arc<Snapshot>,
     /// The counters of every core.
     pub counters: Vec<Arc<Counters>>,
     /// The simulator's counters, when it runs.
@@ -94,7 +108,12 @@ impl Drop for Api {
 fn router(state: ApiState, token: Secret) -> Router {
     let shared = Router::new()
         .route("/models", get(list))
+        .route("/models/count", get(count))
+        .route("/models/user", get(list))
         .route("/models/{*id}", get(one))
+        .route("/model/{*id}", get(model))
+        .route("/providers", get(providers))
+        .route("/endpoints/zdr", get(zdr))
         .route("/sim/stats", get(simulator));
     let paths = Router::new()
         .nest("/v1", shared.clone())
@@ -109,15 +128,71 @@ fn router(state: ApiState, token: Secret) -> Router {
     Router::new().fallback_service(paths).layer(check)
 }
 
-async fn list(State(state): State<ApiState>) -> Json<Value> {
-    Json(models::list(&state.snapshot.load(), state.started))
+/// What a request for models is answered from: which snapshot, for whom, in which selection.
+struct Asked {
+    snapshot: Arc<Snapshot>,
+    key: Option<KeyId>,
+    started: UnixSeconds,
+    query: models::Query,
 }
 
-async fn one(State(state): State<ApiState>, Path(id): Path<String>) -> Response {
-    match models::one(&state.snapshot.load(), state.started, &id) {
-        Some(model) => Json(model).into_response(),
+impl Asked {
+    fn view(&self) -> models::View<'_> {
+        models::View { snapshot: &self.snapshot, key: self.key, started: self.started }
+    }
+}
+
+impl FromRequestParts<ApiState> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Response> {
+        let text = parts.uri.query().unwrap_or_default();
+        let mut query = models::Query::read(text)
+            .map_err(|message| error(StatusCode::BAD_REQUEST, "invalid_request", &message))?;
+        query.anthropic |= parts.headers.contains_key("anthropic-version");
+        let snapshot = if query.all { Arc::clone(&state.complete) } else { state.snapshot.load_full() };
+        let name = parts.headers.get(KEY_FIELD).map(HeaderValue::as_bytes);
+        let row = name.and_then(|name| snapshot.keys.iter().position(|key| key.name.as_bytes() == name));
+        let key = row.and_then(|row| u32::try_from(row).ok()).map(KeyId);
+        Ok(Self { snapshot, key, started: state.started, query })
+    }
+}
+
+async fn list(asked: Asked) -> Json<Value> {
+    let (view, query) = (asked.view(), &asked.query);
+    Json(if query.anthropic { view.anthropic_list(query) } else { view.list(query) })
+}
+
+async fn count(asked: Asked) -> Json<Value> {
+    Json(asked.view().count(&asked.query))
+}
+
+/// One model, or its endpoints: an id may hold slashes, so the path is cut here.
+async fn one(Path(path): Path<String>, asked: Asked) -> Response {
+    if let Some(id) = path.strip_suffix("/endpoints") {
+        return found(asked.view().endpoints_of(id), id);
+    }
+    found(asked.view().one(&path), &path)
+}
+
+/// As [`one`], in OpenRouter's envelope.
+async fn model(Path(id): Path<String>, asked: Asked) -> Response {
+    found(asked.view().one(&id).map(|model| json!({"data": model})), &id)
+}
+
+fn found(answer: Option<Value>, id: &str) -> Response {
+    match answer {
+        Some(answer) => Json(answer).into_response(),
         None => error(StatusCode::NOT_FOUND, "not_found", &format!("{id} is not a model of this server")),
     }
+}
+
+async fn providers(asked: Asked) -> Json<Value> {
+    Json(asked.view().providers())
+}
+
+async fn zdr(asked: Asked) -> Json<Value> {
+    Json(asked.view().zdr())
 }
 
 async fn simulator(State(state): State<ApiState>) -> Response {

@@ -1,65 +1,286 @@
-//! Models in the shape that OpenAI's and OpenRouter's clients read.
+//! Models, endpoints and providers in the shapes that OpenAI's, OpenRouter's and Anthropic's clients read.
 //!
-//! Deliberately absent: what Millrace does not know (context lengths, modalities, descriptions): such members
-//! are null or missing, never guessed.
+//! A caller sees the models that have an endpoint for it; what is private to other keys does not exist.
+//! Deliberately absent: HTTP (`super`), the reading of queries (`query`), and live figures: status is always
+//! `0`, uptime, latency and throughput are null, because no measurement reaches this floor.
+
+mod query;
 
 use serde_json::{Map, Value, json};
 
-use crate::base::money::{PicoDollars, TokenPrice};
+use crate::base::ids::KeyId;
 use crate::base::time::UnixSeconds;
-use crate::policy::catalog::{Model, Snapshot};
+use crate::control::config::shipped_provider_name;
+use crate::policy::catalog::{
+    Endpoint, EndpointFacts, Modalities, Modality, Model, Parameters, PriceRules, Prices, Snapshot,
+};
 
-/// Pico-dollars in a dollar.
-const PICO: u128 = 1_000_000_000_000;
-/// Decimals of a pico-dollar amount in dollars.
-const PICO_DECIMALS: usize = 12;
+pub(super) use query::Query;
 
-/// `{"object":"list","data":[…],"total_count":n}`, in the snapshot's order.
-pub(super) fn list(snapshot: &Snapshot, created: UnixSeconds) -> Value {
-    let data: Vec<Value> = snapshot.models.iter().map(|model| describe(snapshot, model, created)).collect();
-    json!({"object": "list", "total_count": data.len(), "data": data})
+/// What an answer is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    /// The models.
+    pub(super) snapshot: &'a Snapshot,
+    /// Who asks.
+    pub(super) key: Option<KeyId>,
+    /// `created` of models whose date is unknown.
+    pub(super) started: UnixSeconds,
 }
 
-/// One model by its id.
-pub(super) fn one(snapshot: &Snapshot, created: UnixSeconds, id: &str) -> Option<Value> {
-    let row = snapshot.model_ids.get(id)?;
-    Some(describe(snapshot, snapshot.models.get(row.index())?, created))
+impl<'a> View<'a> {
+    /// The endpoints of a model that this caller may know of.
+    fn endpoints(&self, model: &'a Model) -> impl Iterator<Item = &'a Endpoint> + use<'a> {
+        let (snapshot, key) = (self.snapshot, self.key);
+        let rows = model.endpoints.iter().filter_map(move |id| snapshot.endpoints.get(id.index()));
+        rows.filter(move |endpoint| endpoint.visible_to(key))
+    }
+
+    /// The model of this id or alias, when the caller may know of it.
+    fn model(&self, id: &str) -> Option<&'a Model> {
+        let row = self.snapshot.model_ids.get(id)?;
+        let model = self.snapshot.models.get(row.index())?;
+        self.endpoints(model).next().map(|_| model)
+    }
+
+    fn selected(&self, query: &Query) -> Vec<&'a Model> {
+        let mut all: Vec<&Model> = self.snapshot.models.iter().filter(|one| query.takes(self, one)).collect();
+        query.sort(self, &mut all);
+        all
+    }
+
+    /// `{"object":"list","data":[…],"total_count":n,"links":{"next"}}`.
+    pub(super) fn list(&self, query: &Query) -> Value {
+        let all = self.selected(query);
+        let page = query.page(all.len());
+        let next = (page.end < all.len())
+            .then(|| format!("/api/v1/models?offset={}&limit={}{}", page.end, page.len(), query.rest()));
+        let data: Vec<Value> = all[page].iter().map(|model| self.describe(model)).collect();
+        json!({"object": "list", "data": data, "total_count": all.len(), "links": {"next": next}})
+    }
+
+    /// `{"data":{"count"}}`.
+    pub(super) fn count(&self, query: &Query) -> Value {
+        json!({"data": {"count": self.selected(query).len()}})
+    }
+
+    /// Anthropic's list: newest first, a page at a time.
+    pub(super) fn anthropic_list(&self, query: &Query) -> Value {
+        let all = self.selected(query);
+        let (page, more) = query.cursor(&all);
+        let entry = |model: &&Model| {
+            json!({
+                "type": "model",
+                "id": model.id,
+                "display_name": name_of(model),
+                "created_at": rfc3339(self.created(model)),
+            })
+        };
+        json!({
+            "data": page.iter().map(entry).collect::<Vec<Value>>(),
+            "has_more": more,
+            "first_id": page.first().map(|model| &model.id),
+            "last_id": page.last().map(|model| &model.id),
+        })
+    }
+
+    /// One model by its id, alias, or its id with a variant behind a colon.
+    pub(super) fn one(&self, id: &str) -> Option<Value> {
+        let base = id.rsplit_once(':').map_or(id, |(base, _)| base);
+        self.model(id).or_else(|| self.model(base)).map(|model| self.describe(model))
+    }
+
+    /// The endpoints of a model. A variant that is no model of its own has none.
+    pub(super) fn endpoints_of(&self, id: &str) -> Option<Value> {
+        let base = id.rsplit_once(':').map_or(id, |(base, _)| base);
+        let (model, exact) = match self.model(id) {
+            Some(model) => (model, true),
+            None => (self.model(base)?, false),
+        };
+        let endpoints: Vec<Value> =
+            self.endpoints(model).filter(|_| exact).map(|endpoint| self.endpoint(model, endpoint)).collect();
+        Some(json!({"data": {
+            "id": model.id,
+            "name": name_of(model),
+            "created": self.created(model),
+            "description": "",
+            "architecture": architecture(model),
+            "endpoints": endpoints,
+        }}))
+    }
+
+    /// Every endpoint that promises zero data retention.
+    pub(super) fn zdr(&self) -> Value {
+        let of_model = |model: &'a Model| self.endpoints(model).map(move |endpoint| (model, endpoint));
+        let all = self.snapshot.models.iter().flat_map(of_model);
+        let kept = all.filter(|(_, endpoint)| endpoint.facts.data.zdr());
+        json!({"data": kept.map(|(model, endpoint)| self.endpoint(model, endpoint)).collect::<Vec<Value>>()})
+    }
+
+    /// The providers that clients can name.
+    pub(super) fn providers(&self) -> Value {
+        let mut ids: Vec<&str> = self.snapshot.provider_ids.keys().map(|id| &**id).collect();
+        ids.sort_unstable();
+        let entry = |id: &str| {
+            json!({
+                "name": shipped_provider_name(id).unwrap_or(id),
+                "slug": id,
+                "privacy_policy_url": null,
+                "terms_of_service_url": null,
+                "status_page_url": null,
+                "headquarters": null,
+                "datacenters": null,
+            })
+        };
+        json!({"data": ids.into_iter().map(entry).collect::<Vec<Value>>()})
+    }
+
+    fn created(&self, model: &Model) -> u64 {
+        model.facts.created.unwrap_or(self.started).0
+    }
+
+    fn provider(&self, endpoint: &Endpoint) -> &'a str {
+        &self.snapshot.providers[endpoint.provider.index()].id
+    }
+
+    fn describe(&self, model: &'a Model) -> Value {
+        // A view only holds models with an endpoint for the caller; the first one is what the top says.
+        let first = self.endpoints(model).next();
+        let facts = first.map(|endpoint| &endpoint.facts);
+        let owner = match (model.id.split_once('/'), first) {
+            (Some((author, _)), _) => author,
+            (None, Some(endpoint)) => self.provider(endpoint),
+            (None, None) => "millrace",
+        };
+        let context = model.facts.context_tokens.or_else(|| facts?.context_tokens);
+        json!({
+            "id": model.id,
+            "canonical_slug": model.id,
+            "object": "model",
+            "created": self.created(model),
+            "owned_by": owner,
+            "name": name_of(model),
+            "description": "",
+            "context_length": context,
+            "architecture": architecture(model),
+            "pricing": pricing(facts.and_then(|facts| facts.prices.as_ref())),
+            "top_provider": {
+                "context_length": facts.and_then(|facts| facts.context_tokens),
+                "max_completion_tokens": facts.and_then(|facts| facts.output_tokens),
+                "is_moderated": false,
+            },
+            "per_request_limits": null,
+            "supported_parameters": names(model.facts.parameters.or_else(|| facts?.parameters)),
+            "default_parameters": null,
+            "links": {"details": format!("/api/v1/models/{}/endpoints", model.id)},
+        })
+    }
+
+    fn endpoint(&self, model: &Model, endpoint: &Endpoint) -> Value {
+        let EndpointFacts { prices, quantization, data, .. } = &endpoint.facts;
+        let id = self.provider(endpoint);
+        let provider = shipped_provider_name(id).unwrap_or(id);
+        let cached = prices.as_ref().is_some_and(|prices| prices.base.cache_read.is_some());
+        json!({
+            "name": format!("{provider} | {}", model.id),
+            "model_id": model.id,
+            "model_name": name_of(model),
+            "provider_name": provider,
+            "tag": if endpoint.tag.is_empty() { id } else { &*endpoint.tag },
+            "quantization": quantization.map(|one| one.name()),
+            "context_length": endpoint.facts.context_tokens,
+            "max_prompt_tokens": endpoint.facts.prompt_tokens,
+            "max_completion_tokens": endpoint.facts.output_tokens,
+            "pricing": pricing(prices.as_ref()),
+            "supported_parameters": names(endpoint.facts.parameters),
+            "supports_implicit_caching": cached,
+            "data_policy": {"retains": data.retains(), "trains": data.trains(), "zdr": data.zdr()},
+            "status": 0,
+            "uptime_last_5m": null,
+            "uptime_last_30m": null,
+            "uptime_last_1d": null,
+            "latency_last_30m": null,
+            "throughput_last_30m": null,
+        })
+    }
 }
 
-fn describe(snapshot: &Snapshot, model: &Model, created: UnixSeconds) -> Value {
-    let first = model.endpoints.first().and_then(|endpoint| snapshot.endpoints.get(endpoint.index()));
-    let owner = match (model.id.split_once('/'), first) {
-        (Some((author, _)), _) => author,
-        (None, Some(endpoint)) => &snapshot.providers[endpoint.provider.index()].id,
-        (None, None) => "millrace",
+fn name_of(model: &Model) -> &str {
+    model.facts.name.as_deref().unwrap_or(&model.id)
+}
+
+fn names(parameters: Option<Parameters>) -> Vec<&'static str> {
+    parameters.unwrap_or_default().iter().map(|one| one.name()).collect()
+}
+
+/// What a model reads and writes. Text goes without saying.
+fn architecture(model: &Model) -> Value {
+    let text = Modalities::of(&[Modality::Text]);
+    let list = |set: Option<Modalities>| -> Vec<&'static str> {
+        set.unwrap_or(text).iter().map(Modality::name).collect()
     };
+    let (input, output) = (list(model.facts.input), list(model.facts.output));
     json!({
-        "id": model.id,
-        "object": "model",
-        "created": created.0,
-        "owned_by": owner,
-        "name": model.id,
-        "context_length": null,
-        "pricing": pricing(first.and_then(|endpoint| endpoint.price)),
+        "modality": format!("{}->{}", input.join("+"), output.join("+")),
+        "input_modalities": input,
+        "output_modalities": output,
+        "tokenizer": model.facts.tokenizer.map_or("Other", |one| one.name()),
+        "instruct_type": null,
     })
 }
 
-/// The price of the endpoint that is tried first; empty when it is unknown, because unknown is never free.
-fn pricing(price: Option<TokenPrice>) -> Value {
-    let mut pricing = Map::new();
-    if let Some(price) = price {
-        pricing.insert("prompt".to_owned(), Value::from(dollars(price.prompt)));
-        pricing.insert("completion".to_owned(), Value::from(dollars(price.completion)));
+/// Prices as exact decimal texts in USD per unit; empty when they are unknown, because unknown is never free.
+fn pricing(prices: Option<&PriceRules>) -> Value {
+    let Some(prices) = prices else { return json!({}) };
+    let mut all = price_members(&prices.base);
+    let rule = |rule: &crate::policy::catalog::PriceRule| {
+        let mut members = price_members(&rule.prices);
+        let mut conditions = Map::new();
+        if let Some(tokens) = rule.above_prompt_tokens {
+            conditions.insert("min_prompt_tokens".to_owned(), tokens.into());
+        }
+        if let Some(window) = rule.window {
+            let clock = |minute: u16| Value::from(format!("{:02}{:02}", minute / 60, minute % 60));
+            conditions.insert("utc_start".to_owned(), clock(window.start));
+            conditions.insert("utc_end".to_owned(), clock(window.end));
+        }
+        members.insert("conditions".to_owned(), conditions.into());
+        Value::Object(members)
+    };
+    if !prices.rules.is_empty() {
+        all.insert("overrides".to_owned(), prices.rules.iter().map(rule).collect());
     }
-    Value::Object(pricing)
+    Value::Object(all)
 }
 
-/// An amount as an exact decimal text in USD, without trailing zeros.
-fn dollars(amount: PicoDollars) -> String {
-    let sign = if amount.0 < 0 { "-" } else { "" };
-    let (whole, fraction) = (amount.0.unsigned_abs() / PICO, amount.0.unsigned_abs() % PICO);
-    let text = format!("{sign}{whole}.{fraction:0PICO_DECIMALS$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+fn price_members(prices: &Prices) -> Map<String, Value> {
+    let members = [
+        ("prompt", prices.prompt),
+        ("completion", prices.completion),
+        ("request", prices.request),
+        ("image", prices.image),
+        ("internal_reasoning", prices.reasoning),
+        ("input_cache_read", prices.cache_read),
+        ("input_cache_write", prices.cache_write),
+    ];
+    let known = members.into_iter().filter_map(|(key, amount)| Some((key, amount?)));
+    known.map(|(key, amount)| (key.to_owned(), Value::from(amount.as_usd()))).collect()
+}
+
+/// A moment as RFC 3339 writes it, in UTC.
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // The Gregorian calendar in years that begin in March, counted from the year 0; 400 years are 146,097 days.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = year + era * 400 + carry;
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]
@@ -67,17 +288,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dollars_are_exact() {
-        for (pico, text) in [
-            (0, "0"),
-            (1, "0.000000000001"),
-            (5_000_000, "0.000005"),
-            (1_000_000_000_000, "1"),
-            (10_500_000_000_000, "10.5"),
-            (-5_000_000, "-0.000005"),
-            (i128::MIN, "-170141183460469231731687303.715884105728"),
+    fn moments_are_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_743_465_600, "2025-04-01T00:00:00Z"),
+            (1_795_132_799, "2026-11-19T23:59:59Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
         ] {
-            assert_eq!(dollars(PicoDollars(pico)), text);
+            assert_eq!(rfc3339(seconds), text);
         }
     }
 }

@@ -12,9 +12,11 @@ use super::*;
 use crate::base::ids::{EndpointId, HostId, ModelId, PoolId, ProviderId};
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::metrics::{COUNTERS, Counter};
-use crate::base::money::{PicoDollars, TokenPrice};
+use crate::base::money::PicoDollars;
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::{AuthMode, Credential, Endpoint, Model, Provider, WaitingComment};
+use crate::policy::catalog::{
+    AuthMode, Credential, Endpoint, EndpointFacts, Model, PriceRules, Prices, Provider, WaitingComment,
+};
 use crate::policy::heads::Heads;
 use crate::policy::table::{ByDigest, ByName};
 
@@ -34,14 +36,19 @@ fn snapshot() -> Snapshot {
         passthrough: false,
         heads: Heads::default(),
     };
-    let price = TokenPrice { prompt: PicoDollars(5_000_000), completion: PicoDollars(30_000_000) };
-    let endpoint = |price| Endpoint { provider: ProviderId(0), name: "m".into(), price };
-    let model = |id: &str, endpoint| Model { id: id.into(), endpoints: vec![EndpointId(endpoint)] };
+    let (prompt, completion) = (Some(PicoDollars(5_000_000)), Some(PicoDollars(30_000_000)));
+    let base = Prices { prompt, completion, ..Prices::default() };
+    let endpoint = |prices, model| {
+        let facts = EndpointFacts { prices, ..EndpointFacts::default() };
+        Endpoint { facts, ..Endpoint::plain(ProviderId(0), ModelId(model), "m") }
+    };
+    let model = |id: &str, endpoint| Model::plain(id, vec![EndpointId(endpoint)]);
     Snapshot {
+        rows: crate::policy::rows::Rows::default(),
         hosts: Vec::new(),
         providers: vec![provider],
         provider_ids: ByName::default(),
-        endpoints: vec![endpoint(Some(price)), endpoint(None)],
+        endpoints: vec![endpoint(Some(PriceRules { base, rules: [].into() }), 0), endpoint(None, 1)],
         models: vec![model("openai/gpt-x", 0), model("plain", 1)],
         model_ids: [("openai/gpt-x".into(), ModelId(0)), ("plain".into(), ModelId(1))].into_iter().collect(),
         keys: Vec::new(),
@@ -58,6 +65,7 @@ fn snapshot() -> Snapshot {
 async fn api() -> (Api, ApiState) {
     let state = ApiState {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
+        complete: Arc::new(snapshot()),
         counters: vec![Arc::default(), Arc::default()],
         sim: Some(Arc::default()),
         started: UnixSeconds(1_790_000_000),
@@ -85,26 +93,53 @@ fn not_found(message: &str) -> Value {
     json!({"error": {"code": 404, "message": message, "metadata": {"error_type": "not_found"}}})
 }
 
+/// A model of [`snapshot`], as OpenRouter's clients read it.
+fn described(id: &str, owner: &str, pricing: &Value) -> Value {
+    json!({
+        "id": id, "canonical_slug": id, "object": "model", "created": 1_790_000_000, "owned_by": owner,
+        "name": id, "description": "", "context_length": null,
+        "architecture": {
+            "modality": "text->text", "input_modalities": ["text"], "output_modalities": ["text"],
+            "tokenizer": "Other", "instruct_type": null,
+        },
+        "pricing": pricing,
+        "top_provider": {"context_length": null, "max_completion_tokens": null, "is_moderated": false},
+        "per_request_limits": null, "supported_parameters": [], "default_parameters": null,
+        "links": {"details": format!("/api/v1/models/{id}/endpoints")},
+    })
+}
+
 #[tokio::test]
 async fn paths_have_their_answers() {
     let (api, _state) = api().await;
-    let gpt = json!({
-        "id": "openai/gpt-x", "object": "model", "created": 1_790_000_000, "owned_by": "openai",
-        "name": "openai/gpt-x", "context_length": null,
-        "pricing": {"prompt": "0.000005", "completion": "0.00003"},
+    let gpt = described("openai/gpt-x", "openai", &json!({"prompt": "0.000005", "completion": "0.00003"}));
+    let plain = described("plain", "acme", &json!({}));
+    let list = json!({"object": "list", "data": [gpt, plain], "total_count": 2, "links": {"next": null}});
+    let page = json!({
+        "object": "list", "data": [gpt], "total_count": 2,
+        "links": {"next": "/api/v1/models?offset=1&limit=1&q="},
     });
-    let plain = json!({
-        "id": "plain", "object": "model", "created": 1_790_000_000, "owned_by": "acme",
-        "name": "plain", "context_length": null, "pricing": {},
-    });
-    let list = json!({"object": "list", "data": [gpt, plain], "total_count": 2});
+    let bad = json!({"error": {
+        "code": 400, "message": "zdr: expected true or false", "metadata": {"error_type": "invalid_request"},
+    }});
     let stats = json!({"requests": 0, "completed": 0, "disconnects": 0, "faults": 0, "active": 0});
     let nothing = not_found("there is nothing at this path");
     let cases = [
-        ("/models", 200, list),
+        ("/models", 200, list.clone()),
         ("/models/openai/gpt-x", 200, gpt.clone()),
-        ("/models/openai%2Fgpt-x", 200, gpt),
-        ("/models/plain", 200, plain),
+        ("/models/openai%2Fgpt-x", 200, gpt.clone()),
+        ("/models/plain", 200, plain.clone()),
+        ("/models/plain:free", 200, plain.clone()),
+        ("/models/user", 200, list.clone()),
+        ("/models?q=&limit=1", 200, page),
+        ("/models?zdr=perhaps", 400, bad),
+        ("/models/count", 200, json!({"data": {"count": 2}})),
+        ("/models/count?model_authors=openai", 200, json!({"data": {"count": 1}})),
+        ("/model/openai/gpt-x", 200, json!({"data": gpt})),
+        ("/model/gone/gpt-x", 404, not_found("gone/gpt-x is not a model of this server")),
+        ("/models/gone/x/endpoints", 404, not_found("gone/x is not a model of this server")),
+        ("/endpoints/zdr", 200, json!({"data": []})),
+        ("/providers", 200, json!({"data": []})),
         ("/models/gone", 404, not_found("gone is not a model of this server")),
         ("/models/", 404, nothing.clone()),
         ("/sim/stats", 200, stats),

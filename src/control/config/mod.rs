@@ -12,6 +12,8 @@
 mod exercise;
 mod exposure;
 mod listeners;
+mod models;
+mod names;
 mod problem;
 mod reader;
 mod reference;
@@ -31,6 +33,7 @@ use std::path::{Path, PathBuf};
 #[doc(hidden)]
 pub use exercise::exercise_config;
 pub use exposure::{Exposure, check_exposure};
+pub use models::{CatalogueText, read_catalogue};
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
@@ -39,9 +42,8 @@ pub use url::BaseUrl;
 
 use crate::base::address::Address;
 use crate::base::limits::{Deadlines, Limits};
-use crate::base::money::TokenPrice;
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::Credential;
+use crate::policy::catalog::{Credential, EndpointFacts, ModelFacts};
 use reader::{Leaf, Places, Reader};
 
 /// Largest configuration file, in bytes.
@@ -89,8 +91,11 @@ pub struct Config {
     /// Active providers: first those of the file in its order, then shipped ones whose key is in the
     /// environment.
     pub upstreams: Vec<Upstream>,
-    /// Models with at least one endpoint at an active provider.
+    /// Models of the file, with at least one endpoint at an active provider or known to the shipped
+    /// catalogue.
     pub models: Vec<ModelEntry>,
+    /// Further names of models.
+    pub aliases: Vec<AliasEntry>,
     /// Client keys.
     pub keys: Vec<KeyTable>,
     places: Places,
@@ -127,23 +132,47 @@ pub struct Upstream {
 }
 
 /// A model clients can ask for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelEntry {
     /// Name clients use.
     pub id: Box<str>,
-    /// Where it runs, in the order to try.
+    /// What is known about it.
+    pub facts: ModelFacts,
+    /// Where it runs, in the order to try. Empty: where the shipped catalogue says.
     pub endpoints: Vec<EndpointEntry>,
 }
 
 /// A model at a provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointEntry {
     /// Id of the provider.
     pub provider: Box<str>,
     /// The provider's own name of the model.
     pub name: Box<str>,
-    /// What it costs; `None` is unknown, never free.
-    pub price: Option<TokenPrice>,
+    /// What is known about it.
+    pub facts: EndpointFacts,
+    /// Names of the only keys that may use it; `None` is everybody.
+    pub private_to: Option<Vec<Box<str>>>,
+}
+
+/// A further name of a model, or of another alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasEntry {
+    /// Name clients use.
+    pub name: Box<str>,
+    /// What it stands for.
+    pub model: Box<str>,
+}
+
+/// The ids of the providers that ship with Millrace.
+pub fn shipped_provider_ids() -> impl Iterator<Item = &'static str> {
+    shipped::shipped().iter().map(|provider| &*provider.id)
+}
+
+/// The name for people of a provider that ships with Millrace.
+#[must_use]
+pub fn shipped_provider_name(id: &str) -> Option<&'static str> {
+    shipped::shipped().iter().find(|provider| &*provider.id == id).map(|provider| &*provider.name)
 }
 
 /// What the command line says on top of the file.

@@ -29,6 +29,28 @@ impl Position {
     }
 }
 
+/// Where the lines of a text begin: for many positions in a long one.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let after_newlines =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { text, starts: core::iter::once(0).chain(after_newlines).collect() }
+    }
+
+    /// As [`Position::of`].
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let offset = self.text.floor_char_boundary(offset);
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts[line - 1];
+        Position { line, column: self.text[start..offset].chars().count() + 1 }
+    }
+}
+
 /// One thing wrong. Prints as `file:line:column: key = value: what would be right`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Position, Problem, excerpt, nearest};
+use super::problem::{Lines, Position, Problem, excerpt, nearest};
 
 /// How one key is read and described.
 pub(super) trait Rule {
@@ -380,8 +380,9 @@ impl<'t> Reader<'t> {
 
     /// What was found, and where each key stands. The second step of reading (`resolve`) adds to it.
     pub(super) fn finish(self) -> (Vec<Problem>, Places, bool) {
-        let positions =
-            self.spans.into_iter().map(|(path, span)| (path, Position::of(self.text, span.start))).collect();
+        let lines = Lines::of(self.text);
+        let place = |(path, span): (String, Range<usize>)| (path, lines.position(span.start));
+        let positions = self.spans.into_iter().map(place).collect();
         (self.problems, Places { file: self.file, positions, elsewhere: HashMap::new() }, self.broken)
     }
 }

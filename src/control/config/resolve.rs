@@ -7,15 +7,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::listeners;
+use super::models::{AliasTable, EndpointTable, ModelTable, price_problems};
 use super::problem::{Problem, Problems, did_you_mean};
 use super::reader::{Leaf, Places};
-use super::schema::{File, ModelTable, ProviderTable, Server, ServerAuth, Tls};
+use super::schema::{File, KeyTable, ProviderTable, Server, ServerAuth, Tls};
 use super::secret::{AuthStyle, SecretSource, fits_header};
 use super::shipped::{Shipped, shipped};
 use super::url::{BaseUrl, Url};
-use super::{Config, EndpointEntry, ModelEntry, Sources, TlsFiles, Upstream};
+use super::{AliasEntry, Config, ModelEntry, Sources, TlsFiles, Upstream};
 use crate::base::limits::Deadlines;
 use crate::base::secret::Secret;
+use crate::control::catalog;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::Credential;
 
@@ -72,7 +74,7 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, key } = file;
+        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key } = file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);
@@ -84,7 +86,8 @@ impl Resolver<'_> {
         let mut upstreams = self.named_upstreams(provider);
         upstreams.extend(self.upstreams_of_the_environment());
         self.listeners(&server, tls.is_some(), &upstreams);
-        let models = self.models(model);
+        let models = self.models(model, &key);
+        let aliases = self.aliases(alias, &models);
         self.unique("key", "name", key.iter().map(|key| Some(key.name.to_string())), true);
         self.unique("key", "sha256", key.iter().map(|key| Some(format!("{:?}", key.sha256))), false);
         if server.auth == Some(ServerAuth::None) && !key.is_empty() {
@@ -100,6 +103,7 @@ impl Resolver<'_> {
             retry,
             upstreams,
             models,
+            aliases,
             keys: key,
             places: self.places.clone(),
         }
@@ -389,28 +393,56 @@ impl Resolver<'_> {
         }
     }
 
-    fn models(&mut self, tables: Vec<ModelTable>) -> Vec<ModelEntry> {
+    fn models(&mut self, tables: Vec<ModelTable>, keys: &[KeyTable]) -> Vec<ModelEntry> {
         self.unique("model", "id", tables.iter().map(|table| Some(table.id.to_string())), true);
         let mut models = Vec::with_capacity(tables.len());
         let mut asked = HashSet::new();
-        for (index, table) in tables.into_iter().enumerate() {
+        for (index, mut table) in tables.into_iter().enumerate() {
             let path = format!("model[{index}].endpoint");
-            if table.endpoint.is_empty() && !self.reported(&path) {
+            let inherits =
+                table.endpoint.is_empty() && catalog::shipped().is_ok_and(|all| all.has(&table.id));
+            if table.endpoint.is_empty() && !inherits && !self.reported(&path) {
                 self.report(&path, None, "missing: at least one [[model.endpoint]]");
             }
             let mut endpoints = Vec::with_capacity(table.endpoint.len());
-            for (turn, endpoint) in table.endpoint.into_iter().enumerate() {
-                let path = format!("{path}[{turn}].provider");
-                if self.usable(&path, &endpoint.provider, &mut asked) {
-                    let price = endpoint.price.map(Into::into);
-                    endpoints.push(EndpointEntry { provider: endpoint.provider, name: endpoint.name, price });
+            for (turn, endpoint) in core::mem::take(&mut table.endpoint).into_iter().enumerate() {
+                let path = format!("{path}[{turn}]");
+                self.endpoint(&path, &endpoint, keys);
+                if self.usable(&format!("{path}.provider"), &endpoint.provider, &mut asked) {
+                    endpoints.push(endpoint.into());
                 }
             }
-            if !endpoints.is_empty() {
-                models.push(ModelEntry { id: table.id, endpoints });
+            if inherits || !endpoints.is_empty() {
+                models.push(ModelEntry { endpoints, ..table.into() });
             }
         }
         models
+    }
+
+    /// Reports what is wrong with an endpoint's price and with the keys it is private to.
+    fn endpoint(&mut self, path: &str, endpoint: &EndpointTable, keys: &[KeyTable]) {
+        for (key, message) in endpoint.price.iter().flat_map(price_problems) {
+            self.report(&format!("{path}.price.{key}"), None, message);
+        }
+        for name in endpoint.private_to.iter().flatten() {
+            if !keys.iter().any(|key| key.name == *name) {
+                let near = did_you_mean(name, keys.iter().map(|key| &*key.name));
+                self.report(&format!("{path}.private_to"), Some(name), format!("no key has this name{near}"));
+            }
+        }
+    }
+
+    fn aliases(&mut self, tables: Vec<AliasTable>, models: &[ModelEntry]) -> Vec<AliasEntry> {
+        let aliases: Vec<AliasEntry> = tables.into_iter().map(Into::into).collect();
+        let known = |id: &str| {
+            models.iter().any(|model| &*model.id == id) || catalog::shipped().is_ok_and(|all| all.names(id))
+        };
+        for (key, value, message) in catalog::alias_problems(models, &aliases, known) {
+            if !self.reported(&key) {
+                self.report(&key, Some(&value), message);
+            }
+        }
+        aliases
     }
 
     /// May an endpoint name this provider? Reports why not, unless that has been reported or is the

@@ -1,30 +1,28 @@
 //! Every key of the configuration file: one documented, defaulted field each, with the rule that reads it.
 //!
 //! A new key is one field here; the reference in `docs/configuration.md` follows (a test holds it).
-//! Deliberately absent: checks that need two keys, the environment or a file (`resolve`), and the shipped
-//! providers (`shipped`).
+//! Deliberately absent: checks that need two keys, the environment or a file (`resolve`), and the tables of
+//! models (`models`) and the shipped providers (`shipped`).
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::path::PathBuf;
 
+use super::models::{ALIASES_MAX, AliasTable, MODELS_MAX, ModelTable};
 use super::reader::{Optional, Required, Section, section, table, tables};
 pub use super::rules::Cores;
 use super::rules::{
-    Addresses, Bytes, COMMENT, Choice, CoresRule, Count, DAY_MS, Digest, FilePath, Flag, LABEL, MODEL_NAME,
-    Mode, PROVIDER_ID, Price, Time, TimeOrOff,
+    Addresses, Bytes, COMMENT, Choice, CoresRule, Count, DAY_MS, Digest, FilePath, Flag, LABEL, Mode,
+    PROVIDER_ID, Time, TimeOrOff,
 };
 use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
 use super::url::{BaseUrl, Url};
 use crate::base::address::Address;
 use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits};
-use crate::base::money::{PicoDollars, TokenPrice};
 use crate::dialect::{DialectName, StreamUsage};
 
 /// Most `[[provider]]` tables.
 const PROVIDERS_MAX: usize = 1_000;
-/// Most `[[model]]` tables.
-const MODELS_MAX: usize = 10_000;
 /// Most `[[key]]` tables.
 const KEYS_MAX: usize = 100_000;
 /// Any deadline: zero would fail every request, a day is longer than any answer.
@@ -77,6 +75,8 @@ section! {
         provider: Vec<ProviderTable> = Vec::new(), tables(PROVIDERS_MAX);
         /// Models.
         model: Vec<ModelTable> = Vec::new(), tables(MODELS_MAX);
+        /// Further names of models.
+        alias: Vec<AliasTable> = Vec::new(), tables(ALIASES_MAX);
         /// Client keys.
         key: Vec<KeyTable> = Vec::new(), tables(KEYS_MAX);
     }
@@ -225,44 +225,6 @@ section! {
         idle: Option<Duration> = None, Optional(DEADLINE);
         /// A connection between two requests.
         upstream_idle: Option<Duration> = None, Optional(DEADLINE);
-    }
-}
-
-section! {
-    /// A model clients can ask for.
-    pub(super) struct ModelTable {
-        /// Name clients use, by custom `<author>/<model>`.
-        id: Box<str> = "".into(), Required(MODEL_NAME);
-        /// Where it runs, tried in this order. At least one.
-        endpoint: Vec<EndpointTable> = Vec::new(), Required(tables(CANDIDATES));
-    }
-}
-
-section! {
-    /// A model at a provider.
-    pub(super) struct EndpointTable {
-        /// Id of the provider.
-        provider: Box<str> = "".into(), Required(PROVIDER_ID);
-        /// The provider's own name of the model.
-        name: Box<str> = "".into(), Required(MODEL_NAME);
-        /// What it costs. Absent is unknown, never free.
-        price: Option<PriceTable> = None, Optional(table());
-    }
-}
-
-section! {
-    /// Price of one endpoint.
-    pub(super) struct PriceTable {
-        /// Per million prompt tokens.
-        prompt: PicoDollars = PicoDollars(0), Required(Price);
-        /// Per million completion tokens.
-        completion: PicoDollars = PicoDollars(0), Required(Price);
-    }
-}
-
-impl From<PriceTable> for TokenPrice {
-    fn from(price: PriceTable) -> Self {
-        Self { prompt: price.prompt, completion: price.completion }
     }
 }
 

@@ -84,8 +84,9 @@ fn the_example_means_what_it_says() {
     assert_eq!(upstream.deadlines, Deadlines::default());
     let endpoint = &config.models[0].endpoints[0];
     assert_eq!((&*endpoint.provider, &*endpoint.name), ("openai", "gpt-5.5"));
-    let price = endpoint.price.expect("a price is given");
-    assert_eq!((price.prompt, price.completion), (PicoDollars(5_000_000), PicoDollars(30_000_000)));
+    let price = endpoint.facts.prices.as_ref().expect("a price is given").base;
+    let pico = |amount| Some(PicoDollars(amount));
+    assert_eq!((price.prompt, price.completion), (pico(5_000_000), pico(30_000_000)));
     assert_eq!(config.keys[0].sha256[..3], [0x2c, 0xf2, 0x4d]);
     assert!(!format!("{config:?}").contains("sk-openai"));
 }

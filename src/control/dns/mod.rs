@@ -292,6 +292,8 @@ fn with_addresses(snapshot: &Snapshot, name: &str, addresses: &[IpAddr]) -> Opti
     }
     let mut changed = snapshot.clone();
     changed.hosts[row].addresses = addresses.into();
+    // Here and not on the way of the first request that needs them.
+    let _ = changed.rows();
     Some(changed)
 }
 

@@ -72,6 +72,7 @@ fn host(name: &str, addresses: &[&str]) -> Host {
 
 fn snapshot(hosts: Vec<Host>) -> Snapshot {
     Snapshot {
+        rows: crate::policy::rows::Rows::default(),
         hosts,
         providers: Vec::new(),
         provider_ids: Default::default(),

@@ -11,6 +11,7 @@
 //! | `slow-start` | not a byte for 3 s, then the whole answer at once |
 //! | `tools` | calls the first tool offered |
 //! | `embed` | unit vectors from a hash of the input |
+//! | `routed-…` | `fast`, at the endpoints of `sim/routed`, see [`routed`] |
 //! | `flaky` | `fast` behind two broken endpoints, see [`Listener`] |
 //!
 //! The first four and `flaky` take overrides in the request's `metadata`, as strings of decimal digits:
@@ -24,6 +25,7 @@ mod body;
 mod embed;
 mod render;
 mod request;
+pub mod routed;
 mod script;
 mod seen;
 mod serve;

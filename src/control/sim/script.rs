@@ -150,6 +150,7 @@ fn script(
 fn text_model(name: &str) -> Result<TextModel, Refusal> {
     match name {
         "fast" | "flaky" => Ok(TextModel::Fast),
+        routed if super::routed::NAMES.contains(&routed) => Ok(TextModel::Fast),
         "steady" => Ok(TextModel::Steady),
         "slow-start" => Ok(TextModel::SlowStart),
         "tools" => Ok(TextModel::Tools),

@@ -6,10 +6,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::HashMap;
 
 use super::*;
-use crate::base::money::{PicoDollars, TokenPrice};
+use crate::base::money::PicoDollars;
 use crate::base::secret::Secret;
 use crate::control::config::{EndpointEntry, Overrides, Sources, check_exposure, load};
 use crate::policy::catalog::AuthMode;
+use crate::policy::route::{Ask, Scene};
 use crate::policy::{auth, route};
 
 const CONFIG: &str = r#"
@@ -84,8 +85,9 @@ fn rows_point_at_each_other() {
     let endpoints = &snapshot.models[snapshot.model_ids["author/model"].index()].endpoints;
     let first = &snapshot.endpoints[endpoints[0].index()];
     assert_eq!((&*snapshot.providers[first.provider.index()].id, &*first.name), ("two", "m2"));
-    let price = TokenPrice { prompt: PicoDollars(1_000_000), completion: PicoDollars(2_000_000) };
-    assert_eq!((first.price, snapshot.endpoints[endpoints[1].index()].price), (Some(price), None));
+    let price = first.facts.prices.as_ref().map(|prices| (prices.base.prompt, prices.base.completion));
+    assert_eq!(price, Some((Some(PicoDollars(1_000_000)), Some(PicoDollars(2_000_000)))));
+    assert_eq!(snapshot.endpoints[endpoints[1].index()].facts.prices, None);
     assert_eq!((snapshot.auth, snapshot.control), (AuthMode::Keys, None));
 }
 
@@ -98,7 +100,7 @@ fn policy_reads_it() {
     assert_eq!(tenant.key, Some(KeyId(0)));
     assert!(auth::tenant(&snapshot, Some(b"hello ")).is_err());
     let plan = |model: &str| {
-        let plan = route::plan(&snapshot, tenant, [model].into_iter()).ok()?;
+        let plan = route::plan(&Scene::plain(&snapshot), tenant, &Ask::ANYTHING, [model].into_iter()).ok()?;
         let tried = plan.candidates(&snapshot);
         Some(tried.map(|tried| snapshot.providers[tried.provider.index()].id.to_string()).collect::<Vec<_>>())
     };
@@ -179,18 +181,27 @@ fn equal_accounts_share_a_pool() {
 
 #[test]
 fn internal_servers_and_extra_models_join() {
-    let endpoint =
-        |provider: &str| EndpointEntry { provider: provider.into(), name: "x".into(), price: None };
+    let endpoint = |provider: &str| EndpointEntry {
+        provider: provider.into(),
+        name: "x".into(),
+        ..EndpointEntry::default()
+    };
+    let model = |id: &str, endpoints| ModelEntry { id: id.into(), endpoints, ..ModelEntry::default() };
     let models = [
-        ModelEntry { id: "sim/default".into(), endpoints: vec![endpoint("sim"), endpoint("nowhere")] },
-        ModelEntry { id: "author/model".into(), endpoints: vec![endpoint("sim")] },
-        ModelEntry { id: "lost".into(), endpoints: vec![endpoint("nowhere")] },
-        ModelEntry { id: "secret/way".into(), endpoints: vec![endpoint("control")] },
+        model("sim/default", vec![endpoint("sim"), endpoint("nowhere")]),
+        model("author/model", vec![endpoint("sim")]),
+        model("lost", vec![endpoint("nowhere")]),
+        model("secret/way", vec![endpoint("control")]),
     ];
     let (control, internals) = (internal("control", 9001), [internal("sim", 9000), internal("one", 9002)]);
     let resolved = HashMap::from([("gpu.example".into(), Arc::from([IpAddr::V4(Ipv4Addr::BROADCAST)]))]);
-    let extras =
-        Extras { control: Some(&control), internals: &internals, models: &models, resolved: Some(&resolved) };
+    let extras = Extras {
+        control: Some(&control),
+        internals: &internals,
+        models: &models,
+        resolved: Some(&resolved),
+        ..Extras::default()
+    };
     let Built { snapshot, .. } = built(CONFIG, extras, &mut Interner::default());
     assert_eq!(*snapshot.hosts[0].addresses, [IpAddr::V4(Ipv4Addr::BROADCAST)]);
     let control = &snapshot.providers[snapshot.control.expect("given").index()];

@@ -49,7 +49,8 @@ const fn is_router_only(key: Key) -> bool {
         | Key::Tools
         | Key::ResponseFormat
         | Key::User
-        | Key::Metadata => false,
+        | Key::Metadata
+        | Key::ServiceTier => false,
     }
 }
 
@@ -73,7 +74,7 @@ impl Dialect for OpenAi {
     }
 
     fn splice(&self, peek: &Peek, body: &[u8], model: &str, usage: StreamUsage, splice: &mut Splice) {
-        let left = splice.remove_members(peek, is_router_only);
+        let left = splice.remove_unwanted(peek, body, is_router_only);
         let model_missing = match peek.member(Key::Model) {
             Some(member) => {
                 replace_model(peek, body, member, model, splice);

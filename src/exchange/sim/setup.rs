@@ -12,6 +12,7 @@ use crate::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
+use crate::policy::rows::Rows;
 
 /// The key of every client of a case.
 pub const CLIENT_KEY: &str = "sk-client-1";
@@ -33,9 +34,9 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         for (provider, name) in list {
             of_model.push(EndpointId(endpoints.len() as u32));
             let provider = ProviderId(*provider as u32);
-            endpoints.push(Endpoint { provider, name: name.as_str().into(), price: None });
+            endpoints.push(Endpoint::plain(provider, ModelId(models.len() as u32), name));
         }
-        models.push(Model { id: id.as_str().into(), endpoints: of_model });
+        models.push(Model::plain(id, of_model));
     }
     let id_of = |index: usize, name: &str| (Box::from(name), index as u32);
     let providers: Vec<Provider> =
@@ -57,6 +58,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         model_ids: model_ids.map(|(name, id)| (name, ModelId(id))).collect(),
         providers,
         endpoints,
+        rows: Rows::default(),
         models,
         keys: vec![Key { name: "client".into(), sha256 }],
         key_digests: [(sha256, KeyId(0))].into_iter().collect(),

@@ -5,6 +5,8 @@
 //! | [`scan`] | walks over values, fields, items; knows where they end, not what they mean |
 //! | [`peek`] | one pass over a request body: the members a router needs, checked; duplicates refused |
 //! | `quote` | finds the end of a string |
+//! | [`parameter`] | the names of parameters that not every provider takes |
+//! | [`content`] | whether a prompt has parts that are no text |
 //! | [`splice`] | a list of edits over a body that is never rewritten itself |
 //! | [`text`] | escaping and unescaping of single strings |
 //!
@@ -14,8 +16,10 @@
 //!
 //! Deliberately absent: a document tree, and any change to the bytes themselves.
 
+pub mod content;
 #[doc(hidden)]
 pub mod exercise;
+pub mod parameter;
 pub mod peek;
 mod quote;
 pub mod scan;

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use super::parameter;
 use super::scan::{Field, Fields, Items, skip_space, unsigned};
 use super::text::unescaped;
 use crate::base::limits::{JSON_DEPTH, JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST};
@@ -55,6 +56,7 @@ keys! {
     Plugins = "plugins",
     Trace = "trace",
     Debug = "debug",
+    ServiceTier = "service_tier",
 }
 
 /// How many keys are known.
@@ -111,6 +113,12 @@ pub struct Peek {
     pub metadata: Option<Span>,
     /// `messages`, as written; its length is the prompt's size in bytes.
     pub messages: Option<Span>,
+    /// `route`, as written (with its quotes).
+    pub route: Option<Span>,
+    /// `service_tier`, as written (with its quotes).
+    pub service_tier: Option<Span>,
+    /// Which of [`parameter::NAMES`] have a value, one bit each.
+    pub parameters: u32,
     /// The whole object, braces included.
     pub object: Span,
     /// How many top-level members there are, unknown ones included.
@@ -166,7 +174,10 @@ impl Peek {
             }
             self.member_count += 1;
             let Some(key) = known(field.key.of(body)) else {
-                seen.unknown(body, field.key)?;
+                match parameter::bit(field.key.of(body)) {
+                    Some(bit) => self.parameters |= seen.parameter(body, bit, field.value)?,
+                    None => seen.unknown(body, field.key)?,
+                }
                 continue;
             };
             seen.known(key)?;
@@ -188,9 +199,12 @@ impl Peek {
         let Self { include_usage, provider, max_tokens, max_completion_tokens, tools, .. } = self;
         (*include_usage, *provider, *tools) = (false, None, None);
         (*max_tokens, *max_completion_tokens) = (None, None);
+        let Self { route, service_tier, .. } = self;
+        (*route, *service_tier) = (None, None);
         let Self { response_format, user, session_id, metadata, messages, .. } = self;
         (*response_format, *user, *session_id, *metadata, *messages) = (None, None, None, None, None);
         (self.object, self.member_count, self.known_count) = (Span::default(), 0, 0);
+        self.parameters = 0;
         self.many.clear();
     }
 
@@ -233,7 +247,9 @@ impl Peek {
             Key::User => self.user = present,
             Key::SessionId => self.session_id = present,
             Key::Metadata => self.metadata = present,
-            Key::Route | Key::Transforms | Key::Plugins | Key::Trace | Key::Debug => {}
+            Key::Route => self.route = present,
+            Key::ServiceTier => self.service_tier = present,
+            Key::Transforms | Key::Plugins | Key::Trace | Key::Debug => {}
         }
         Ok(())
     }
@@ -305,6 +321,7 @@ fn known(key: &[u8]) -> Option<Key> {
         b"plugins" => Key::Plugins,
         b"trace" => Key::Trace,
         b"debug" => Key::Debug,
+        b"service_tier" => Key::ServiceTier,
         _ => return None,
     })
 }
@@ -312,6 +329,7 @@ fn known(key: &[u8]) -> Option<Key> {
 /// The keys seen so far. Unknown ones are looked for only when a hash says they may be there.
 struct Seen {
     known: u32,
+    parameters: u32,
     hashes: [u64; 4],
     /// Positions of the first bytes of unknown keys.
     unknown: [u32; UNKNOWN_USUAL],
@@ -329,6 +347,7 @@ impl Seen {
     const fn new() -> Self {
         Self {
             known: 0,
+            parameters: 0,
             hashes: [0; 4],
             unknown: [0; UNKNOWN_USUAL],
             unknown_more: Vec::new(),
@@ -343,6 +362,15 @@ impl Seen {
         }
         self.known |= bit;
         Ok(())
+    }
+
+    /// The bit, or none for a `null`.
+    fn parameter(&mut self, body: &[u8], bit: u32, value: Span) -> Result<u32, Flaw> {
+        if self.parameters & bit != 0 {
+            return Err(Flaw::JsonDuplicateKey);
+        }
+        self.parameters |= bit;
+        Ok(if value.of(body) == b"null" { 0 } else { bit })
     }
 
     fn unknown(&mut self, body: &[u8], span: Span) -> Result<(), Flaw> {

@@ -3,13 +3,15 @@
 //!
 //! Deliberately absent: which members to edit (`dialect/` knows), and the sending.
 
+use super::parameter;
 use super::peek::{Key, Peek};
+use super::scan::{Field, Fields};
 use crate::base::span::Span;
 
-/// Most edits of one body. A dialect needs one per known member and one insertion.
-pub const EDITS: usize = 32;
+/// Most edits of one body. A dialect needs one per known member, one per parameter and one insertion.
+pub const EDITS: usize = 64;
 
-const _: () = assert!(super::peek::KNOWN_KEYS < EDITS);
+const _: () = assert!(super::peek::KNOWN_KEYS + parameter::NAMES.len() < EDITS);
 
 /// One edit: `at` of the body becomes `with` of our own bytes. An empty `at` inserts, an empty `with`
 /// removes.
@@ -23,11 +25,13 @@ struct Edit {
 ///
 /// Invariant: edits are sorted by position and do not overlap; insertions at one position come before a
 /// replacement that starts there, in the order they were added.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Splice {
     edits: [Edit; EDITS],
     count: usize,
     own: Vec<u8>,
+    /// Parameters to be left out.
+    stripped: u32,
 }
 
 /// A part of the edited body.
@@ -37,6 +41,12 @@ pub enum Piece {
     Body(Span),
     /// A slice of [`Splice::own`].
     Own(Span),
+}
+
+impl Default for Splice {
+    fn default() -> Self {
+        Self { edits: [Edit::default(); EDITS], count: 0, own: Vec::new(), stripped: 0 }
+    }
 }
 
 impl Splice {
@@ -50,6 +60,7 @@ impl Splice {
     pub fn clear(&mut self) {
         self.count = 0;
         self.own.clear();
+        self.stripped = 0;
     }
 
     /// `at` of the body becomes `with`.
@@ -99,16 +110,50 @@ impl Splice {
     pub fn remove_members(&mut self, peek: &Peek, unwanted: impl Fn(Key) -> bool) -> usize {
         let mut removed = 0;
         for member in peek.members().iter().filter(|member| unwanted(member.key)) {
-            let front = usize::from(member.ordinal) == removed;
-            let Span { start, end } = member.field.whole();
-            self.remove(if front {
-                Span { start, end: member.field.comma_after().map_or(end, |comma| comma + 1) }
-            } else {
-                Span { start: member.field.comma_before().unwrap_or(start), end }
-            });
+            self.remove_field(&member.field, usize::from(member.ordinal) == removed);
             removed += 1;
         }
         usize::from(peek.member_count) - removed
+    }
+
+    /// Names parameters, by their bits in [`parameter::NAMES`], that [`Splice::remove_unwanted`] leaves out.
+    pub fn strip(&mut self, parameters: u32) {
+        self.stripped = parameters;
+    }
+
+    /// As [`Splice::remove_members`], and leaves out the parameters named to [`Splice::strip`] besides. For
+    /// them, and only if there are any, the body is walked once more: few of them are known members.
+    ///
+    /// # Panics
+    /// As [`Splice::replace`].
+    pub fn remove_unwanted(&mut self, peek: &Peek, body: &[u8], unwanted: impl Fn(Key) -> bool) -> usize {
+        let parameters = self.stripped;
+        let mut fields = match Fields::open(body, peek.object.start as usize, 0) {
+            Ok(fields) if parameters != 0 => fields,
+            _ => return self.remove_members(peek, unwanted),
+        };
+        let mut known = peek.members().iter().peekable();
+        let (mut ordinal, mut removed) = (0, 0);
+        // The same bytes were walked when the request came in, so no walk ends early.
+        while let Ok(Some(field)) = fields.next_field() {
+            let member = known.next_if(|member| usize::from(member.ordinal) == ordinal);
+            let parameter = parameter::bit(field.key.of(body)).is_some_and(|bit| bit & parameters != 0);
+            if parameter || member.is_some_and(|member| unwanted(member.key)) {
+                self.remove_field(&field, ordinal == removed);
+                removed += 1;
+            }
+            ordinal += 1;
+        }
+        ordinal - removed
+    }
+
+    fn remove_field(&mut self, field: &Field, front: bool) {
+        let Span { start, end } = field.whole();
+        self.remove(if front {
+            Span { start, end: field.comma_after().map_or(end, |comma| comma + 1) }
+        } else {
+            Span { start: field.comma_before().unwrap_or(start), end }
+        });
     }
 
     /// Length in bytes of the edited body.

@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn snapshot() -> Snapshot {
     Snapshot {
+        rows: crate::policy::rows::Rows::default(),
         hosts: Vec::new(),
         providers: Vec::new(),
         provider_ids: HashMap::default(),

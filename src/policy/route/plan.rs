@@ -1,0 +1,75 @@
+//! The plan of one request: what is tried, in which order.
+//!
+//! Deliberately absent: how it came about.
+
+use crate::base::ids::{EndpointId, ProviderId};
+pub(super) use crate::base::limits::CANDIDATES;
+use crate::policy::catalog::Snapshot;
+
+/// One thing to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where.
+    pub provider: ProviderId,
+    /// Which endpoint; `None` passes the client's own name on without the `<provider>/` prefix.
+    pub endpoint: Option<EndpointId>,
+    /// Index into the requested models: which of `model`, `models[0]`, … this candidate serves.
+    pub model: u8,
+}
+
+/// The ordered candidates of one request: at least one, at most `limits::CANDIDATES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub(super) entries: [Entry; CANDIDATES],
+    pub(super) count: u8,
+}
+
+/// A candidate, small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Row of an endpoint, or of a provider.
+    pub(super) at: u32,
+    /// Index into the requested models.
+    pub(super) model: u8,
+    /// `at` is a provider, which takes the client's own name.
+    pub(super) through: bool,
+}
+
+const _: () = assert!(CANDIDATES <= u8::MAX as usize);
+
+impl Plan {
+    pub(super) const EMPTY: Self =
+        Self { entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES], count: 0 };
+
+    /// How many candidates there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// The candidates in order. `snapshot` is the one the plan was made from.
+    pub fn candidates<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = Candidate> + 'a {
+        (0..self.count()).map_while(|turn| self.get(snapshot, turn))
+    }
+
+    /// Candidate number `turn`, if there are that many. `snapshot` is the one the plan was made from.
+    #[must_use]
+    pub fn get(&self, snapshot: &Snapshot, turn: usize) -> Option<Candidate> {
+        let Entry { at, model, through } = *self.entries[..self.count()].get(turn)?;
+        if through {
+            return Some(Candidate { provider: ProviderId(at), endpoint: None, model });
+        }
+        let endpoint = EndpointId(at);
+        let provider = snapshot.endpoints[endpoint.index()].provider;
+        Some(Candidate { provider, endpoint: Some(endpoint), model })
+    }
+
+    /// A plan of one candidate, which takes requests as they are.
+    #[must_use]
+    pub fn single(provider: ProviderId) -> Self {
+        let mut plan = Self::EMPTY;
+        plan.entries[0] = Entry { at: provider.0, model: 0, through: true };
+        plan.count = 1;
+        plan
+    }
+}

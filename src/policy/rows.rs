@@ -1,0 +1,157 @@
+//! The endpoints once more, one cache line each: what filters and strategies look at for every request.
+//!
+//! An endpoint with its names, price rules and keys fills several cache lines, and a model may have fifty of
+//! them. These rows follow from the endpoints; they are made once per snapshot.
+//! Deliberately absent: anything that a row's endpoint does not say, and exact amounts of money (a bound on
+//! prices is compared with the endpoint's own integers).
+
+use core::fmt;
+use std::sync::OnceLock;
+
+use crate::base::ids::ProviderId;
+use crate::base::money::PicoDollars;
+use crate::policy::catalog::{Endpoint, Parameters, Prices, Quantization, ServiceTier, Snapshot};
+
+/// Keeps, or trains on, what it is sent; or nobody knows.
+pub const COLLECTS: u16 = 1;
+/// Promises no zero data retention.
+pub const RETAINS: u16 = 1 << 1;
+/// Only some keys may use it.
+pub const PRIVATE: u16 = 1 << 2;
+/// Its model's author does not permit training on answers, or nobody knows.
+pub const CLOSED: u16 = 1 << 3;
+/// Its prices depend on the prompt's size or the time of day.
+pub const PRICE_RULES: u16 = 1 << 4;
+/// Of the flex tier.
+pub const FLEX: u16 = 1 << 5;
+/// Of the priority tier.
+pub const PRIORITY: u16 = 1 << 6;
+
+/// The bit of an unknown number format.
+pub const QUANTIZATION_UNKNOWN: u16 = 1 << 15;
+
+const _: () = assert!(Quantization::ALL.len() < 15);
+
+/// What routing needs of one endpoint. Unknown sizes are without bound, unknown capabilities are all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
+pub struct Row {
+    /// Where.
+    pub provider: ProviderId,
+    /// Bits from this file's constants.
+    pub flags: u16,
+    /// One bit: its number format.
+    pub quantization: u16,
+    /// Kinds of content it reads.
+    pub input: u8,
+    /// Parameters it takes.
+    pub parameters: Parameters,
+    /// Tokens of prompt and answer together.
+    pub context_tokens: u32,
+    /// Tokens of a prompt.
+    pub prompt_tokens: u32,
+    /// Tokens of an answer.
+    pub output_tokens: u32,
+    /// Its share where endpoints are chosen by weight.
+    pub weight: f32,
+    /// What stays the same when other endpoints come and go: a hash of provider and name.
+    pub identity: u64,
+    /// Base prices in pico-dollars; NaN is unknown.
+    pub prices: RowPrices,
+}
+
+/// Prices for comparison among endpoints, in pico-dollars; NaN is unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowPrices {
+    /// Per prompt token.
+    pub prompt: f32,
+    /// Per completion token.
+    pub completion: f32,
+    /// Per request.
+    pub request: f32,
+}
+
+const _: () = assert!(size_of::<Row>() == 64);
+
+impl RowPrices {
+    /// From exact ones.
+    #[must_use]
+    pub fn of(prices: &Prices) -> Self {
+        let amount = |price: Option<PicoDollars>| price.map_or(f32::NAN, |PicoDollars(pico)| pico as f32);
+        Self {
+            prompt: amount(prices.prompt),
+            completion: amount(prices.completion),
+            request: prices.request.map_or(0.0, |PicoDollars(pico)| pico as f32),
+        }
+    }
+
+    /// What a request of so many tokens costs; NaN when a price is unknown.
+    #[must_use]
+    pub fn cost(&self, prompt_tokens: f32, output_tokens: f32) -> f32 {
+        self.prompt * prompt_tokens + self.completion * output_tokens + self.request
+    }
+}
+
+/// The rows of a snapshot, made when they are first needed. A clone makes its own: what it was cloned from
+/// may be changed before.
+#[derive(Default)]
+pub struct Rows(OnceLock<Box<[Row]>>);
+
+impl Clone for Rows {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rows(…)")
+    }
+}
+
+impl Snapshot {
+    /// A row for each endpoint. Whoever builds a snapshot calls this once, so that no request has to wait for
+    /// it.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        self.rows.0.get_or_init(|| self.endpoints.iter().map(|endpoint| row(self, endpoint)).collect())
+    }
+}
+
+fn row(snapshot: &Snapshot, endpoint: &Endpoint) -> Row {
+    let facts = &endpoint.facts;
+    let model = snapshot.models.get(endpoint.model.index()).map(|model| &model.facts);
+    let flag = |bit: u16, set: bool| if set { bit } else { 0 };
+    let prices = facts.prices.as_ref();
+    let provider = snapshot.providers.get(endpoint.provider.index()).map_or("", |one| &*one.id);
+    Row {
+        provider: endpoint.provider,
+        flags: flag(COLLECTS, facts.data.retains() || facts.data.trains())
+            | flag(RETAINS, !facts.data.zdr())
+            | flag(PRIVATE, endpoint.private_to.is_some())
+            | flag(CLOSED, model.and_then(|facts| facts.distillable) != Some(true))
+            | flag(PRICE_RULES, prices.is_some_and(|prices| !prices.rules.is_empty()))
+            | flag(FLEX, facts.tier() == ServiceTier::Flex)
+            | flag(PRIORITY, facts.tier() == ServiceTier::Priority),
+        quantization: facts.quantization.map_or(QUANTIZATION_UNKNOWN, |one| 1 << one as u8),
+        input: model.and_then(|facts| facts.input).map_or(u8::MAX, |kinds| kinds.0),
+        parameters: facts.parameters.unwrap_or(Parameters(u32::MAX)),
+        context_tokens: facts.context_tokens.unwrap_or(u32::MAX),
+        prompt_tokens: facts.prompt_tokens.unwrap_or(u32::MAX),
+        output_tokens: facts.output_tokens.unwrap_or(u32::MAX),
+        weight: facts.weight.unwrap_or(1) as f32,
+        identity: identity(&[provider, &endpoint.name, &endpoint.tag]),
+        prices: RowPrices::of(&prices.map_or_else(Prices::default, |prices| prices.base)),
+    }
+}
+
+/// FNV-1a over the parts and their ends, spread once more: the low bits are as good as the high ones.
+fn identity(parts: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in parts {
+        for byte in part.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    super::strategy::spread(hash)
+}

@@ -1,0 +1,168 @@
+//! Strategies: in which order the endpoints of one model are tried. One file each, over one trait.
+//!
+//! A strategy gives every contender a score; lower goes first. It is handed all of a model's contenders at
+//! once, because most figures mean something only beside those of peers. Random order is made of scores too:
+//! a contender of weight w gets -ln(u)/w with a fresh random u, and sorting by that is the same as drawing by
+//! weight, again and again, from those left (Efraimidis and Spirakis). So a failed attempt is followed by a
+//! draw among the others without any further work.
+//!
+//! What holds for all of them is tested over the table: every contender gets a score, the same input gives
+//! the same order, and who is worse in everything never goes first more often.
+//! Deliberately absent: who may be asked at all (`filter`), and health: an endpoint that is not well goes
+//! behind the others whatever its score (`route`).
+
+mod balanced;
+mod latency;
+mod least_busy;
+mod order;
+mod prefix_affinity;
+mod price;
+mod throughput;
+mod weighted;
+
+#[cfg(test)]
+mod tests;
+
+use crate::policy::live::Figures;
+
+/// What a request is like, as far as strategies care.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Task<'a> {
+    /// A fresh random word.
+    pub random: u64,
+    /// About how many tokens the prompt has.
+    pub prompt_tokens: f32,
+    /// About how many tokens the answer will have.
+    pub output_tokens: f32,
+    /// The beginning of the prompt.
+    pub prefix: &'a [u8],
+}
+
+/// An endpoint that may serve a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contender<'a> {
+    /// Live figures.
+    pub figures: &'a Figures,
+    /// What stays the same when other endpoints come and go.
+    pub identity: u64,
+    /// What the request would cost there, in pico-dollars; NaN is unknown.
+    pub cost: f32,
+    /// Its configured share.
+    pub weight: f32,
+    /// Its place in the configuration, from 0.
+    pub ordinal: u16,
+    /// Of two tiers (0 and 1) the lower goes first, whatever the scores.
+    pub tier: u8,
+    /// Within a tier the lower goes first; not negative, not NaN.
+    pub score: f32,
+    /// Which endpoint: a row of the snapshot.
+    pub endpoint: u32,
+    /// What the planner knows beside the strategy, in its own bits.
+    pub(super) standing: u32,
+}
+
+impl Contender<'_> {
+    /// Nobody: fills places that are not used.
+    pub const NOBODY: Self = Self {
+        figures: &Figures::UNKNOWN,
+        identity: 0,
+        cost: f32::NAN,
+        weight: 1.0,
+        ordinal: 0,
+        tier: 0,
+        score: 0.0,
+        endpoint: 0,
+        standing: 0,
+    };
+}
+
+/// One way to order the endpoints of a model. Implementations are stateless.
+pub trait Strategy: Sync {
+    /// Gives every contender its tier and score. Allocates nothing.
+    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]);
+}
+
+macro_rules! strategies {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal: $one:expr,)*) => {
+        /// The strategies.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum StrategyName { $($(#[$doc])* $variant,)* }
+
+        impl StrategyName {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Name as in the configuration.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The one of this name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+
+            /// The strategy.
+            #[must_use]
+            pub fn strategy(self) -> &'static dyn Strategy {
+                match self { $(Self::$variant => &$one,)* }
+            }
+        }
+    };
+}
+
+strategies! {
+    /// Cheap, fast and reliable endpoints more often.
+    Default = "default": balanced::Balanced,
+    /// Cheapest first.
+    Price = "price": price::Price,
+    /// Most tokens per second first.
+    Throughput = "throughput": throughput::Throughput,
+    /// Shortest time to the first token first.
+    Latency = "latency": latency::Latency,
+    /// Fewest tokens in flight first.
+    LeastBusy = "least-busy": least_busy::LeastBusy,
+    /// The same prompts at the same endpoint.
+    PrefixAffinity = "prefix-affinity": prefix_affinity::PrefixAffinity,
+    /// By configured shares.
+    Weighted = "weighted": weighted::Weighted,
+    /// As configured.
+    Order = "order": order::Order,
+}
+
+/// Spreads a word over all its bits (the last steps of splitmix64).
+#[must_use]
+pub const fn spread(mut word: u64) -> u64 {
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// A number above 0 and below 1, from the high bits of a word.
+fn fraction(word: u64) -> f32 {
+    ((word >> 41) as f32 + 0.5) / (1_u32 << 23) as f32
+}
+
+/// The random word of contender number `turn`.
+const fn draw(random: u64, turn: usize) -> u64 {
+    spread(random.wrapping_add((turn as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
+/// Scores by a figure of which lower is better and 0 is "not measured". Who has none is taken for an average
+/// peer: it is tried now and then, and so gets measured.
+fn by_figure(contenders: &mut [Contender<'_>], figure: impl Fn(&Contender<'_>) -> f32) {
+    let (mut sum, mut count) = (0.0_f32, 0.0_f32);
+    for contender in &*contenders {
+        let measured = figure(contender);
+        if measured > 0.0 {
+            (sum, count) = (sum + measured, count + 1.0);
+        }
+    }
+    let average = if count > 0.0 { sum / count } else { 1.0 };
+    for contender in contenders {
+        let measured = figure(contender);
+        contender.score = if measured > 0.0 { measured.min(f32::MAX) } else { average };
+    }
+}

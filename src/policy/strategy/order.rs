@@ -1,0 +1,15 @@
+//! As configured: the first endpoint serves while it can, the others stand by.
+//!
+//! Deliberately absent: everything else.
+
+use super::{Contender, Strategy, Task};
+
+pub(super) struct Order;
+
+impl Strategy for Order {
+    fn score(&self, _: &Task<'_>, contenders: &mut [Contender<'_>]) {
+        for contender in contenders {
+            contender.score = f32::from(contender.ordinal);
+        }
+    }
+}

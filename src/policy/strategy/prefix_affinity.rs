@@ -1,0 +1,44 @@
+//! The same prompts at the same endpoint, so that its cache of computed prefixes is hit: rendezvous hashing
+//! over the beginning of the prompt, with bounded load.
+//!
+//! Each endpoint draws for each prefix, from a hash of both, so the order of preference of a prefix is always
+//! the same, all endpoints are preferred by their share of prefixes, and an endpoint that goes takes only its
+//! own prefixes with it. An endpoint that would carry more than 5/4 of an even share of the tokens in flight
+//! goes behind those that would not: a popular prefix spills over to its second choice instead of drowning
+//! the first (Mirrokni, Thorup and Zadimoghaddam: consistent hashing with bounded loads).
+//! Deliberately absent: chance, and any memory of where a prefix went before.
+
+use super::{Contender, Strategy, Task, fraction, spread};
+
+/// Bytes of the prompt that count: a system prompt's beginning tells applications apart.
+pub(super) const PREFIX_BYTES: usize = 2048;
+/// How far above an even share of the load an endpoint may get.
+const LOAD_FACTOR: f32 = 1.25;
+
+pub(super) struct PrefixAffinity;
+
+impl Strategy for PrefixAffinity {
+    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]) {
+        let prefix = hash(&task.prefix[..task.prefix.len().min(PREFIX_BYTES)]);
+        let own = task.prompt_tokens + task.output_tokens;
+        let shares: f32 = contenders.iter().map(|contender| contender.weight).sum();
+        let load: f32 = contenders.iter().map(|contender| contender.figures.tokens_in_flight as f32).sum();
+        for contender in contenders {
+            let share = contender.weight / shares.max(f32::MIN_POSITIVE);
+            let busy = contender.figures.tokens_in_flight as f32;
+            // An idle endpoint always has room, however large the request.
+            let full = busy > 0.0 && busy + own > LOAD_FACTOR * (load + own) * share;
+            let chance = fraction(spread(prefix ^ contender.identity));
+            contender.tier = u8::from(full || contender.weight <= 0.0);
+            contender.score = -chance.ln() / contender.weight.max(1.0);
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([u64::from_le_bytes(last)]);
+    words.fold(bytes.len() as u64, |hash, word| spread(hash ^ word))
+}
