@@ -1,4 +1,5 @@
-//! Decisions on the path of every request: whose key it is, and which endpoints are tried.
+//! Decisions on the path of every request: whose key it is, and which endpoints are tried. And what is done
+//! off that path: the catalogue read, and the snapshot of all of it built.
 
 #[path = "support/cpu_time.rs"]
 mod cpu_time;
@@ -12,6 +13,9 @@ use cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use millrace::base::ids::KeyId;
 use millrace::base::money::PicoDollars;
+use millrace::control::catalog::Catalogue;
+use millrace::control::config::{self, Overrides, Sources};
+use millrace::control::snapshot::{self, Extras, Interner};
 use millrace::policy::auth::{self, Denied, Tenant};
 use millrace::policy::catalog::{
     Modalities, Modality, Parameters, PriceRules, Prices, Quantization, Snapshot,
@@ -159,6 +163,22 @@ fn plans(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+fn catalogue(criterion: &mut Criterion<CpuTime>) {
+    const TEXT: &str = include_str!("../catalog/models.toml");
+    let sources = Sources { environment: &|_| None, read_file: &|_| Ok(String::new()) };
+    let config = config::load(None, Overrides::default(), sources).expect("the defaults are right");
+    let exposure = config::check_exposure(&config).expect("the default is local");
+    let read = || Catalogue::read("models.toml", black_box(TEXT)).expect("it is sound");
+    let shipped = read();
+    let extras = Extras { catalogue: Some(&shipped), unreachable: true, ..Extras::default() };
+    let built = || snapshot::build(&config, exposure, black_box(extras), &mut Interner::default()).snapshot;
+    assert_eq!(built().models.len(), shipped.models().len());
+    let mut group = criterion.benchmark_group("control/catalogue");
+    group.bench_function("read", |bencher| bencher.iter(read));
+    group.bench_function("snapshot of all", |bencher| bencher.iter(built));
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
@@ -166,6 +186,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = keys, plans, contracts
+    targets = keys, plans, contracts, catalogue
 }
 criterion_main!(benches);

@@ -1,5 +1,5 @@
-//! `millrace catalog import`: brings facts from a file into a catalogue, shows what that changes, and writes it
-//! only when told to.
+//! `millrace catalog import`: brings facts from a file into a catalogue, shows what that changes, and writes
+//! it only when told to.
 //!
 //! Deliberately absent: fetching the file, and what the facts mean (`control::catalog`).
 
@@ -34,8 +34,8 @@ pub struct ImportOptions {
     pub verbose: bool,
 }
 
-/// Runs `catalog import`: 0 when it worked, [`EXIT_CONFIG`] when the facts are refused, [`EXIT_IO`] when a file
-/// or the output could not be read or written.
+/// Runs `catalog import`: 0 when it worked, [`EXIT_CONFIG`] when the facts are refused, [`EXIT_IO`] when a
+/// file or the output could not be read or written.
 pub fn import(options: &ImportOptions, out: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
     let code = match run(options, out) {
         Ok(()) => return ExitCode::SUCCESS,

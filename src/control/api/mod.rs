@@ -3,7 +3,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `GET /v1/models`, `/v1/models/user` | the list of models that the caller can use; `?all=true`: every known one |
+//! | `GET /v1/models`, `/v1/models/user` | the models that the caller can use; `?all=true`: every known one |
 //! | `GET /v1/models/count` | how many there are |
 //! | `GET /v1/models/{id}` | one model; the id may hold slashes, plain or as `%2F` |
 //! | `GET /v1/models/{id}/endpoints` | its endpoints |
@@ -13,8 +13,8 @@
 //! | `GET /v1/sim/stats` | the simulator's counters, when it runs |
 //! | `GET /metrics` | counters and gauges in Prometheus' text format |
 //!
-//! All but the last are there under `/api/v1` too. Every request must carry the token that only the workers of this process know; without it nothing exists
-//! here.
+//! All but the last are there under `/api/v1` too. Every request must carry the token that only the workers
+//! of this process know; without it nothing exists here.
 //! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
 
 mod metrics;

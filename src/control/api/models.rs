@@ -270,7 +270,8 @@ fn price_members(prices: &Prices) -> Map<String, Value> {
 /// A moment as RFC 3339 writes it, in UTC.
 fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // The Gregorian calendar in years that begin in March, counted from the year 0; 400 years are 146,097 days.
+    // The Gregorian calendar in years that begin in March, counted from the year 0; 400 years are 146,097
+    // days.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

@@ -101,7 +101,8 @@ pub fn merge(old: &Catalogue, news: News) -> Merged {
     }
     models.retain(|_, model| !model.endpoints.is_empty());
     for model in models.values_mut() {
-        // The default tier comes first, so that nobody pays for another one by accident; then the cheaper one.
+        // The default tier comes first, so that nobody pays for another one by accident; then the cheaper
+        // one.
         model.endpoints.sort_by_cached_key(|endpoint| {
             let base = endpoint.facts.prices.as_ref().map(|prices| prices.base).unwrap_or_default();
             (endpoint.facts.tier(), base.prompt, base.completion, title(endpoint))

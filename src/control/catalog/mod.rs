@@ -1,5 +1,5 @@
-//! The catalogue: the models that ship with Millrace (`catalog/models.toml`, compiled in), checked as a whole,
-//! and the rule by which an operator's own tables are laid over it.
+//! The catalogue: the models that ship with Millrace (`catalog/models.toml`, compiled in), checked as a
+//! whole, and the rule by which an operator's own tables are laid over it.
 //!
 //! | room | what it does |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! The shipped catalogue is sound and as large as promised; what is wrong with a catalogue is said all at once;
-//! an operator's tables lie over the shipped ones.
+//! The shipped catalogue is sound and as large as promised; what is wrong with a catalogue is said all at
+//! once; an operator's tables lie over the shipped ones.
 //!
 //! Deliberately absent: the forms of import (`import`).
 
@@ -106,9 +106,13 @@ model = "x"
     ] {
         assert!(problems.contains(part), "{part}\n---\n{problems}");
     }
-    let broken = "[[model]]\nid = \"a/b\"\nendpoint = [{ provider = \"openai\", name = \"b\", price = { \
-                  prompt = \"1\", completion = \"1\", rule = [{ utc_from = \"01:00\", prompt = \"1\" }, { }, { \
-                  utc_from = \"25:00\", utc_to = \"1:00\" }] } }]";
+    let broken = r#"
+[[model]]
+id = "a/b"
+endpoint = [{ provider = "openai", name = "b", price = { prompt = "1", completion = "1", rule = [
+    { utc_from = "01:00", prompt = "1" }, { }, { utc_from = "25:00", utc_to = "1:00" },
+] } }]
+"#;
     let problems = Catalogue::read("c.toml", broken).map(|_| ()).expect_err("it is wrong").to_string();
     for part in ["utc_from and utc_to belong together", "no condition", "expected a time of day in UTC"] {
         assert!(problems.contains(part), "{part}\n---\n{problems}");
@@ -168,7 +172,8 @@ model = "groq/ours"
     assert_eq!(&*model("openai/gpt-5-mini").id, "openai/gpt-5-mini");
 }
 
-/// The promise is 32 MB, built off the data path; this holds a wide margin and shows the figures when it fails.
+/// The promise is 32 MB, built off the data path; this holds a wide margin and shows the figures when it
+/// fails.
 #[test]
 fn the_whole_catalogue_is_a_small_snapshot() {
     let began = Instant::now();
@@ -242,8 +247,8 @@ endpoint = [{ provider = "groq", name = "new", price = { prompt = "0", completio
             "- a/gone",
             "- a/gone at groq (gone)",
             "~ a/kept\n    context_tokens: unknown → 9",
-            "~ a/kept at groq (kept)\n    price: { prompt = \"1\", completion = \"2\" } → { prompt = \"1.5\", \
-             completion = \"2\" }",
+            "~ a/kept at groq (kept)\n    price: { prompt = \"1\", completion = \"2\" } → \
+             { prompt = \"1.5\", completion = \"2\" }",
             "+ a/new",
             "+ a/new at groq (new)",
         ]
@@ -266,6 +271,6 @@ fn a_known_price_does_not_vanish_silently() {
     model.endpoints[0].facts.prices = None;
     let lost = format!("a/kept at {} (kept)", model.endpoints[0].provider);
     let merged = merge(&old, News { models: vec![model], ..News::default() });
-    assert_eq!(merged.prices_lost, [lost.clone()]);
+    assert_eq!(merged.prices_lost, std::slice::from_ref(&lost));
     assert_eq!(merged.changes, [Change::Removed(lost)]);
 }

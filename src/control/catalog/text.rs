@@ -11,9 +11,9 @@ use crate::base::money::PicoDollars;
 use crate::policy::catalog::{PriceRules, Prices};
 
 const HEADER: &str = "\
-# The models Millrace ships with, and their endpoints at the providers of providers.toml. Prices are in USD per
-# million tokens. The tables are those of the configuration (docs/configuration.md); what is missing is unknown.
-# Written by `millrace catalog import`; hand-written facts about known entries survive the next import.
+# The models Millrace ships with, and their endpoints at the providers of providers.toml. Prices are in USD
+# per million tokens. The tables are those of docs/configuration.md; what is missing is unknown. Written by
+# `millrace catalog import`; hand-written facts about known entries survive the next import.
 ";
 
 /// A key and its value as TOML text.

@@ -11,7 +11,10 @@ pub use super::prices::{PriceRule, PriceRules, Prices, Window};
 
 /// Declares a bit set over names, in the order of the bits.
 macro_rules! names {
-    ($(#[$about:meta])* $set:ident($bits:ty) $(#[$doc:meta])* $one:ident { $($variant:ident = $name:literal,)+ }) => {
+    (
+        $(#[$about:meta])* $set:ident($bits:ty)
+        $(#[$doc:meta])* $one:ident { $($variant:ident = $name:literal,)+ }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]

@@ -2,7 +2,7 @@
 //!
 //! | form | known by | what it is |
 //! |---|---|---|
-//! | price map | a list `models` of objects with a `provider` | one row per model and provider, USD per token |
+//! | price map | a list `models` | one row per model and provider, USD per token |
 //! | OpenRouter | `data` | the answer of `/models`, or of `/models/{author}/{slug}/endpoints` |
 //! | models.dev | objects with `models` by provider | `api.json`, USD per million tokens |
 //!
@@ -143,8 +143,8 @@ fn flag(object: &Map<String, Value>, key: &str) -> bool {
     object.get(key).and_then(Value::as_bool) == Some(true)
 }
 
-/// An amount of dollars, per token or per thing, rounded to the pico-dollar: the files hold results of floating
-/// point arithmetic. Negative is how OpenRouter says that it depends; unknown.
+/// An amount of dollars, per token or per thing, rounded to the pico-dollar: the files hold results of
+/// floating point arithmetic. Negative is how OpenRouter says that it depends; unknown.
 fn usd(value: Option<&Value>) -> Option<PicoDollars> {
     scaled(value, 12)
 }

@@ -1,5 +1,5 @@
-//! models.dev's `api.json`: `{"<provider>": {"models": {"<name>": {"cost", "limit", "modalities", …}}}}`, prices in
-//! USD per million tokens.
+//! models.dev's `api.json`: `{"<provider>": {"models": {"<name>": {"cost", "limit", "modalities", …}}}}`,
+//! prices in USD per million tokens.
 //!
 //! Deliberately absent: its addresses of providers (`catalog/providers.toml` has ours).
 

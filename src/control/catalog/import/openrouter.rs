@@ -1,7 +1,7 @@
-//! OpenRouter's answers: `/models` (`{"data": [model, …]}`) is what OpenRouter itself offers, one endpoint per
-//! model at the provider `openrouter`; `/models/{author}/{slug}/endpoints` (`{"data": {"id", "endpoints"}}`, or
-//! a model of the list that holds `endpoints`) tells about other providers. It does not tell how they call the
-//! model, so that only endpoints that are known already learn from it.
+//! OpenRouter's answers: `/models` (`{"data": [model, …]}`) is what OpenRouter itself offers, one endpoint
+//! per model at the provider `openrouter`; `/models/{author}/{slug}/endpoints` (`{"data": {"id",
+//! "endpoints"}}`, or a model of the list that holds `endpoints`) tells about other providers. It does not
+//! tell how they call the model, so that only endpoints that are known already learn from it.
 //!
 //! Deliberately absent: status and speed, which are of the moment.
 

@@ -1,5 +1,5 @@
-//! A price map: `{"models": [{"id", "provider", "mode", "input_cost_per_token", …}]}`, prices in USD per token,
-//! capabilities as `supports_…` flags.
+//! A price map: `{"models": [{"id", "provider", "mode", "input_cost_per_token", …}]}`, prices in USD per
+//! token, capabilities as `supports_…` flags.
 //!
 //! Deliberately absent: batch prices and prices of speech, which no endpoint here serves.
 
