@@ -125,13 +125,15 @@ fn run<M: AsRef<str>>(
         gate: Gate::new(scene.snapshot, tenant.key, &ask.preferences, &ask.needs),
         looked: false,
         prompt_tokens: ask.needs.prompt_tokens(Modalities::NONE),
-        plan: Plan::EMPTY,
-        standings: [u64::MAX; plan::CANDIDATES],
+        choices: [By::Provider(ProviderId(0)); CHOICES],
+        best: [u64::MAX; plan::CANDIDATES],
+        count: 0,
     };
     let mut known = false;
     for (turn, name) in (0_u8..).zip(models.take(CHOICES)) {
         let Some((by, variants)) = resolve(scene.snapshot, name.as_ref())? else { continue };
         known = true;
+        run.choices[usize::from(turn)] = by;
         match by {
             By::Provider(provider) => run.add_provider(provider, turn, watch),
             By::Model(id) => {
@@ -145,10 +147,10 @@ fn run<M: AsRef<str>>(
             }
         }
     }
-    match run.plan.count() {
+    match run.count {
         0 if known => Err(NoPlan::Excluded),
         0 => Err(NoPlan::Unknown),
-        _ => Ok(run.plan),
+        _ => Ok(run.finish()),
     }
 }
 
@@ -199,9 +201,11 @@ struct Run<'a, 'b> {
     looked: bool,
     /// About how many tokens the prompt has.
     prompt_tokens: u32,
-    plan: Plan,
-    /// Of the plan's entries: ascending.
-    standings: [u64; plan::CANDIDATES],
+    /// What serves the requested models, by their place among them.
+    choices: [By; CHOICES],
+    /// The best so far, ascending: where each stands, and who it is (see [`whole_standing`]).
+    best: [u64; plan::CANDIDATES],
+    count: usize,
 }
 
 impl<'a> Run<'a, '_> {
@@ -214,7 +218,7 @@ impl<'a> Run<'a, '_> {
         }
         let listed = self.gate.order.as_ref().map_or(0, |order| order.place(&row, None).unwrap_or(UNLISTED));
         let standing = self.standing(turn, listed, &Figures::UNKNOWN, false);
-        self.insert(u64::from(standing) << 32, Entry { at: provider.0, model: turn, through: true });
+        self.insert(packed(standing, 0, 0.0, turn, 0));
     }
 
     fn add_model<const N: usize>(
@@ -243,16 +247,13 @@ impl<'a> Run<'a, '_> {
         let preferences = &self.ask.preferences;
         if !preferences.allow_fallbacks && !preferences.order.given() {
             // The single best one.
-            if let Some(best) = contenders.iter().min_by_key(|contender| whole_standing(contender)) {
-                self.insert(whole_standing(best), Entry { at: best.endpoint, model: turn, through: false });
+            if let Some(best) = contenders.iter().min_by_key(|contender| whole_standing(contender, turn)) {
+                self.insert(whole_standing(best, turn));
             }
             return;
         }
         for contender in contenders {
-            self.insert(
-                whole_standing(contender),
-                Entry { at: contender.endpoint, model: turn, through: false },
-            );
+            self.insert(whole_standing(contender, turn));
         }
     }
 
@@ -376,33 +377,52 @@ impl<'a> Run<'a, '_> {
             | u32::from(other_group)
     }
 
-    /// Takes an entry into the plan if it stands better than the last one, or if there is room. Entries of
-    /// the same standing stay in the order in which they came.
-    fn insert(&mut self, standing: u64, entry: Entry) {
-        let count = self.plan.count();
-        if count == plan::CANDIDATES && standing >= self.standings[count - 1] {
+    /// Takes a candidate in if it stands better than the last one, or if there is room.
+    fn insert(&mut self, standing: u64) {
+        if standing >= self.best[plan::CANDIDATES - 1] {
             return;
         }
-        let mut place = count.min(plan::CANDIDATES - 1);
-        while place > 0 && self.standings[place - 1] > standing {
-            self.standings[place] = self.standings[place - 1];
-            self.plan.entries[place] = self.plan.entries[place - 1];
-            place -= 1;
+        let behind = self.count.min(plan::CANDIDATES - 1);
+        let place = self.best[..behind].iter().rposition(|other| *other < standing).map_or(0, |at| at + 1);
+        self.best.copy_within(place..behind, place + 1);
+        self.best[place] = standing;
+        self.count = (self.count + 1).min(plan::CANDIDATES);
+    }
+
+    /// The plan of the best.
+    fn finish(&self) -> Plan {
+        let mut plan = Plan::EMPTY;
+        for (entry, packed) in plan.entries.iter_mut().zip(&self.best[..self.count]) {
+            let (model, ordinal) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
+            *entry = match self.choices[usize::from(model)] {
+                By::Provider(provider) => Entry { at: provider.0, model, through: true },
+                By::Model(id) => {
+                    let endpoint = self.scene.snapshot.models[id.index()].endpoints[ordinal];
+                    Entry { at: endpoint.0, model, through: false }
+                }
+            };
         }
-        self.standings[place] = standing;
-        self.plan.entries[place] = entry;
-        self.plan.count = (count + 1).min(plan::CANDIDATES) as u8;
+        plan.count = self.count as u8;
+        plan
     }
 }
 
-/// Everything that says where a contender stands, as one number. A float that is not negative sorts by its
-/// bits.
-fn whole_standing(contender: &Contender<'_>) -> u64 {
+/// Everything that says where a contender stands, and behind it who it is: its model's place in the request
+/// and its own in the model. Of equals, those configured first go first.
+fn whole_standing(contender: &Contender<'_>, turn: u8) -> u64 {
     debug_assert!(contender.score >= 0.0 && contender.tier < 2);
-    u64::from(contender.standing) << 32
-        | u64::from(contender.tier) << 31
-        | u64::from(contender.score.to_bits() & (u32::MAX >> 1))
+    packed(contender.standing, contender.tier, contender.score, turn, contender.ordinal)
 }
+
+/// Standing (13 bits), tier (1), score (31), model (4), ordinal (6). A float that is not negative sorts by
+/// its bits.
+fn packed(standing: u32, tier: u8, score: f32, turn: u8, ordinal: u16) -> u64 {
+    let place =
+        u64::from(standing) << 32 | u64::from(tier) << 31 | u64::from(score.to_bits() & (u32::MAX >> 1));
+    place << 10 | u64::from(turn) << 6 | u64::from(ordinal)
+}
+
+const _: () = assert!(CHOICES <= 16 && ENDPOINTS_PER_MODEL <= 64);
 
 /// Drops the contenders marked in `lacking` if there are others; says how many are left.
 fn keep_capable(contenders: &mut [Contender<'_>], lacking: u64) -> usize {

@@ -16,7 +16,7 @@
 //! never free.
 //! Deliberately absent: caps and pauses of endpoints that refuse (health has them).
 
-use super::{Contender, Strategy, Task, draw, fraction};
+use super::{Contender, Strategy, Task, draw, fraction, minus_ln};
 
 /// One request in so many is drawn with equal weights.
 const EXPLORATION: u64 = 32;
@@ -53,7 +53,7 @@ impl Strategy for Balanced {
             }
             let ratio = if explore { 1.0 } else { (contender.score / best).min(RATIO) };
             contender.tier = 0;
-            contender.score = -fraction(draw(task.random, turn)).ln() * ratio * ratio;
+            contender.score = minus_ln(fraction(draw(task.random, turn))) * ratio * ratio;
         }
     }
 }

@@ -8,7 +8,7 @@
 //! the first (Mirrokni, Thorup and Zadimoghaddam: consistent hashing with bounded loads).
 //! Deliberately absent: chance, and any memory of where a prefix went before.
 
-use super::{Contender, Strategy, Task, fraction, spread};
+use super::{Contender, Strategy, Task, fraction, minus_ln, spread};
 
 /// Bytes of the prompt that count: a system prompt's beginning tells applications apart.
 pub(super) const PREFIX_BYTES: usize = 2048;
@@ -30,7 +30,7 @@ impl Strategy for PrefixAffinity {
             let full = busy > 0.0 && busy + own > LOAD_FACTOR * (load + own) * share;
             let chance = fraction(spread(prefix ^ contender.identity));
             contender.tier = u8::from(full || contender.weight <= 0.0);
-            contender.score = -chance.ln() / contender.weight.max(1.0);
+            contender.score = minus_ln(chance) / contender.weight.max(1.0);
         }
     }
 }

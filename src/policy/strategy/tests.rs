@@ -211,3 +211,12 @@ fn sorts_are_sorts() {
         assert_eq!(ordered(name, &task(1), contenders(&figures, &facts)), want, "{name:?}");
     }
 }
+
+#[test]
+fn the_quick_logarithm_is_close_to_the_exact_one() {
+    for step in 0..10_000_u64 {
+        let u = fraction(step << 50 | step << 41);
+        let (quick, exact) = (minus_ln(u), -u.ln());
+        assert!(quick > 0.0 && (quick - exact).abs() < 0.002, "{u}: {quick} for {exact}");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: prices and figures. An endpoint of weight 0 is tried after all others only.
 
-use super::{Contender, Strategy, Task, draw, fraction};
+use super::{Contender, Strategy, Task, draw, fraction, minus_ln};
 
 pub(super) struct Weighted;
 
@@ -10,7 +10,7 @@ impl Strategy for Weighted {
     fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]) {
         for (turn, contender) in contenders.iter_mut().enumerate() {
             contender.tier = u8::from(contender.weight <= 0.0);
-            contender.score = -fraction(draw(task.random, turn)).ln() / contender.weight.max(1.0);
+            contender.score = minus_ln(fraction(draw(task.random, turn))) / contender.weight.max(1.0);
         }
     }
 }
