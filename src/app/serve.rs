@@ -34,6 +34,7 @@ use crate::io::{
     Driver, DriverChoice, MailboxHalf, Message, Post, SocketFile, clock, mailbox, probe, process,
 };
 use crate::policy::catalog::{Credential, Snapshot};
+use crate::policy::health::board::Board;
 use crate::worker::{self, Shared};
 
 /// How long the start waits for names to be resolved.
@@ -113,6 +114,7 @@ struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     upstream_tls: Arc<ArcSwap<worker::UpstreamTls>>,
     counters: Vec<Arc<Counters>>,
+    health: Arc<Board>,
     _simulator: Simulator,
     _api: api::Api,
 }
@@ -125,11 +127,13 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
     let mut interner = Interner::default();
     let extras = Extras { control: None, internals: &internals, models: &models, resolved: None };
     let counters: Vec<Arc<Counters>> = (0..cores).map(|_| Arc::default()).collect();
+    let health = Arc::new(Board::new(cores));
     let built = build(config, exposure, extras, &mut interner);
     let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
     let state = api::ApiState {
         snapshot: Arc::clone(&snapshot),
         counters: counters.clone(),
+        health: Arc::clone(&health),
         sim: Some(Arc::clone(&simulator.seen)),
         started: clock::unix_seconds(),
     };
@@ -154,7 +158,7 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
     }
     tokio::spawn(names.run());
     let upstream_tls = Arc::new(ArcSwap::from_pointee(targets));
-    Ok(Control { snapshot, upstream_tls, counters, _simulator: simulator, _api: api })
+    Ok(Control { snapshot, upstream_tls, counters, health, _simulator: simulator, _api: api })
 }
 
 /// The simulator's listeners as providers.
@@ -237,6 +241,7 @@ fn start_workers(
         upstream_tls: Arc::clone(&control.upstream_tls),
         client_tls,
         counters: control.counters.clone(),
+        health: Arc::clone(&control.health),
         posts: posts.clone(),
     });
     let mut threads = Vec::with_capacity(per_core.len());

@@ -67,7 +67,7 @@ pub(super) struct Kept {
     pub(super) content_type: Vec<u8>,
     pub(super) content_encoding: Vec<u8>,
     /// `Retry-After` in seconds.
-    retry_after: Option<u32>,
+    pub(super) retry_after: Option<u32>,
 }
 
 impl Kept {

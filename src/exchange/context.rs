@@ -12,6 +12,7 @@ use crate::exchange::Action;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::relay::Relay;
 use crate::policy::catalog::Snapshot;
+use crate::policy::health::{End, Health, Ticket};
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
 
@@ -33,6 +34,8 @@ pub struct CoreState {
     pub counters: Arc<Counters>,
     /// Request bytes held by all exchanges of this core.
     pub bodies_bytes: usize,
+    /// What is known of the endpoints.
+    pub health: Health,
     /// Buffers for the next use, shared with the edge that fills them.
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
@@ -56,6 +59,7 @@ impl CoreState {
         Self {
             counters,
             bodies_bytes: 0,
+            health: Health::default(),
             spares: Spares::default(),
             splice: Splice::default(),
             spare_attempts: Vec::new(),
@@ -115,6 +119,14 @@ impl CoreState {
     pub fn reuse(&mut self, record: Box<Record>) {
         if self.spare_records.len() < SPARE_FRAMES {
             self.spare_records.push(record);
+        }
+    }
+
+    /// An attempt is over: what that says about its endpoint is noted. Without a ticket it is not followed.
+    pub fn attempt_ended(&mut self, ticket: Option<Ticket>, end: End, now: Moment) {
+        if let Some(ticket) = ticket {
+            let random = self.random();
+            self.health.ended(&ticket, end, now, random);
         }
     }
 

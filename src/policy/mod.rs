@@ -7,6 +7,8 @@
 pub mod auth;
 pub mod catalog;
 pub mod heads;
+pub mod health;
+pub mod live;
 pub mod retry;
 pub mod route;
 pub mod table;

@@ -28,12 +28,15 @@ pub struct Plan {
     choices: [Choice; CHOICES],
     choice_count: u8,
     candidate_count: u8,
+    /// Turns that were put behind the others, a bit each.
+    behind: u64,
 }
 
 /// `model` and the entries of `models`.
 const CHOICES: usize = 1 + MODELS_PER_REQUEST;
 
 const _: () = assert!(CANDIDATES <= u8::MAX as usize);
+const _: () = assert!(CANDIDATES <= u64::BITS as usize);
 const _: () = assert!(CHOICES <= u8::MAX as usize);
 
 /// One requested model that can be served.
@@ -61,6 +64,7 @@ impl Plan {
         choices: [Choice { by: By::Provider(ProviderId(0)), model: 0 }; CHOICES],
         choice_count: 0,
         candidate_count: 0,
+        behind: 0,
     };
 
     /// How many candidates there are.
@@ -80,7 +84,33 @@ impl Plan {
         if turn >= self.count() {
             return None;
         }
-        let mut left = turn;
+        self.listed(snapshot, if self.behind == 0 { turn } else { self.place(turn) })
+    }
+
+    /// Puts the candidates of which `is_behind` is true behind the others; none is dropped, and each part
+    /// keeps its order.
+    pub fn put_behind(&mut self, snapshot: &Snapshot, is_behind: impl Fn(Candidate) -> bool) {
+        self.behind = 0;
+        if self.count() < 2 {
+            return;
+        }
+        for place in 0..self.count() {
+            let behind = self.listed(snapshot, place).is_some_and(&is_behind);
+            self.behind |= u64::from(behind) << place;
+        }
+    }
+
+    /// Where the candidate of a turn is listed: first those that were not put behind, then the others.
+    fn place(&self, turn: usize) -> usize {
+        let places = |behind: bool| {
+            (0..self.count()).filter(move |place| (self.behind >> place & 1 == 1) == behind)
+        };
+        places(false).chain(places(true)).nth(turn).unwrap_or(turn)
+    }
+
+    /// The candidate at a place of the list.
+    fn listed(&self, snapshot: &Snapshot, place: usize) -> Option<Candidate> {
+        let mut left = place;
         for choice in &self.choices[..usize::from(self.choice_count)] {
             let model = choice.model;
             match choice.by {

@@ -12,6 +12,7 @@
 //! here.
 //! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
 
+mod health;
 mod metrics;
 mod models;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::base::secret::Secret;
 use crate::base::time::UnixSeconds;
 use crate::control::sim::Seen;
 use crate::policy::catalog::Snapshot;
+use crate::policy::health::board::Board;
 
 /// The field that carries the internal token. Workers drop it from clients' requests and set their own.
 pub const TOKEN_FIELD: &str = "x-millrace-internal";
@@ -52,6 +54,8 @@ pub struct ApiState {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The counters of every core.
     pub counters: Vec<Arc<Counters>>,
+    /// What the cores know of the endpoints.
+    pub health: Arc<Board>,
     /// The simulator's counters, when it runs.
     pub sim: Option<Arc<Seen>>,
     /// When this process started: the `created` of every model, because nothing better is known.
@@ -129,7 +133,7 @@ async fn simulator(State(state): State<ApiState>) -> Response {
 
 async fn metrics(State(state): State<ApiState>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters)).into_response()
+    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters, &state.snapshot.load(), &state.health)).into_response()
 }
 
 async fn not_found() -> Response {
