@@ -125,7 +125,7 @@ impl Attempt {
         let health = &mut cx.core.health;
         health.follow(cx.snapshot, cx.now);
         health.request(cx.now);
-        self.plan.put_behind(cx.snapshot, |candidate| !health.is_well(cx.snapshot, candidate));
+        self.plan.put_behind(cx.snapshot, 0, |candidate| !health.is_well(cx.snapshot, candidate));
     }
 
     /// Lets go of what a frame must not keep while it waits for reuse.
@@ -182,12 +182,14 @@ impl Attempt {
         retry::verdict(fault, allowance)
     }
 
-    /// May the next candidate be tried, or would that storm an endpoint that is not well?
-    fn may_move_on(&self, cx: &mut Cx<'_>) -> bool {
-        let (Some(held), Some(next)) = (&self.snapshot, self.plan.get(self.snapshot(), self.turn + 1)) else {
-            return false;
-        };
-        let granted = cx.core.health.may_retry(held, next, cx.now);
+    /// May the next candidate be tried, or would that storm an endpoint that is not well? Who is well may
+    /// have changed since the plan was made.
+    fn may_move_on(&mut self, cx: &mut Cx<'_>) -> bool {
+        let (Some(held), health) = (&self.snapshot, &mut cx.core.health) else { return false };
+        health.settle(cx.now);
+        self.plan.put_behind(held, self.turn + 1, |candidate| !health.is_well(held, candidate));
+        let Some(next) = self.plan.get(held, self.turn + 1) else { return false };
+        let granted = health.may_retry(held, next, cx.now);
         if !granted {
             cx.count(Counter::RetriesDenied);
         }
@@ -308,11 +310,11 @@ impl Exchange {
     /// The attempt in hand failed.
     pub(super) fn fail(&mut self, cx: &mut Cx<'_>, fault: Fault) {
         let State::Attempt(attempt) = &mut self.state else { return };
+        attempt.end(cx, fault);
         let verdict = match attempt.verdict(fault) {
             Verdict::Next { .. } if !attempt.may_move_on(cx) => Verdict::Report,
             verdict => verdict,
         };
-        attempt.end(cx, fault);
         let provider = attempt.candidate().provider;
         let billed = if matches!(verdict, Verdict::SameFresh) { Billed::No } else { retry::billed(fault) };
         attempt.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });

@@ -28,15 +28,25 @@ pub struct Plan {
     choices: [Choice; CHOICES],
     choice_count: u8,
     candidate_count: u8,
-    /// Turns that were put behind the others, a bit each.
-    behind: u64,
+    /// Places of the list by turn.
+    order: [u8; CANDIDATES],
 }
+
+/// Every place at its own turn.
+const IN_ORDER: [u8; CANDIDATES] = {
+    let mut order = [0; CANDIDATES];
+    let mut place = 0;
+    while place < CANDIDATES {
+        order[place] = place as u8;
+        place += 1;
+    }
+    order
+};
 
 /// `model` and the entries of `models`.
 const CHOICES: usize = 1 + MODELS_PER_REQUEST;
 
 const _: () = assert!(CANDIDATES <= u8::MAX as usize);
-const _: () = assert!(CANDIDATES <= u64::BITS as usize);
 const _: () = assert!(CHOICES <= u8::MAX as usize);
 
 /// One requested model that can be served.
@@ -64,7 +74,7 @@ impl Plan {
         choices: [Choice { by: By::Provider(ProviderId(0)), model: 0 }; CHOICES],
         choice_count: 0,
         candidate_count: 0,
-        behind: 0,
+        order: IN_ORDER,
     };
 
     /// How many candidates there are.
@@ -84,28 +94,28 @@ impl Plan {
         if turn >= self.count() {
             return None;
         }
-        self.listed(snapshot, if self.behind == 0 { turn } else { self.place(turn) })
+        self.listed(snapshot, usize::from(self.order[turn]))
     }
 
-    /// Puts the candidates of which `is_behind` is true behind the others; none is dropped, and each part
-    /// keeps its order.
-    pub fn put_behind(&mut self, snapshot: &Snapshot, is_behind: impl Fn(Candidate) -> bool) {
-        self.behind = 0;
-        if self.count() < 2 {
+    /// From turn number `from` on, puts the candidates of which `is_behind` is true behind the others; none is
+    /// dropped, and each part keeps its order.
+    pub fn put_behind(&mut self, snapshot: &Snapshot, from: usize, is_behind: impl Fn(Candidate) -> bool) {
+        let count = self.count();
+        if from + 1 >= count {
             return;
         }
-        for place in 0..self.count() {
-            let behind = self.listed(snapshot, place).is_some_and(&is_behind);
-            self.behind |= u64::from(behind) << place;
+        let old = self.order;
+        let (mut next, mut behind) = (from, 0);
+        for place in &old[from..count] {
+            if self.listed(snapshot, usize::from(*place)).is_some_and(&is_behind) {
+                self.order[count - 1 - behind] = *place;
+                behind += 1;
+            } else {
+                self.order[next] = *place;
+                next += 1;
+            }
         }
-    }
-
-    /// Where the candidate of a turn is listed: first those that were not put behind, then the others.
-    fn place(&self, turn: usize) -> usize {
-        let places = |behind: bool| {
-            (0..self.count()).filter(move |place| (self.behind >> place & 1 == 1) == behind)
-        };
-        places(false).chain(places(true)).nth(turn).unwrap_or(turn)
+        self.order[next..count].reverse();
     }
 
     /// The candidate at a place of the list.
@@ -258,6 +268,24 @@ mod tests {
         check(&[1], &["m0", "m0"], &[(Some(0), 0), (Some(0), 1)]);
         check(&[1], &["m9", "p1/any", "p0/", ""], &[]);
         check(&[1], &[], &[]);
+    }
+
+    #[test]
+    fn what_is_not_well_goes_behind_and_nothing_is_dropped() {
+        for from in 0..6 {
+            for sick in 0..64_u32 {
+                let snapshot = snapshot(&[4, 2]);
+                let mut plan = plan(&snapshot, Tenant { key: None }, ["m0", "m1"].iter()).unwrap();
+                let before: Vec<u32> =
+                    plan.candidates(&snapshot).filter_map(|one| one.endpoint.map(|id| id.0)).collect();
+                plan.put_behind(&snapshot, from, |one| one.endpoint.is_some_and(|id| sick >> id.0 & 1 == 1));
+                let got: Vec<u32> =
+                    plan.candidates(&snapshot).filter_map(|one| one.endpoint.map(|id| id.0)).collect();
+                let mut want = before;
+                want[from..].sort_by_key(|id| sick >> id & 1);
+                assert_eq!(got, want, "from {from}, sick {sick:b}");
+            }
+        }
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &Board) {
     }
     let help = "Seconds to the first event, over the last five minutes.";
     quantiles(text, &all, TTFT, help, |one| one.ttft_ms, 0.001);
-    let help = "Tokens per second, waiting included, over the last five minutes; higher quantiles are slower.";
+    let help =
+        "Tokens per second, waiting included, over the last five minutes; higher quantiles are slower.";
     quantiles(text, &all, SPEED, help, |one| one.tokens_per_second, 1.0);
     gauge(text, &all, CONNECT, "Usual seconds to connect.", |one| f64::from(one.connect_ms) / 1000.0);
 }
@@ -53,7 +54,8 @@ fn seen(snapshot: &Snapshot, board: &Board) -> Vec<Seen> {
         let provider = &*snapshot.providers[endpoint.provider.index()].id;
         (provider, &*endpoint.name, endpoint_tag(provider, &endpoint.name))
     });
-    let passed = snapshot.providers.iter().map(|provider| (&*provider.id, "*", passthrough_tag(&provider.id)));
+    let passed =
+        snapshot.providers.iter().map(|provider| (&*provider.id, "*", passthrough_tag(&provider.id)));
     let known = endpoints.chain(passed).filter_map(|(provider, name, tag)| {
         let labels = format!("provider=\"{}\",endpoint=\"{}\"", escaped(provider), escaped(name));
         summaries.remove(&tag).map(|summary| Seen { labels, summary })

@@ -133,7 +133,8 @@ async fn simulator(State(state): State<ApiState>) -> Response {
 
 async fn metrics(State(state): State<ApiState>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters, &state.snapshot.load(), &state.health)).into_response()
+    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters, &state.snapshot.load(), &state.health))
+        .into_response()
 }
 
 async fn not_found() -> Response {

@@ -15,10 +15,10 @@ use crate::base::metrics::{COUNTERS, Counter};
 use crate::base::money::{PicoDollars, TokenPrice};
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::{AuthMode, Credential, Endpoint, Model, Provider, WaitingComment};
+use crate::policy::heads::Heads;
 use crate::policy::health::board::{Board, Cell};
 use crate::policy::health::breaker::Position;
 use crate::policy::health::layout::{endpoint_tag, passthrough_tag};
-use crate::policy::heads::Heads;
 use crate::policy::table::{ByDigest, ByName};
 
 fn snapshot() -> Snapshot {
@@ -206,7 +206,10 @@ async fn metrics_show_the_endpoints_that_cores_have_used() {
     let provider = &*snapshot.providers[0].id;
     let used = Cell { under_way: 2, connect_ms: 500.0, totals: [9, 1, 0, 0, 0, 0, 3], ..Cell::default() };
     for (core, (tag, position)) in [
-        (endpoint_tag(provider, &snapshot.endpoints[0].name), Position { tripped: true, ..Position::default() }),
+        (
+            endpoint_tag(provider, &snapshot.endpoints[0].name),
+            Position { tripped: true, ..Position::default() },
+        ),
         (endpoint_tag(provider, &snapshot.endpoints[0].name), Position::default()),
     ]
     .into_iter()

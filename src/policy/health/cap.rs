@@ -45,11 +45,11 @@ impl Cap {
     }
 
     /// Its breaker opened with so many requests under way: the way back begins at one.
-    pub fn opened(&mut self, under_way: u32) {
+    pub fn opened(&mut self, now: Moment, under_way: u32) {
         if self.parts == NONE {
             self.threshold = under_way.clamp(CROWD_LEAST, NONE / PARTS / 2) * PARTS;
         }
-        self.parts = PARTS;
+        (self.parts, self.lowered_at) = (PARTS, now);
     }
 
     /// An attempt that began at `begun` was refused for load, with so many (itself included) under way.
@@ -64,9 +64,10 @@ impl Cap {
         (self.learned, self.lowered_at) = (true, now);
     }
 
-    /// An answer was served, with so many (itself included) under way.
-    pub fn served(&mut self, now: Moment, under_way: u32) {
-        if self.parts == NONE {
+    /// An attempt that began at `begun` was served, with so many (itself included) under way.
+    pub fn served(&mut self, begun: Moment, now: Moment, under_way: u32) {
+        // What began before the cap was lowered says nothing about what it allows.
+        if self.parts == NONE || begun < self.lowered_at {
             return;
         }
         if self.learned && now.since(self.lowered_at) > MEMORY {
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn there_is_no_cap_without_a_reason() {
         let mut cap = Cap::default();
-        (1..100).for_each(|second| cap.served(at(second), 5));
+        (1..100).for_each(|second| cap.served(at(second), at(second), 5));
         assert_eq!(cap.requests(), u32::MAX);
         (1..100).for_each(|second| cap.refused(at(second), at(second), CROWD_LEAST - 1));
         assert_eq!(cap.requests(), u32::MAX);
@@ -111,7 +112,7 @@ mod tests {
             if under_way > 40 {
                 cap.refused(at(second), at(second), under_way);
             } else {
-                (0..under_way).for_each(|_| cap.served(at(second), under_way));
+                (0..under_way).for_each(|_| cap.served(at(second), at(second), under_way));
             }
             if second > 10 {
                 widest = widest.max(cap.requests());
@@ -131,19 +132,19 @@ mod tests {
     #[test]
     fn the_way_back_after_an_open_breaker_is_slow_and_ends() {
         let mut cap = Cap::default();
-        cap.opened(12);
+        cap.opened(at(1), 12);
         let mut seen = Vec::new();
         while cap.requests() < u32::MAX {
             seen.push(cap.requests());
             let under_way = cap.requests();
-            cap.served(at(1), under_way);
+            cap.served(at(1), at(1), under_way);
             assert!(seen.len() < 100);
         }
         assert_eq!(seen, (1..12).collect::<Vec<u32>>());
         // Opened again on the way back: from one again, to the same goal.
-        cap.opened(12);
-        cap.served(at(1), 1);
-        cap.opened(2);
+        cap.opened(at(1), 12);
+        cap.served(at(1), at(1), 1);
+        cap.opened(at(1), 2);
         assert_eq!((cap.requests(), cap.threshold), (1, 12 * PARTS));
     }
 
@@ -151,9 +152,9 @@ mod tests {
     fn lessons_are_forgotten_after_a_while() {
         let mut cap = Cap::default();
         cap.refused(at(1), at(1), 10);
-        cap.served(at(300), 1);
+        cap.served(at(300), at(300), 1);
         assert_eq!(cap.requests(), 7);
-        cap.served(at(302), 1);
+        cap.served(at(302), at(302), 1);
         assert_eq!(cap.requests(), u32::MAX);
     }
 }

@@ -33,7 +33,8 @@ impl Default for Histogram {
 /// Values below eight have a bucket each; above, the three bits behind the highest one choose the bucket.
 const fn bucket(value: u32) -> usize {
     let bits = u32::BITS - value.leading_zeros();
-    let bucket = if value < STEPS { value } else { (bits - 3) * STEPS + ((value >> (bits - 4)) & (STEPS - 1)) };
+    let bucket =
+        if value < STEPS { value } else { (bits - 3) * STEPS + ((value >> (bits - 4)) & (STEPS - 1)) };
     if bucket as usize >= BUCKETS { BUCKETS - 1 } else { bucket as usize }
 }
 
@@ -106,7 +107,10 @@ mod tests {
             last = bucket;
             let middle = middle(bucket);
             if value < 262_144 {
-                assert!((middle - value as f32).abs() <= value as f32 * 0.0625, "{value} is taken for {middle}");
+                assert!(
+                    (middle - value as f32).abs() <= value as f32 * 0.0625,
+                    "{value} is taken for {middle}"
+                );
             }
         }
         assert_eq!(bucket(u32::MAX), BUCKETS - 1);

@@ -103,9 +103,10 @@ impl Layout {
     #[must_use]
     pub fn new(snapshot: &Arc<Snapshot>) -> Self {
         let providers = || snapshot.providers.iter().map(|provider| &*provider.id);
-        let endpoints = snapshot.endpoints.iter().map(|endpoint| {
-            endpoint_tag(&snapshot.providers[endpoint.provider.index()].id, &endpoint.name)
-        });
+        let endpoints = snapshot
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint_tag(&snapshot.providers[endpoint.provider.index()].id, &endpoint.name));
         let tags: Vec<u64> =
             endpoints.chain(providers().map(passthrough_tag)).chain(providers().map(account_tag)).collect();
         let mut by_tag: HashMap<u64, u32, BuildHasherDefault<AsIs>> = HashMap::default();

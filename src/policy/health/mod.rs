@@ -34,9 +34,9 @@ pub mod layout;
 pub mod outcome;
 mod outlier;
 pub mod row;
-pub mod summary;
 #[cfg(test)]
 mod simulated;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 pub mod window;
@@ -206,7 +206,7 @@ impl Health {
     /// The first event of its stream is here.
     pub fn first_event(&mut self, ticket: &Ticket, now: Moment) {
         if let Some(row) = self.row_of(ticket.row) {
-            row.first_event(now, now.since(ticket.begun));
+            row.first_event(ticket.begun, now);
         }
     }
 
@@ -389,7 +389,11 @@ impl Health {
     pub fn tick(&mut self, snapshot: &Arc<Snapshot>, now: Moment, random: u64) {
         self.exchange_due = now + EXCHANGE_EVERY;
         self.follow(snapshot, now);
-        self.hear(now, random);
+        self.hear(now);
+        for row in &mut self.rows {
+            row.age(now);
+            row.judge(now, random.wrapping_mul(row.tag | 1));
+        }
         if now >= self.compare_due {
             self.compare_due = now + COMPARE_EVERY;
             self.compare(now, random);
@@ -399,21 +403,19 @@ impl Health {
     }
 
     /// Reads what the other cores say.
-    fn hear(&mut self, now: Moment, random: u64) {
+    fn hear(&mut self, now: Moment) {
         self.rows.iter_mut().for_each(Row::forget_peers);
         let Some((board, own)) = self.board.clone() else { return };
         for core in (0..board.cores()).filter(|core| *core != own) {
             for cell in board.cells(core) {
                 // A core may hold another snapshot for a moment, with endpoints that are not in this one.
-                let Some(row) = self.layout.as_ref().and_then(|layout| layout.find(cell.tag)) else { continue };
+                let Some(row) = self.layout.as_ref().and_then(|layout| layout.find(cell.tag)) else {
+                    continue;
+                };
                 if let Some(place) = self.activate(row, now) {
                     self.rows[place].hear(now, &cell);
                 }
             }
-        }
-        for row in &mut self.rows {
-            row.age(now);
-            row.judge(now, random.wrapping_mul(row.tag | 1));
         }
     }
 

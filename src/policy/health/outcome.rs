@@ -97,7 +97,9 @@ pub const fn meaning(fault: Fault, phase: Phase) -> Meaning {
         Fault::ConnectRefused
         | Fault::NameUnresolved
         | Fault::TlsHandshake
-        | Fault::Deadline(DeadlineKind::Connect) => Meaning::Counted { kind: Kind::Connect, overloaded: false },
+        | Fault::Deadline(DeadlineKind::Connect) => {
+            Meaning::Counted { kind: Kind::Connect, overloaded: false }
+        }
         // A pooled connection that was closed meanwhile: every pool has this race.
         Fault::ResetBeforeAnswer { reused: true } | Fault::Deadline(DeadlineKind::Total) => Meaning::Nothing,
         Fault::Status(status) => of_status(status, phase),

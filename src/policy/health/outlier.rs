@@ -55,7 +55,8 @@ impl Health {
     pub(super) fn compare(&mut self, now: Moment, random: u64) {
         let Some(layout) = self.layout.take() else { return };
         for model in &layout.snapshot().models {
-            let used = model.endpoints.iter().filter(|endpoint| self.places[endpoint.index()] != NONE).count();
+            let used =
+                model.endpoints.iter().filter(|endpoint| self.places[endpoint.index()] != NONE).count();
             if used < ENDPOINTS_LEAST {
                 continue;
             }

@@ -107,6 +107,7 @@ pub struct Row {
     speeds: Option<Box<Speeds>>,
     percentiles: [Percentiles; 2],
     percentiles_due: Moment,
+    outlier_at: Moment,
     outlier_until: Moment,
     outlier_times: u32,
     /// First events since the row was last found an outlier.
@@ -136,6 +137,7 @@ impl Row {
             speeds: None,
             percentiles: [Percentiles::default(); 2],
             percentiles_due: Moment::default(),
+            outlier_at: Moment::default(),
             outlier_until: Moment::default(),
             outlier_times: 0,
             fresh: 0,
@@ -161,14 +163,17 @@ impl Row {
         blend(&mut self.connect_ms, took.as_secs_f32() * 1000.0);
     }
 
-    /// The first event came after this time.
-    pub fn first_event(&mut self, now: Moment, took: Duration) {
-        let ms = took.as_secs_f32() * 1000.0;
-        if self.fresh == 0 {
-            self.ttft_ms = 0.0; // What was before it was found an outlier says nothing about now.
+    /// The first event of an attempt that began at `begun` is here.
+    pub fn first_event(&mut self, begun: Moment, now: Moment) {
+        let ms = now.since(begun).as_secs_f32() * 1000.0;
+        // What began before it was found an outlier says nothing about the time since.
+        if begun >= self.outlier_at {
+            if self.fresh == 0 {
+                self.ttft_ms = 0.0;
+            }
+            self.fresh = self.fresh.saturating_add(1);
+            blend(&mut self.ttft_ms, ms);
         }
-        self.fresh = self.fresh.saturating_add(1);
-        blend(&mut self.ttft_ms, ms);
         self.speeds.get_or_insert_default().ttft_ms.add(now, ms);
     }
 
@@ -176,7 +181,7 @@ impl Row {
     pub fn served(&mut self, begun: Moment, now: Moment, under_way: u32, speed: Speed) {
         self.count(now, Kind::Served);
         self.backoff.served(begun);
-        self.cap.served(now, under_way);
+        self.cap.served(begun, now, under_way);
         if self.breaker.served(begun, now) == Change::Closed {
             self.window.clear();
         }
@@ -192,7 +197,7 @@ impl Row {
         self.count(now, kind);
         let tally = self.tally(now);
         if self.breaker.failed(kind, begun, now, tally, random) == Change::Opened {
-            self.cap.opened(under_way);
+            self.cap.opened(now, under_way);
         }
     }
 
@@ -222,7 +227,7 @@ impl Row {
     /// What another core says.
     pub fn hear(&mut self, now: Moment, cell: &Cell) {
         if self.breaker.hear(now, cell.position) == Change::Opened {
-            self.cap.opened(self.under_way);
+            self.cap.opened(now, self.under_way);
         }
         self.backoff.hear(cell.backoff_until);
         let peers = &mut self.peers;
@@ -241,7 +246,7 @@ impl Row {
     pub fn judge(&mut self, now: Moment, random: u64) {
         let tally = self.merged(now);
         if self.peers.tally.failed > 0 && self.breaker.merged(now, tally, random) == Change::Opened {
-            self.cap.opened(self.under_way);
+            self.cap.opened(now, self.under_way);
         }
     }
 
@@ -265,10 +270,11 @@ impl Row {
             let pause = OUTLIER_PAUSE * (1 << self.outlier_times.min(OUTLIER_DOUBLINGS));
             self.outlier_until = now + super::breaker::spread(pause, random);
             self.outlier_times += 1;
+            self.outlier_at = now;
             self.fresh = 0;
             // What is failing leaves the window, so that it is judged by what comes.
             self.window.clear();
-            self.cap.opened(self.under_way);
+            self.cap.opened(now, self.under_way);
         }
     }
 

@@ -167,7 +167,7 @@ impl World {
         health.follow(&self.snapshot, now);
         health.request(now);
         let mut plan = plan(&self.snapshot, Tenant { key: None }, ["m0"].iter()).unwrap();
-        plan.put_behind(&self.snapshot, |candidate| !health.is_well(&self.snapshot, candidate));
+        plan.put_behind(&self.snapshot, 0, |candidate| !health.is_well(&self.snapshot, candidate));
         let mut candidates: Vec<Candidate> = plan.candidates(&self.snapshot).collect();
         if self.rotate {
             let well = candidates.iter().filter(|one| health.is_well(&self.snapshot, **one)).count();
@@ -233,6 +233,9 @@ impl World {
         match verdict(fault, allowance) {
             Verdict::Next { ambiguous } => {
                 request.turn += 1;
+                let health = &mut self.cores[core];
+                health.settle(now);
+                request.candidates[request.turn..].sort_by_key(|one| !health.is_well(&self.snapshot, *one));
                 request.ambiguous_left &= !ambiguous;
                 let next = request.candidates[request.turn];
                 if self.cores[core].may_retry(&self.snapshot, next, now) {
@@ -418,7 +421,8 @@ fn as_long_as_one_is_well_no_client_sees_a_failure() {
         world.run(100);
         assert_eq!(world.failed, NOBODY, "seed {seed}");
         assert!(world.served > 2_000, "seed {seed}");
-        assert!(world.origins.iter().all(|origin| !origin.attempts.is_empty()), "seed {seed}");
+        let tried = world.origins.iter().filter(|origin| !origin.attempts.is_empty()).count();
+        assert!(tried >= if world.rotate { 4 } else { 2 }, "seed {seed}: {tried}");
         world.assert_quiet();
     }
 }

@@ -204,7 +204,10 @@ fn half_open_lets_one_through_at_a_time() {
     let mut one = One::new(&["a/x", "b/x"]);
     let sick = endpoint(&one.snapshot, 0);
     (0..3).for_each(|ms| one.fails(sick, ms, Fault::ConnectRefused, None));
-    assert_eq!((one.well(1_000), one.health.state(EndpointId(0), at(1_000))), (vec![false, true], State::Open));
+    assert_eq!(
+        (one.well(1_000), one.health.state(EndpointId(0), at(1_000))),
+        (vec![false, true], State::Open)
+    );
     assert_eq!(one.well(2_600), [true, true]);
     assert_eq!(one.health.state(EndpointId(0), at(2_600)), State::HalfOpen);
     let probe = one.begin(sick, 2_600);
