@@ -448,7 +448,7 @@ impl Exchange {
             let id = attempt.request.id;
             let close = !attempt.request.terms.keep_alive || self.client.draining;
             let kind = b"text/event-stream; charset=utf-8";
-            super::relay::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
+            super::answer_head::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
             self.to_client.push_own(0);
         }
         let comment = format!(": {}\n\n", attempt.snapshot().waiting.text);

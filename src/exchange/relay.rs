@@ -11,15 +11,15 @@ use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::{Dialect, dialect};
 use crate::exchange::answer::{Hold, Stage};
+use crate::exchange::answer_head::{DocumentBody, write_document_head, write_events_head};
 use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Close;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
-use crate::exchange::request::{ClientTerms, Subject};
+use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
 use crate::policy::health::outcome::Phase;
 use crate::policy::health::{End, Ticket};
-use crate::wire::http1::HeadWriter;
 use core::time::Duration;
 
 /// After the end marker an origin may take this long to end its body.
@@ -454,76 +454,4 @@ impl Exchange {
         }
         self.half_close(cx);
     }
-}
-
-/// How the body of an answer that is no stream ends for the client.
-enum DocumentBody {
-    Length(u64),
-    Chunked,
-    UntilClose,
-}
-
-/// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id.
-fn write_document_head(own: &mut Vec<u8>, attempt: &Attempt, body: DocumentBody, close: bool) {
-    let kept = &attempt.kept;
-    let inference = !matches!(attempt.request.subject, Subject::Control);
-    let mut head = begin_head(own, kept.status, inference.then_some(&attempt.request.id));
-    if !kept.content_type.is_empty() {
-        head.field("content-type", &kept.content_type);
-    }
-    if !kept.content_encoding.is_empty() {
-        head.field("content-encoding", &kept.content_encoding);
-    }
-    match body {
-        DocumentBody::Length(length) => {
-            head.number("content-length", length);
-        }
-        DocumentBody::Chunked => {
-            head.field("transfer-encoding", b"chunked");
-        }
-        DocumentBody::UntilClose => {}
-    }
-    if close {
-        head.field("connection", b"close");
-    }
-    head.end();
-}
-
-/// Writes the status line and our id. What nearly every answer begins with is one text.
-fn begin_head<'o>(own: &'o mut Vec<u8>, status: u16, id: Option<&GenerationId>) -> HeadWriter<'o> {
-    match id {
-        Some(id) if status == 200 => {
-            own.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-generation-id: ");
-            own.extend_from_slice(id.as_bytes());
-            own.extend_from_slice(b"\r\n");
-            HeadWriter::resumed(own)
-        }
-        Some(id) => {
-            let mut head = HeadWriter::response(own, status);
-            head.field("x-generation-id", id.as_bytes());
-            head
-        }
-        None => HeadWriter::response(own, status),
-    }
-}
-
-/// Writes the head of an event stream.
-pub(super) fn write_events_head(
-    own: &mut Vec<u8>,
-    id: GenerationId,
-    content_type: &[u8],
-    out: BodyOut,
-    close: bool,
-) {
-    begin_head(own, 200, Some(&id)).pause();
-    own.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-    let mut head = HeadWriter::resumed(own);
-    head.field("content-type", content_type);
-    if out == BodyOut::Chunked {
-        head.field("transfer-encoding", b"chunked");
-    }
-    if close {
-        head.field("connection", b"close");
-    }
-    head.end();
 }

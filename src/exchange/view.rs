@@ -1,7 +1,7 @@
 //! What the edge may see of an exchange beyond its actions: whom to dial, and what it holds of the core's
 //! budget.
 //!
-//! Deliberately absent: anything that changes it, apart from taking the ticket of an attempt that nobody ends.
+//! Deliberately absent: anything that changes it, but for taking the ticket of an attempt that nobody ends.
 
 use crate::exchange::{Exchange, State};
 use crate::policy::catalog::{Provider, Snapshot};

@@ -97,8 +97,8 @@ impl Plan {
         self.listed(snapshot, usize::from(self.order[turn]))
     }
 
-    /// From turn number `from` on, puts the candidates of which `is_behind` is true behind the others; none is
-    /// dropped, and each part keeps its order.
+    /// From turn number `from` on, puts the candidates of which `is_behind` is true behind the others; none
+    /// is dropped, and each part keeps its order.
     pub fn put_behind(&mut self, snapshot: &Snapshot, from: usize, is_behind: impl Fn(Candidate) -> bool) {
         let count = self.count();
         if from + 1 >= count {

@@ -224,7 +224,7 @@ mod tests {
         Moment::from_nanos((1_000_000 + ms) * 1_000_000)
     }
 
-    /// What happens, as a letter each second: `c` connect failure, `f` other failure, `s` served, `.` nothing;
+    /// What happens, a letter a second: `c` connect failure, `f` other failure, `s` served, `.` nothing;
     /// and the state after each.
     #[track_caller]
     fn check(events: &str, want: &str) {

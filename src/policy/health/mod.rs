@@ -16,6 +16,7 @@
 //! | `outcome` | what the end of an attempt means |
 //! | `window`, `histogram` | counts and percentiles over time |
 //! | `breaker`, `backoff`, `cap`, `budget` | the four decisions |
+//! | `grant` | what a provider says is left |
 //! | `row` | all of that for one endpoint |
 //! | `layout` | which row is whose, across snapshots |
 //! | `board`, `summary` | the memory that cores share, and all of it as one |
@@ -29,6 +30,7 @@ pub mod board;
 pub mod breaker;
 pub mod budget;
 pub mod cap;
+pub mod grant;
 pub mod histogram;
 pub mod layout;
 pub mod outcome;
@@ -114,6 +116,7 @@ pub struct Health {
     board: Option<(Arc<Board>, usize)>,
     exchange_due: Moment,
     compare_due: Moment,
+    refreshed_at: Moment,
     /// The next moment at which a pause ends.
     next_change: Option<Moment>,
 }
@@ -141,6 +144,7 @@ impl Health {
             self.places[row.row as usize] = place;
         }
         self.layout = Some(layout);
+        self.refreshed_at = Moment::default();
         self.refresh_all(now);
     }
 
@@ -371,12 +375,16 @@ impl Health {
     fn refresh_all(&mut self, now: Moment) {
         self.next_change = None;
         for place in 0..self.rows.len() {
-            let row = self.rows[place].row;
+            let Row { row, backoff, .. } = &self.rows[place];
+            let (row, until) = (*row, backoff.until());
             match self.layout.as_ref().and_then(|layout| layout.account_of(row)) {
-                Some(_) => self.show_account(row, now),
+                Some(_) if until > self.refreshed_at => self.show_account(row, now),
+                // An account that has not paused since shows in nothing.
+                Some(_) => {}
                 None => self.show(row, now),
             }
         }
+        self.refreshed_at = now;
     }
 
     /// Is it time to [`tick`](Self::tick)? The worker's loop asks on every turn.
