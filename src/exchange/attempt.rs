@@ -87,7 +87,7 @@ impl Attempt {
         attempt.snapshot = Some(cx.core.hold(cx.snapshot));
         attempt.put_behind(cx);
         attempt.turn = 0;
-        attempt.candidate = plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
+        attempt.candidate = attempt.plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
         attempt.ambiguous_left = cx.snapshot.ambiguous_failover;
         (attempt.fresh, attempt.reused, attempt.unsent, attempt.greeted) = (false, false, false, false);
         attempt.sent_at = cx.now;
