@@ -436,6 +436,12 @@ impl Health {
         board.set_count(*core, self.rows.len());
     }
 
+    /// Attempts under way on this core, at all endpoints.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        self.rows.iter().map(|row| row.under_way).sum()
+    }
+
     /// Where the breaker of an endpoint stands.
     #[must_use]
     pub fn state(&self, endpoint: EndpointId, now: Moment) -> breaker::State {
