@@ -35,6 +35,7 @@ use crate::io::{
     Driver, DriverChoice, MailboxHalf, Message, Post, SocketFile, clock, mailbox, probe, process,
 };
 use crate::policy::catalog::{Credential, Snapshot};
+use crate::policy::health::board::Board;
 use crate::worker::{self, Shared};
 
 /// How long the start waits for names to be resolved.
@@ -114,6 +115,7 @@ struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     upstream_tls: Arc<ArcSwap<worker::UpstreamTls>>,
     counters: Vec<Arc<Counters>>,
+    health: Arc<Board>,
     _simulator: Simulator,
     _api: api::Api,
 }
@@ -128,6 +130,7 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
     let extras =
         Extras { internals: &internals, models: &models, catalogue: Some(catalogue), ..Extras::default() };
     let counters: Vec<Arc<Counters>> = (0..cores).map(|_| Arc::default()).collect();
+    let health = Arc::new(Board::new(cores));
     let built = build(config, exposure, extras, &mut interner);
     let snapshot = Arc::new(ArcSwap::from_pointee(built.snapshot));
     let complete = build(config, exposure, Extras { unreachable: true, ..extras }, &mut Interner::default());
@@ -135,6 +138,7 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
         snapshot: Arc::clone(&snapshot),
         complete: Arc::new(complete.snapshot),
         counters: counters.clone(),
+        health: Arc::clone(&health),
         sim: Some(Arc::clone(&simulator.seen)),
         started: clock::unix_seconds(),
     };
@@ -159,7 +163,7 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
     }
     tokio::spawn(names.run());
     let upstream_tls = Arc::new(ArcSwap::from_pointee(targets));
-    Ok(Control { snapshot, upstream_tls, counters, _simulator: simulator, _api: api })
+    Ok(Control { snapshot, upstream_tls, counters, health, _simulator: simulator, _api: api })
 }
 
 /// The simulator's listeners as providers.
@@ -244,6 +248,7 @@ fn start_workers(
         upstream_tls: Arc::clone(&control.upstream_tls),
         client_tls,
         counters: control.counters.clone(),
+        health: Arc::clone(&control.health),
         posts: posts.clone(),
     });
     let mut threads = Vec::with_capacity(per_core.len());

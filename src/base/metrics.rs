@@ -44,6 +44,8 @@ counters! {
     Failovers = "millrace_upstream_failovers_total",
     /// Failovers after an ambiguous failure: the first attempt may be billed.
     FailoversAmbiguous = "millrace_upstream_failovers_ambiguous_total",
+    /// Failovers not made, because the next candidate was not well and the retry budget was used up.
+    RetriesDenied = "millrace_upstream_retries_denied_total",
     /// Requests repeated on a fresh connection because a reused one had died.
     StaleRetries = "millrace_upstream_stale_retries_total",
     /// Connections opened to upstreams.

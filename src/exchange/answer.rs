@@ -4,6 +4,8 @@
 //!
 //! Deliberately absent: what follows the commit (`relay`).
 
+use core::time::Duration;
+
 use crate::base::fault::{DeadlineKind, Fault};
 use memchr::memmem;
 
@@ -16,6 +18,7 @@ use crate::exchange::pump::{Content, Flow};
 use crate::exchange::request::Subject;
 use crate::exchange::{Cx, Exchange, Got, State};
 use crate::policy::catalog::Credential;
+use crate::policy::health::grant;
 use crate::policy::retry::Verdict;
 use crate::wire::Parse;
 use crate::wire::http1::{
@@ -67,7 +70,9 @@ pub(super) struct Kept {
     pub(super) content_type: Vec<u8>,
     pub(super) content_encoding: Vec<u8>,
     /// `Retry-After` in seconds.
-    retry_after: Option<u32>,
+    pub(super) retry_after: Option<u32>,
+    /// The provider grants nothing more for so long.
+    used_up: Option<Duration>,
 }
 
 impl Kept {
@@ -76,6 +81,12 @@ impl Kept {
         (self.status, self.framing, self.keep_alive) = (head.status, head.framing, head.keep_alive);
         let wait = head.field(ResponseField::RetryAfter);
         self.retry_after = wait.and_then(|span| wait_seconds(span.of(bytes), now));
+        let left = |remaining, reset| {
+            let (remaining, reset) = (head.field(remaining)?, head.field(reset)?);
+            grant::used_up(remaining.of(bytes), reset.of(bytes))
+        };
+        self.used_up = left(ResponseField::RemainingRequests, ResponseField::ResetRequests)
+            .max(left(ResponseField::RemainingTokens, ResponseField::ResetTokens));
         let copy = |to: &mut Vec<u8>, field| {
             to.clear();
             if let Some(span) = head.field(field) {
@@ -103,6 +114,7 @@ impl Default for Kept {
             content_type: Vec::new(),
             content_encoding: Vec::new(),
             retry_after: None,
+            used_up: None,
         }
     }
 }
@@ -183,6 +195,10 @@ impl Exchange {
     fn on_head(&mut self, cx: &mut Cx<'_>) {
         let State::Attempt(attempt) = &mut self.state else { return };
         let (status, framing) = (attempt.kept.status, attempt.kept.framing);
+        // With a refusal it is `Retry-After` that counts.
+        if let (Some(wait), Some(ticket), 200..300) = (attempt.kept.used_up, &attempt.ticket, status) {
+            cx.core.health.used_up(ticket, wait, cx.now);
+        }
         let inference = matches!(attempt.request.subject, Subject::Inference { .. });
         if let Some(seconds) = attempt.kept.retry_after {
             attempt.retry_after = Some(attempt.retry_after.map_or(seconds, |least| least.min(seconds)));

@@ -19,10 +19,15 @@ use crate::exchange::reply::{self, Refusal};
 use crate::exchange::request::Request;
 use crate::exchange::{Action, Cx, Exchange, State};
 use crate::policy::catalog::{Provider, Snapshot};
+use crate::policy::health::outcome::Phase;
+use crate::policy::health::{End, Ticket};
 use crate::policy::retry::{self, Allowance, Verdict};
 use crate::policy::route::{Candidate, Plan};
 use crate::wire::buf::Buf;
 use crate::wire::json::peek::Peek;
+
+/// Bytes of a request that make a token, for the count of tokens under way: an estimate.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// What happens once the connection of a failed attempt is quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(super) struct Attempt {
     /// What the plan says at this turn.
     candidate: Candidate,
     pub(super) attempts: Attempts,
+    /// For the health table: the attempt under way.
+    pub(super) ticket: Option<Ticket>,
     ambiguous_left: bool,
     /// The next dial must not come from the pool.
     fresh: bool,
@@ -78,8 +85,9 @@ impl Attempt {
             None => Box::new(Self::framed(request, plan)),
         };
         attempt.snapshot = Some(cx.core.hold(cx.snapshot));
+        attempt.put_behind(cx);
         attempt.turn = 0;
-        attempt.candidate = plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
+        attempt.candidate = attempt.plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
         attempt.ambiguous_left = cx.snapshot.ambiguous_failover;
         (attempt.fresh, attempt.reused, attempt.unsent, attempt.greeted) = (false, false, false, false);
         attempt.sent_at = cx.now;
@@ -97,6 +105,7 @@ impl Attempt {
             turn: 0,
             candidate: Candidate { provider: ProviderId(0), endpoint: None, model: 0 },
             attempts: Attempts::new(),
+            ticket: None,
             ambiguous_left: false,
             fresh: false,
             reused: false,
@@ -109,6 +118,13 @@ impl Attempt {
             kept: Kept::default(),
             pump: Pump::idle(),
         }
+    }
+
+    /// Candidates that are not well go behind the others.
+    fn put_behind(&mut self, cx: &mut Cx<'_>) {
+        let health = &mut cx.core.health;
+        health.follow(cx.snapshot, cx.now);
+        self.plan.put_behind(cx.snapshot, 0, |candidate| !health.is_well(cx.snapshot, candidate));
     }
 
     /// Lets go of what a frame must not keep while it waits for reuse.
@@ -165,8 +181,39 @@ impl Attempt {
         retry::verdict(fault, allowance)
     }
 
+    /// May the next candidate be tried, or would that storm an endpoint that is not well? Who is well may
+    /// have changed since the plan was made.
+    fn may_move_on(&mut self, cx: &mut Cx<'_>) -> bool {
+        let (Some(held), health) = (&self.snapshot, &mut cx.core.health) else { return false };
+        health.settle(cx.now);
+        self.plan.put_behind(held, self.turn + 1, |candidate| !health.is_well(held, candidate));
+        let Some(next) = self.plan.get(held, self.turn + 1) else { return false };
+        let granted = health.may_retry(held, next, cx.now);
+        if !granted {
+            cx.count(Counter::RetriesDenied);
+        }
+        granted
+    }
+
+    /// Tells the health table how the attempt under way ended.
+    fn end(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        let phase = match self.stage {
+            Stage::Dialing | Stage::Head { .. } | Stage::Parting(_) => Phase::Asked,
+            Stage::Events => Phase::Answering,
+            Stage::Whole { .. } if self.kept.status < 400 => Phase::Answering,
+            Stage::Whole { .. } => Phase::Asked,
+        };
+        let wait = match fault {
+            Fault::Status(_) => self.kept.retry_after,
+            _ => None,
+        };
+        let wait = wait.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        cx.core.attempt_ended(self.ticket.take(), End::failed(fault, phase, wait), cx.now);
+    }
+
     /// Notes the attempt under way, if there is one, as ended by this fault from outside.
-    fn note_unfinished(&mut self, fault: Fault) {
+    fn note_unfinished(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        self.end(cx, fault);
         let billed = match self.stage {
             Stage::Parting(_) => return,
             Stage::Dialing => Billed::No,
@@ -199,6 +246,9 @@ impl Exchange {
         }
         cx.count(Counter::Attempts);
         attempt.stage = Stage::Dialing;
+        let held = attempt.snapshot.as_ref().expect("an attempt that is under way holds its snapshot");
+        let tokens = (self.request.len() / BYTES_PER_TOKEN) as u32;
+        attempt.ticket = cx.core.health.begin(held, attempt.candidate, tokens, cx.now);
         let (provider, fresh) = (attempt.candidate.provider, attempt.fresh);
         let due = cx.now + attempt.provider().deadlines.connect;
         self.write_request(&mut cx.core.splice, peek);
@@ -217,6 +267,9 @@ impl Exchange {
             return self.after_release(cx);
         }
         let State::Attempt(attempt) = &mut self.state else { return };
+        if !reused && let Some(ticket) = &attempt.ticket {
+            cx.core.health.connected(ticket, cx.now);
+        }
         attempt.reused = reused;
         attempt.sent_at = cx.now;
         attempt.unsent = false;
@@ -256,7 +309,11 @@ impl Exchange {
     /// The attempt in hand failed.
     pub(super) fn fail(&mut self, cx: &mut Cx<'_>, fault: Fault) {
         let State::Attempt(attempt) = &mut self.state else { return };
-        let verdict = attempt.verdict(fault);
+        attempt.end(cx, fault);
+        let verdict = match attempt.verdict(fault) {
+            Verdict::Next { .. } if !attempt.may_move_on(cx) => Verdict::Report,
+            verdict => verdict,
+        };
         let provider = attempt.candidate().provider;
         let billed = if matches!(verdict, Verdict::SameFresh) { Billed::No } else { retry::billed(fault) };
         attempt.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
@@ -332,7 +389,7 @@ impl Exchange {
         }
         self.part(cx);
         let State::Attempt(attempt) = &mut self.state else { return };
-        attempt.note_unfinished(fault);
+        attempt.note_unfinished(cx, fault);
         if self.client.sending {
             attempt.stage = Stage::Parting(Then::Report(fault));
             let due = cx.now + attempt.snapshot().deadlines.client_send;
@@ -390,7 +447,7 @@ impl Exchange {
             let id = attempt.request.id;
             let close = !attempt.request.terms.keep_alive || self.client.draining;
             let kind = b"text/event-stream; charset=utf-8";
-            super::relay::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
+            super::answer_head::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
             self.to_client.push_own(0);
         }
         let comment = format!(": {}\n\n", attempt.snapshot().waiting.text);
@@ -414,10 +471,10 @@ impl Exchange {
         cx.count(Counter::ClientsGone);
         let record = match &mut self.state {
             State::Attempt(attempt) => {
-                attempt.note_unfinished(Fault::ClientGone);
+                attempt.note_unfinished(cx, Fault::ClientGone);
                 Some(attempt.record(cx.now, Outcome::ClientGone))
             }
-            State::Relay(relay) => Some(relay.record(cx.now, Outcome::ClientGone)),
+            State::Relay(relay) => Some(relay.record(cx, Outcome::ClientGone)),
             State::Intake | State::Close(_) | State::Ended => None,
         };
         if let Some(record) = record {

@@ -13,6 +13,7 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
+use crate::policy::health::{End, Health, Ticket};
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
@@ -35,6 +36,8 @@ pub struct CoreState {
     pub counters: Arc<Counters>,
     /// Request bytes held by all exchanges of this core.
     pub bodies_bytes: usize,
+    /// What is known of the endpoints.
+    pub health: Health,
     /// Buffers for the next use, shared with the edge that fills them.
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
@@ -64,6 +67,7 @@ impl CoreState {
         Self {
             counters,
             bodies_bytes: 0,
+            health: Health::default(),
             spares: Spares::default(),
             splice: Splice::default(),
             peek: None,
@@ -140,6 +144,14 @@ impl CoreState {
     pub fn reuse(&mut self, record: Box<Record>) {
         if self.spare_records.len() < SPARE_FRAMES {
             self.spare_records.push(record);
+        }
+    }
+
+    /// An attempt is over: what that says about its endpoint is noted. Without a ticket it is not followed.
+    pub fn attempt_ended(&mut self, ticket: Option<Ticket>, end: End, now: Moment) {
+        if let Some(ticket) = ticket {
+            let random = self.random();
+            self.health.ended(&ticket, end, now, random);
         }
     }
 

@@ -20,6 +20,7 @@
 //! Deliberately absent: sockets, clocks, randomness, logging. Time and random words come in through [`Cx`].
 
 mod answer;
+mod answer_head;
 mod ask;
 mod attempt;
 mod availability;

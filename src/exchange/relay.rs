@@ -11,13 +11,15 @@ use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::{Dialect, dialect};
 use crate::exchange::answer::{Hold, Stage};
+use crate::exchange::answer_head::{DocumentBody, write_document_head, write_events_head};
 use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Close;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
-use crate::exchange::request::{ClientTerms, Subject};
+use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
-use crate::wire::http1::HeadWriter;
+use crate::policy::health::outcome::Phase;
+use crate::policy::health::{End, Ticket};
 use core::time::Duration;
 
 /// After the end marker an origin may take this long to end its body.
@@ -39,6 +41,10 @@ enum Ending {
 pub(super) struct Relay {
     facts: Facts,
     attempts: Attempts,
+    /// For the health table.
+    pub(super) ticket: Option<Ticket>,
+    /// When the end of the answer was here, however long its client takes for it.
+    answered_at: Option<Moment>,
     pump: Pump,
     emit: Emit,
     events: bool,
@@ -106,6 +112,11 @@ impl Relay {
         (relay.events, relay.announced, relay.spent) = (false, false, 0);
         relay.ending = Ending::Open;
         relay.usage = None;
+        relay.answered_at = None;
+        relay.ticket = attempt.ticket.take();
+        if let (Some(ticket), Stage::Events) = (&relay.ticket, &attempt.stage) {
+            cx.core.health.first_event(ticket, cx.now);
+        }
         relay.attempts.clear();
         core::mem::swap(&mut relay.attempts, &mut attempt.attempts);
         relay
@@ -115,6 +126,8 @@ impl Relay {
         Self {
             facts,
             attempts: Attempts::new(),
+            ticket: None,
+            answered_at: None,
             pump: Pump::idle(),
             emit: Emit::new(out),
             events: false,
@@ -127,7 +140,7 @@ impl Relay {
     }
 
     /// The record of the request, ending like this. An answer that was not relayed to its end was not served.
-    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Record {
+    pub(super) fn record(&mut self, cx: &mut Cx<'_>, outcome: Outcome) -> Record {
         let fault = match outcome {
             Outcome::Cut(fault) => Some(fault),
             Outcome::ClientGone => Some(Fault::ClientGone),
@@ -139,13 +152,26 @@ impl Relay {
             (last.fault, last.billed) = (Some(fault), Billed::Maybe);
         }
         let Facts { id, key, began, first_byte_at, .. } = self.facts;
-        let seen = self.pump.seen();
+        let (seen, now) = (self.pump.seen(), cx.now);
+        let usage = self.usage.or(seen.usage);
+        let end = End {
+            fault: match outcome {
+                Outcome::Failed(status) | Outcome::Refused(status) => Some(Fault::Status(status)),
+                Outcome::Complete | Outcome::Cut(_) | Outcome::ClientGone => fault,
+            },
+            phase: if matches!(outcome, Outcome::Failed(_)) { Phase::Asked } else { Phase::Relaying },
+            wait: None,
+            completion_tokens: usage.map(|usage| usage.completion_tokens),
+            answer_bytes: seen.payload_bytes,
+            answered_at: self.answered_at.unwrap_or(now),
+        };
+        cx.core.attempt_ended(self.ticket.take(), end, now);
         Record {
             id,
             key,
             outcome,
             attempts: core::mem::take(&mut self.attempts),
-            usage: self.usage.or(seen.usage),
+            usage,
             answer_bytes: seen.payload_bytes,
             first_byte_nanos: first_byte_at.since(began).as_nanos() as u64,
             total_nanos: now.since(began).as_nanos() as u64,
@@ -201,6 +227,7 @@ impl Exchange {
         self.to_client.push_window(Span::new(base, base + payload));
         relay.spent = payload;
         relay.ending = Ending::Complete;
+        relay.answered_at = Some(cx.now);
         let due = cx.now + relay.facts.client_send;
         self.enter_relay(cx, attempt, relay);
         self.send_relayed(cx, due);
@@ -260,6 +287,7 @@ impl Exchange {
             Flow::Complete => {
                 relay.emit.finish(&mut self.to_client);
                 relay.ending = Ending::Complete;
+                relay.answered_at = Some(cx.now);
             }
         }
         relay.spent = relay.pump.spent();
@@ -323,7 +351,8 @@ impl Exchange {
                 self.send_to_client(cx);
             }
             DeadlineKind::ClientSend => {
-                let record = cx.core.boxed(relay.record(cx.now, Outcome::Cut(Fault::Deadline(kind))));
+                let record = relay.record(cx, Outcome::Cut(Fault::Deadline(kind)));
+                let record = cx.core.boxed(record);
                 cx.count(Counter::AnswersCut);
                 cx.act(Action::Record(record));
                 self.part(cx);
@@ -356,7 +385,8 @@ impl Exchange {
             return; // What is on its way ends complete framing; the rest follows it.
         }
         cx.count(Counter::AnswersCut);
-        let record = cx.core.boxed(relay.record(cx.now, Outcome::Cut(fault)));
+        let record = relay.record(cx, Outcome::Cut(fault));
+        let record = cx.core.boxed(record);
         let (id, tell) = (relay.facts.id, relay.events && !relay.pump.seen().done);
         let (out, mid_event) = (relay.emit.out(), relay.pump.mid_event());
         let silent_end = out == BodyOut::Plain && !relay.announced;
@@ -403,7 +433,8 @@ impl Exchange {
         };
         let cut = matches!(outcome, Outcome::Cut(_));
         cx.count(if cut { Counter::AnswersCut } else { Counter::RequestsCompleted });
-        let record = cx.core.boxed(relay.record(cx.now, outcome));
+        let record = relay.record(cx, outcome);
+        let record = cx.core.boxed(record);
         let clean = relay.reusable && relay.pump.ended() && self.window.is_empty() && self.origin.quiet();
         let terms = relay.facts.terms;
         let keep_alive = terms.keep_alive && !terms.http10 && !self.client.draining;
@@ -423,76 +454,4 @@ impl Exchange {
         }
         self.half_close(cx);
     }
-}
-
-/// How the body of an answer that is no stream ends for the client.
-enum DocumentBody {
-    Length(u64),
-    Chunked,
-    UntilClose,
-}
-
-/// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id.
-fn write_document_head(own: &mut Vec<u8>, attempt: &Attempt, body: DocumentBody, close: bool) {
-    let kept = &attempt.kept;
-    let inference = !matches!(attempt.request.subject, Subject::Control);
-    let mut head = begin_head(own, kept.status, inference.then_some(&attempt.request.id));
-    if !kept.content_type.is_empty() {
-        head.field("content-type", &kept.content_type);
-    }
-    if !kept.content_encoding.is_empty() {
-        head.field("content-encoding", &kept.content_encoding);
-    }
-    match body {
-        DocumentBody::Length(length) => {
-            head.number("content-length", length);
-        }
-        DocumentBody::Chunked => {
-            head.field("transfer-encoding", b"chunked");
-        }
-        DocumentBody::UntilClose => {}
-    }
-    if close {
-        head.field("connection", b"close");
-    }
-    head.end();
-}
-
-/// Writes the status line and our id. What nearly every answer begins with is one text.
-fn begin_head<'o>(own: &'o mut Vec<u8>, status: u16, id: Option<&GenerationId>) -> HeadWriter<'o> {
-    match id {
-        Some(id) if status == 200 => {
-            own.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-generation-id: ");
-            own.extend_from_slice(id.as_bytes());
-            own.extend_from_slice(b"\r\n");
-            HeadWriter::resumed(own)
-        }
-        Some(id) => {
-            let mut head = HeadWriter::response(own, status);
-            head.field("x-generation-id", id.as_bytes());
-            head
-        }
-        None => HeadWriter::response(own, status),
-    }
-}
-
-/// Writes the head of an event stream.
-pub(super) fn write_events_head(
-    own: &mut Vec<u8>,
-    id: GenerationId,
-    content_type: &[u8],
-    out: BodyOut,
-    close: bool,
-) {
-    begin_head(own, 200, Some(&id)).pause();
-    own.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-    let mut head = HeadWriter::resumed(own);
-    head.field("content-type", content_type);
-    if out == BodyOut::Chunked {
-        head.field("transfer-encoding", b"chunked");
-    }
-    if close {
-        head.field("connection", b"close");
-    }
-    head.end();
 }

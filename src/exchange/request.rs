@@ -17,7 +17,6 @@ use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State, availability};
 use crate::policy::auth::Tenant;
-use crate::policy::live::Live;
 use crate::policy::route::{self, Ask, Plan, Scene};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
@@ -189,12 +188,11 @@ fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<
     if ask.preferences.unknown > 0 {
         cx.core.counters.add(Counter::PreferencesUnknown, u64::from(ask.preferences.unknown));
     }
-    let scene = Scene {
-        snapshot: cx.snapshot,
-        live: Live::unknown(),
-        random: cx.core.random(),
-        minute: cx.unix.minute_of_day(),
-    };
+    let random = cx.core.random();
+    cx.core.health.follow(cx.snapshot, cx.now);
+    cx.core.health.request(cx.now);
+    let scene =
+        Scene { snapshot: cx.snapshot, live: cx.core.health.live(), random, minute: cx.unix.minute_of_day() };
     route::plan(&scene, tenant, &ask, names)
         .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))
 }

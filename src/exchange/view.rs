@@ -1,10 +1,11 @@
 //! What the edge may see of an exchange beyond its actions: whom to dial, and what it holds of the core's
 //! budget.
 //!
-//! Deliberately absent: anything that changes it.
+//! Deliberately absent: anything that changes it, but for taking the ticket of an attempt that nobody ends.
 
 use crate::exchange::{Exchange, State};
 use crate::policy::catalog::{Provider, Snapshot};
+use crate::policy::health::Ticket;
 
 impl Exchange {
     /// The provider of the candidate in hand, in the snapshot the request lives with.
@@ -13,6 +14,16 @@ impl Exchange {
         match &self.state {
             State::Attempt(attempt) => Some((attempt.snapshot(), attempt.provider())),
             State::Intake | State::Relay(_) | State::Close(_) | State::Ended => None,
+        }
+    }
+
+    /// Takes the ticket of the attempt in hand, if one is under way. For an exchange that ends by no step of
+    /// its own.
+    pub fn take_ticket(&mut self) -> Option<Ticket> {
+        match &mut self.state {
+            State::Attempt(attempt) => attempt.ticket.take(),
+            State::Relay(relay) => relay.ticket.take(),
+            State::Intake | State::Close(_) | State::Ended => None,
         }
     }
 

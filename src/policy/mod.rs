@@ -8,6 +8,7 @@ pub mod auth;
 pub mod catalog;
 pub mod filter;
 pub mod heads;
+pub mod health;
 pub mod live;
 pub mod prefs;
 pub mod retry;

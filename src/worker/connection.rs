@@ -127,6 +127,7 @@ where
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.line.bell.attach(cx.waker());
         self.line.now = clock::now();
+        self.line.core.exchange_health(self.line.now);
         if let Some(notice) = self.line.bell.notice() {
             self.step(Some(match notice {
                 Notice::Drain => Input::Drain,

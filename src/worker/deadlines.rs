@@ -123,6 +123,7 @@ impl Deadlines {
 pub(super) async fn tick(core: Rc<Core>) {
     loop {
         let now = clock::now();
+        core.exchange_health(now);
         core.pool.borrow_mut().sweep(now, drop);
         let next = core.deadlines.ring_due(now, |bell| bell.ring());
         let mut sleep = pin!(monoio::time::sleep(next.since(now)));

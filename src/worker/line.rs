@@ -16,6 +16,8 @@ use crate::base::ids::PoolId;
 use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::{Action, Cx, Exchange, Got, Input};
 use crate::io::{Target, clock};
+use crate::policy::health::End;
+use crate::policy::health::outcome::Phase;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 
@@ -197,10 +199,12 @@ fn answer(told: &mut Option<Input>, at_once: Option<Input>) {
 }
 
 impl Drop for Line {
-    /// Also after a panic: what the exchange was charged goes back.
+    /// Also after a panic: what the exchange was charged goes back, and its attempt is under way no longer.
     fn drop(&mut self) {
         if let Ok(mut state) = self.core.state.try_borrow_mut() {
             state.bodies_bytes = state.bodies_bytes.saturating_sub(self.exchange.charged());
+            let end = End::failed(Fault::ClientGone, Phase::Asked, None);
+            state.attempt_ended(self.exchange.take_ticket(), end, self.now);
         }
         self.core.dismiss(&self.bell);
     }

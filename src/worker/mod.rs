@@ -35,10 +35,12 @@ use arc_swap::ArcSwap;
 
 use crate::base::ids::PoolId;
 use crate::base::metrics::Counters;
+use crate::base::time::Moment;
 use crate::exchange::CoreState;
 use crate::io::tls::ServerTls;
 use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, Socket, TlsTarget, run_on_core};
 use crate::policy::catalog::Snapshot;
+use crate::policy::health::board::Board;
 use bell::{Bell, Notice};
 use deadlines::Deadlines;
 use pool::Pool;
@@ -56,6 +58,8 @@ pub struct Shared {
     pub client_tls: Option<Arc<ServerTls>>,
     /// Counters by core.
     pub counters: Vec<Arc<Counters>>,
+    /// What each core says of the health of endpoints.
+    pub health: Arc<Board>,
     /// How to reach each core.
     pub posts: Vec<Post>,
 }
@@ -128,7 +132,8 @@ pub fn run(options: Options) -> io::Result<()> {
 impl Core {
     fn new(index: usize, seed: [u64; 3], shared: Arc<Shared>) -> Self {
         let counters = Arc::clone(&shared.counters[index]);
-        let state = CoreState::new(counters, seed);
+        let mut state = CoreState::new(counters, seed);
+        state.health.join(Arc::clone(&shared.health), index);
         Self {
             index,
             snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
@@ -151,6 +156,15 @@ impl Core {
     /// The newest snapshot.
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(self.snapshot.borrow_mut().load())
+    }
+
+    /// Tells the other cores what this one knows of the endpoints, and hears from them, when that is due.
+    fn exchange_health(&self, now: Moment) {
+        let mut state = self.state.borrow_mut();
+        if state.health.is_due(now) {
+            let random = state.random();
+            state.health.tick(self.snapshot.borrow_mut().load(), now, random);
+        }
     }
 
     /// TLS settings of a pool; `None` when it is plain (or its roots could not be read).

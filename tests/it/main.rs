@@ -15,6 +15,7 @@ mod chaos;
 mod clients;
 mod early;
 mod harness;
+mod health;
 mod process;
 mod secrets;
 mod slow;

@@ -17,6 +17,7 @@
 //! of this process know; without it nothing exists here.
 //! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
 
+mod health;
 mod metrics;
 mod models;
 #[cfg(test)]
@@ -47,6 +48,7 @@ use crate::base::secret::Secret;
 use crate::base::time::UnixSeconds;
 use crate::control::sim::Seen;
 use crate::policy::catalog::Snapshot;
+use crate::policy::health::board::Board;
 
 /// The field that carries the internal token. Workers drop it from clients' requests and set their own.
 pub const TOKEN_FIELD: &str = "x-millrace-internal";
@@ -66,6 +68,8 @@ pub struct ApiState {
     pub complete: Arc<Snapshot>,
     /// The counters of every core.
     pub counters: Vec<Arc<Counters>>,
+    /// What the cores know of the endpoints.
+    pub health: Arc<Board>,
     /// The simulator's counters, when it runs.
     pub sim: Option<Arc<Seen>>,
     /// When this process started: the `created` of every model, because nothing better is known.
@@ -204,7 +208,8 @@ async fn simulator(State(state): State<ApiState>) -> Response {
 
 async fn metrics(State(state): State<ApiState>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters)).into_response()
+    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters, &state.snapshot.load(), &state.health))
+        .into_response()
 }
 
 async fn not_found() -> Response {

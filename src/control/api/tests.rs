@@ -18,6 +18,9 @@ use crate::policy::catalog::{
     AuthMode, Credential, Endpoint, EndpointFacts, Model, PriceRules, Prices, Provider, WaitingComment,
 };
 use crate::policy::heads::Heads;
+use crate::policy::health::board::{Board, Cell};
+use crate::policy::health::breaker::Position;
+use crate::policy::health::layout::{endpoint_tag, passthrough_tag};
 use crate::policy::table::{ByDigest, ByName};
 
 fn snapshot() -> Snapshot {
@@ -67,6 +70,7 @@ async fn api() -> (Api, ApiState) {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot())),
         complete: Arc::new(snapshot()),
         counters: vec![Arc::default(), Arc::default()],
+        health: Arc::new(Board::new(2)),
         sim: Some(Arc::default()),
         started: UnixSeconds(1_790_000_000),
     };
@@ -223,10 +227,44 @@ async fn metrics_are_summed_over_the_cores() {
                     # TYPE millrace_requests_total counter\nmillrace_requests_total 42\n";
     assert!(body.contains(expected), "{body}");
     assert!(body.contains("millrace_client_connections{core=\"0\"} 0\n"), "{body}");
-    assert!(body.ends_with("millrace_client_connections{core=\"1\"} 7\n"), "{body}");
+    assert!(body.contains("millrace_client_connections{core=\"1\"} 7\n"), "{body}");
     for (_, name, _) in COUNTERS {
         let samples = body.lines().filter(|line| line.split(' ').next() == Some(name)).count();
         assert_eq!(samples, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_show_the_endpoints_that_cores_have_used() {
+    let (api, state) = api().await;
+    let snapshot = state.snapshot.load();
+    let provider = &*snapshot.providers[0].id;
+    let used = Cell { under_way: 2, connect_ms: 500.0, totals: [9, 1, 0, 0, 0, 0, 3], ..Cell::default() };
+    for (core, (tag, position)) in [
+        (
+            endpoint_tag(provider, &snapshot.endpoints[0].name),
+            Position { tripped: true, ..Position::default() },
+        ),
+        (endpoint_tag(provider, &snapshot.endpoints[0].name), Position::default()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        state.health.write(core, 0, &Cell { tag, position, ..used });
+        state.health.write(core, 1, &Cell { tag: passthrough_tag(provider), ..used });
+        state.health.set_count(core, 1 + core);
+    }
+    let (_, _, body) = ask(&api, "GET /metrics").await;
+    let labels = format!("provider=\"{provider}\",endpoint=\"{}\"", snapshot.endpoints[0].name);
+    for expected in [
+        format!("millrace_endpoint_in_flight{{{labels}}} 4\n"),
+        format!("millrace_endpoint_in_flight{{provider=\"{provider}\",endpoint=\"*\"}} 2\n"),
+        format!("millrace_endpoint_tripped_cores{{{labels}}} 1\n"),
+        format!("millrace_endpoint_attempts_total{{{labels},outcome=\"served\"}} 18\n"),
+        format!("millrace_endpoint_attempts_total{{{labels},outcome=\"limited\"}} 6\n"),
+        format!("millrace_endpoint_connect_seconds{{{labels}}} 0.5\n"),
+    ] {
+        assert!(body.contains(&expected), "{expected}{body}");
     }
 }
 

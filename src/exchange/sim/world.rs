@@ -221,6 +221,7 @@ impl<'c> World<'c> {
             self.steps += 1;
             assert!(self.steps < STEPS_MAX, "the run goes in circles");
         }
+        assert_eq!(self.core.health.under_way(), 0, "an attempt that is over counts as under way");
         self.report()
     }
 

@@ -64,6 +64,28 @@ impl Plan {
         Some(Candidate { provider, endpoint: Some(endpoint), model })
     }
 
+    /// From turn number `from` on, puts the candidates of which `is_behind` is true behind the others; none
+    /// is dropped, and each part keeps its order. `snapshot` is the one the plan was made from.
+    pub fn put_behind(&mut self, snapshot: &Snapshot, from: usize, is_behind: impl Fn(Candidate) -> bool) {
+        let count = self.count();
+        if from + 1 >= count {
+            return;
+        }
+        let old = *self;
+        let (mut next, mut behind) = (from, 0);
+        for turn in from..count {
+            let entry = old.entries[turn];
+            if old.get(snapshot, turn).is_some_and(&is_behind) {
+                self.entries[count - 1 - behind] = entry;
+                behind += 1;
+            } else {
+                self.entries[next] = entry;
+                next += 1;
+            }
+        }
+        self.entries[next..count].reverse();
+    }
+
     /// A plan of one candidate, which takes requests as they are.
     #[must_use]
     pub fn single(provider: ProviderId) -> Self {

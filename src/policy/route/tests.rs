@@ -349,3 +349,22 @@ fn members_beside_provider_are_checked_too() {
         assert_eq!(found, field, "{body}");
     }
 }
+
+#[test]
+fn what_is_not_well_goes_behind_and_nothing_is_dropped() {
+    for from in 0..6 {
+        for sick in 0..64_u32 {
+            let snapshot = Snapshot::bare();
+            let mut plan = Plan::EMPTY;
+            for (entry, at) in plan.entries.iter_mut().zip(0..6) {
+                *entry = Entry { at, model: 0, through: true };
+            }
+            plan.count = 6;
+            plan.put_behind(&snapshot, from, |one| sick >> one.provider.0 & 1 == 1);
+            let got: Vec<u32> = plan.candidates(&snapshot).map(|one| one.provider.0).collect();
+            let mut want: Vec<u32> = (0..6).collect();
+            want[from..].sort_by_key(|id| sick >> id & 1);
+            assert_eq!(got, want, "from {from}, sick {sick:b}");
+        }
+    }
+}

@@ -92,16 +92,33 @@ pub enum ResponseField {
     RetryAfterMs,
     /// `X-Should-Retry`: `true` or `false`
     XShouldRetry,
+    /// `X-RateLimit-Remaining-Requests`: a number
+    RemainingRequests,
+    /// `X-RateLimit-Remaining-Tokens`: a number
+    RemainingTokens,
+    /// `X-RateLimit-Reset-Requests`: a duration
+    ResetRequests,
+    /// `X-RateLimit-Reset-Tokens`: a duration
+    ResetTokens,
 }
 
 impl ResponseField {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 5] =
-        [Self::ContentType, Self::ContentEncoding, Self::RetryAfter, Self::RetryAfterMs, Self::XShouldRetry];
+    pub const ALL: [Self; 9] = [
+        Self::ContentType,
+        Self::ContentEncoding,
+        Self::RetryAfter,
+        Self::RetryAfterMs,
+        Self::XShouldRetry,
+        Self::RemainingRequests,
+        Self::RemainingTokens,
+        Self::ResetRequests,
+        Self::ResetTokens,
+    ];
 
     /// True when a second one is ignored. A second content type or coding would change what the body is.
     pub(super) const fn first_wins(self) -> bool {
-        matches!(self, Self::RetryAfter | Self::RetryAfterMs | Self::XShouldRetry)
+        !matches!(self, Self::ContentType | Self::ContentEncoding)
     }
 }
 
@@ -170,6 +187,10 @@ pub(super) fn response_name(name: &[u8]) -> Name<ResponseField> {
         (14, b'x') if is_name(name, b"x-should-retry") => Name::Kept(R::XShouldRetry),
         (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
         (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
+        (24, b'x') if is_name(name, b"x-ratelimit-reset-tokens") => Name::Kept(R::ResetTokens),
+        (26, b'x') if is_name(name, b"x-ratelimit-reset-requests") => Name::Kept(R::ResetRequests),
+        (28, b'x') if is_name(name, b"x-ratelimit-remaining-tokens") => Name::Kept(R::RemainingTokens),
+        (30, b'x') if is_name(name, b"x-ratelimit-remaining-requests") => Name::Kept(R::RemainingRequests),
         _ => Name::Other,
     }
 }
@@ -320,7 +341,12 @@ mod tests {
             assert_eq!((request_name(name.as_bytes()), field as usize), (Name::Kept(field), slot));
             assert_eq!(request_name(name.to_uppercase().as_bytes()), Name::Kept(field));
         }
-        let names = "content-type content-encoding retry-after retry-after-ms x-should-retry".split(' ');
+        let names = [
+            "content-type content-encoding retry-after retry-after-ms x-should-retry",
+            "x-ratelimit-remaining-requests x-ratelimit-remaining-tokens",
+            "x-ratelimit-reset-requests x-ratelimit-reset-tokens",
+        ];
+        let names = names.iter().flat_map(|line| line.split(' '));
         for (slot, (name, field)) in names.zip(ResponseField::ALL).enumerate() {
             assert_eq!((response_name(name.as_bytes()), field as usize), (Name::Kept(field), slot));
         }

@@ -142,6 +142,8 @@ impl Turn {
             self.ring.wake_by(self.core.deadlines.wakes().min(self.pause).min(self.last).min(self.requeue));
             self.ring.wait()?;
             self.now = clock::now();
+            // Before the news, so that after a long wait a request is routed by what the others know now.
+            self.core.exchange_health(self.now);
             self.reap();
             self.tell_sent();
             self.tell_news();

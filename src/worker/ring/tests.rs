@@ -18,6 +18,7 @@ use crate::base::metrics::Counters;
 use crate::base::span::Span;
 use crate::io::{Driver, DriverChoice, mailbox, probe};
 use crate::policy::catalog::{AuthMode, Snapshot, WaitingComment};
+use crate::policy::health::board::Board;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Piece;
 use crate::worker::Shared;
@@ -58,6 +59,7 @@ fn worker() -> Option<Turn> {
         upstream_tls: Arc::new(ArcSwap::from_pointee(Vec::new())),
         client_tls: None,
         counters: vec![Arc::new(Counters::default())],
+        health: Arc::new(Board::new(1)),
         posts: vec![post],
     };
     let options = Options {

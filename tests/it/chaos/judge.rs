@@ -59,8 +59,26 @@ pub(super) enum Outcome {
     Lie(String),
 }
 
-/// Which outcomes a chain of providers may have.
+/// Which outcomes a chain of providers may have. Providers that have failed before may be known to be unwell
+/// by now, each for itself, and those that are go behind the others.
 pub(super) fn expected(chain: &[&'static Fault], stream: bool) -> Vec<Outcome> {
+    let may_be_unwell = |fault: &Fault| !matches!(fault.effect, Effect::Answer | Effect::Final);
+    let mut outcomes = Vec::new();
+    for known in 0..1_u32 << chain.len() {
+        let is_behind = |place: usize| known >> place & 1 == 1;
+        if (0..chain.len()).any(|place| is_behind(place) && !may_be_unwell(chain[place])) {
+            continue;
+        }
+        let part = |behind: bool| (0..chain.len()).filter(move |place| is_behind(*place) == behind);
+        let order: Vec<&'static Fault> = part(false).chain(part(true)).map(|place| chain[place]).collect();
+        outcomes.extend(expected_in_order(&order, part(false).count(), stream));
+    }
+    outcomes
+}
+
+/// As `expected`, of a chain in this order; from number `well` on its providers are known to be unwell, and
+/// only the first of them is sure to be tried, if there is nobody else.
+fn expected_in_order(chain: &[&'static Fault], well: usize, stream: bool) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let mut ambiguous = AMBIGUOUS;
     for (turn, fault) in chain.iter().enumerate() {
@@ -80,6 +98,10 @@ pub(super) fn expected(chain: &[&'static Fault], stream: bool) -> Vec<Outcome> {
         }
         if last {
             break;
+        }
+        if turn + 1 >= well {
+            // The budget for tries at unwell providers may be used up.
+            outcomes.push(Outcome::Error);
         }
         if fault.effect != Effect::Free {
             if ambiguous == 0 {
