@@ -245,16 +245,19 @@ impl<'a> Run<'a, '_> {
         }
         watch.scored(turn, strategy, contenders);
         let preferences = &self.ask.preferences;
-        if !preferences.allow_fallbacks && !preferences.order.given() {
-            // The single best one.
-            if let Some(best) = contenders.iter().min_by_key(|contender| whole_standing(contender, turn)) {
-                self.insert(whole_standing(best, turn));
-            }
-            return;
+        let single = !preferences.allow_fallbacks && !preferences.order.given();
+        let wanted = if single { 1 } else { plan::CANDIDATES };
+        // Chance makes comparisons hard to foresee: these ways of sorting have few branches on them.
+        let mut standings = [u64::MAX; N];
+        for (standing, contender) in standings.iter_mut().zip(&*contenders) {
+            *standing = whole_standing(contender, turn);
         }
-        for contender in contenders {
-            self.insert(whole_standing(contender, turn));
+        if count > wanted {
+            standings[..count].select_nth_unstable(wanted - 1);
         }
+        let best = &mut standings[..count.min(wanted)];
+        best.sort_unstable();
+        best.iter().for_each(|standing| self.insert(*standing));
     }
 
     /// Fills `places` with the endpoints that may serve the request, and says how many there are.
