@@ -241,7 +241,8 @@ fn the_file_comes_and_goes_with_the_process() {
         let refused = UnixStream::connect(&path).map(|_| ()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::NotFound, "the file goes when draining begins");
         busy.send(b"host: h\r\n\r\n");
-        assert_eq!(busy.answer().status, 503, "what has begun is answered");
+        // 200 where its core has not heard of the drain yet: there are two.
+        assert!(matches!(busy.answer().status, 200 | 503), "what has begun is answered");
         let status = proxy.exit_within(PATIENCE).expect("it ends after the last answer");
         assert_eq!(status.code(), Some(0), "{}", proxy.printed());
         assert!(!path.exists());
