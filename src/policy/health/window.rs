@@ -13,6 +13,8 @@ const SLICES: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Window<const N: usize> {
     slices: [[u16; N]; SLICES],
+    /// Of all slices, kept as they change: they are asked for several times per request.
+    sums: [u32; N],
     /// Number of the newest slice since the clock's origin.
     newest: u64,
     slice_nanos: u64,
@@ -23,7 +25,8 @@ impl<const N: usize> Window<N> {
     #[must_use]
     pub const fn new(span: Duration) -> Self {
         let nanos = span.as_nanos() as u64 / SLICES as u64;
-        Self { slices: [[0; N]; SLICES], newest: 0, slice_nanos: if nanos == 0 { 1 } else { nanos } }
+        let slice_nanos = if nanos == 0 { 1 } else { nanos };
+        Self { slices: [[0; N]; SLICES], sums: [0; N], newest: 0, slice_nanos }
     }
 
     /// Drops what is too old at `now`.
@@ -31,7 +34,10 @@ impl<const N: usize> Window<N> {
         let slice = now.nanos() / self.slice_nanos;
         let steps = slice.saturating_sub(self.newest).min(SLICES as u64);
         for step in 0..steps {
-            self.slices[((slice - step) % SLICES as u64) as usize] = [0; N];
+            let old = &mut self.slices[((slice - step) % SLICES as u64) as usize];
+            for (sum, count) in self.sums.iter_mut().zip(old) {
+                *sum -= u32::from(core::mem::take(count));
+            }
         }
         self.newest = self.newest.max(slice);
     }
@@ -39,25 +45,26 @@ impl<const N: usize> Window<N> {
     /// Counts one of `which`, which is below `N`.
     pub fn add(&mut self, now: Moment, which: usize) {
         self.turn(now);
-        let slice = &mut self.slices[(self.newest % SLICES as u64) as usize];
-        slice[which] = slice[which].saturating_add(1);
+        let count = &mut self.slices[(self.newest % SLICES as u64) as usize][which];
+        if *count < u16::MAX {
+            *count += 1;
+            self.sums[which] += 1;
+        }
     }
 
     /// What was counted in the window that ends at `now`.
     pub fn sums(&mut self, now: Moment) -> [u32; N] {
         self.turn(now);
-        let mut sums = [0; N];
-        for slice in &self.slices {
-            for (sum, count) in sums.iter_mut().zip(slice) {
-                *sum += u32::from(*count);
-            }
-        }
-        sums
+        debug_assert!((0..N).all(|which| {
+            self.sums[which] == self.slices.iter().map(|slice| u32::from(slice[which])).sum::<u32>()
+        }));
+        self.sums
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.slices = [[0; N]; SLICES];
+        self.sums = [0; N];
     }
 }
 
