@@ -12,7 +12,7 @@ use crate::base::ids::KeyId;
 use crate::base::time::UnixSeconds;
 use crate::control::config::shipped_provider_name;
 use crate::policy::catalog::{
-    Endpoint, EndpointFacts, Modalities, Modality, Model, Parameters, PriceRules, Prices, Snapshot,
+    Endpoint, EndpointFacts, Modalities, Modality, Model, Parameter, Parameters, PriceRules, Prices, Snapshot,
 };
 
 pub(super) use query::Query;
@@ -171,6 +171,7 @@ impl<'a> View<'a> {
             },
             "per_request_limits": null,
             "supported_parameters": names(model.facts.parameters.or_else(|| facts?.parameters)),
+            "supported_voices": null,
             "default_parameters": null,
             "links": {"details": format!("/api/v1/models/{}/endpoints", model.id)},
         })
@@ -181,6 +182,9 @@ impl<'a> View<'a> {
         let id = self.provider(endpoint);
         let provider = shipped_provider_name(id).unwrap_or(id);
         let cached = prices.as_ref().is_some_and(|prices| prices.base.cache_read.is_some());
+        let choice = Parameters::of(&[Parameter::ToolChoice]);
+        // Unknown parameters are not stripped from requests, so they count as taken.
+        let chooses = endpoint.facts.parameters.is_none_or(|taken| taken.has_all(choice));
         json!({
             "name": format!("{provider} | {}", model.id),
             "model_id": model.id,
@@ -188,12 +192,16 @@ impl<'a> View<'a> {
             "provider_name": provider,
             "tag": if endpoint.tag.is_empty() { id } else { &*endpoint.tag },
             "quantization": quantization.map(|one| one.name()),
-            "context_length": endpoint.facts.context_tokens,
+            // Their clients want a number here; an endpoint whose size nobody knows has none to give.
+            "context_length": endpoint.facts.context_tokens.or(model.facts.context_tokens).unwrap_or(0),
             "max_prompt_tokens": endpoint.facts.prompt_tokens,
             "max_completion_tokens": endpoint.facts.output_tokens,
             "pricing": pricing(prices.as_ref()),
             "supported_parameters": names(endpoint.facts.parameters),
             "supports_implicit_caching": cached,
+            "supports_tool_choice": {
+                "auto": chooses, "function": chooses, "none": chooses, "required": chooses,
+            },
             "data_policy": {"retains": data.retains(), "trains": data.trains(), "zdr": data.zdr()},
             "status": 0,
             "uptime_last_5m": null,
@@ -229,10 +237,19 @@ fn architecture(model: &Model) -> Value {
     })
 }
 
-/// Prices as exact decimal texts in USD per unit; empty when they are unknown, because unknown is never free.
+/// What the members that must be there say where no price is known: never that it is free. It is what
+/// OpenRouter writes where a price depends on what a router model chooses.
+const UNKNOWN_PRICE: &str = "-1";
+
+/// Prices as exact decimal texts in USD per unit. `prompt` and `completion` are always there.
 fn pricing(prices: Option<&PriceRules>) -> Value {
-    let Some(prices) = prices else { return json!({}) };
+    let Some(prices) = prices else {
+        return json!({"prompt": UNKNOWN_PRICE, "completion": UNKNOWN_PRICE});
+    };
     let mut all = price_members(&prices.base);
+    for member in ["prompt", "completion"] {
+        all.entry(member).or_insert_with(|| UNKNOWN_PRICE.into());
+    }
     let rule = |rule: &crate::policy::catalog::PriceRule| {
         let mut members = price_members(&rule.prices);
         let mut conditions = Map::new();

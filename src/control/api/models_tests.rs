@@ -137,6 +137,7 @@ fn an_endpoint_has_openrouters_members() {
             ],
         },
         "supported_parameters": ["seed", "tools"], "supports_implicit_caching": false,
+        "supports_tool_choice": {"auto": false, "function": false, "none": false, "required": false},
         "data_policy": {"retains": false, "trains": false, "zdr": true},
         "status": 0, "uptime_last_5m": null, "uptime_last_30m": null, "uptime_last_1d": null,
         "latency_last_30m": null, "throughput_last_30m": null,

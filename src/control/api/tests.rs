@@ -109,6 +109,7 @@ fn described(id: &str, owner: &str, pricing: &Value) -> Value {
         "pricing": pricing,
         "top_provider": {"context_length": null, "max_completion_tokens": null, "is_moderated": false},
         "per_request_limits": null, "supported_parameters": [], "default_parameters": null,
+        "supported_voices": null,
         "links": {"details": format!("/api/v1/models/{id}/endpoints")},
     })
 }
@@ -117,7 +118,7 @@ fn described(id: &str, owner: &str, pricing: &Value) -> Value {
 async fn paths_have_their_answers() {
     let (api, _state) = api().await;
     let gpt = described("openai/gpt-x", "openai", &json!({"prompt": "0.000005", "completion": "0.00003"}));
-    let plain = described("plain", "acme", &json!({}));
+    let plain = described("plain", "acme", &json!({"prompt": "-1", "completion": "-1"}));
     let list = json!({"object": "list", "data": [gpt, plain], "total_count": 2, "links": {"next": null}});
     let page = json!({
         "object": "list", "data": [gpt], "total_count": 2,
