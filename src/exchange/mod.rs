@@ -28,6 +28,7 @@ mod close;
 mod context;
 mod emit;
 mod intake;
+mod nulls;
 mod pump;
 mod relay;
 pub mod reply;
@@ -223,6 +224,8 @@ pub struct Exchange {
     total_due: Moment,
     /// Body bytes charged to the core's budget by this exchange.
     charged: usize,
+    /// The answer is a stream for a client of OpenRouter's: see [`nulls`].
+    leaves_nulls_out: bool,
 }
 
 impl Exchange {
@@ -242,6 +245,7 @@ impl Exchange {
             phase: Phase { due: now + snapshot.deadlines.client_idle, kind: DeadlineKind::ClientIdle },
             total_due: Moment::NEVER,
             charged: 0,
+            leaves_nulls_out: false,
         }
     }
 
@@ -351,6 +355,10 @@ impl Exchange {
             return self.after_release(cx);
         }
         cx.core.counters.add(Counter::UpstreamBytes, count as u64);
+        if self.leaves_nulls_out {
+            let known = self.window.len() - count;
+            nulls::blank(&mut self.window.bytes_mut()[known.saturating_sub(nulls::REACH)..]);
+        }
         match &self.state {
             State::Attempt(_) => self.on_answer_bytes(cx, got),
             State::Relay(_) => self.on_relay_bytes(cx, got),

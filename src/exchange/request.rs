@@ -81,6 +81,7 @@ impl Exchange {
         let (head_len, terms, tenant, id) = (accepted.head_len, accepted.terms, accepted.tenant, accepted.id);
         let whole = head_len + body_len;
         let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(id) };
+        self.leaves_nulls_out = false;
         match accepted.surface {
             Surface::Health => {
                 let answer = Answer { id: None, ..answer };
@@ -105,6 +106,7 @@ impl Exchange {
                     Ok(plan) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
+                        self.leaves_nulls_out = openrouter && peek.stream;
                         self.launch(cx, body_len, subject, plan, Some(&peek));
                     }
                     Err(refusal) => self.refuse(cx, &refusal, answer),

@@ -4,6 +4,7 @@
 
 use crate::base::fault::Fault;
 use crate::base::record::{Outcome, Record};
+use crate::exchange::nulls;
 use crate::exchange::sim::case::{Case, ClientStep, Config};
 use crate::exchange::sim::http::{Block, Kind, Message, Reader, blocks};
 use crate::exchange::sim::report::{AttemptReport, ClientReport, End, Report};
@@ -60,9 +61,14 @@ struct Terms {
     drops: Option<bool>,
     /// It asked for a stream; otherwise even events are only bytes.
     streams: bool,
+    /// Its path is OpenRouter's: members that say nothing are blanked.
+    openrouter: bool,
 }
 
 impl Terms {
+    const UNREAD: Self = Self { drops: None, streams: true, openrouter: false };
+    const NO_STREAM: Self = Self { drops: Some(false), streams: false, openrouter: false };
+
     fn options(self) -> Vec<bool> {
         self.drops.map_or(vec![false, true], |drops| vec![drops])
     }
@@ -133,6 +139,13 @@ impl View<'_> {
         };
         let origin = tried.last().and_then(|attempt| attempt.answer.as_ref());
         let terms = self.terms(index);
+        let (said, blanked);
+        let (answer, origin) = if terms.streams && terms.openrouter {
+            (said, blanked) = (without_nulls(answer), origin.map(without_nulls));
+            (&said, blanked.as_ref())
+        } else {
+            (answer, origin)
+        };
         match record.outcome {
             Outcome::Refused(status) => self.ours(answer, status),
             Outcome::Failed(status) => self.failed(answer, status, origin),
@@ -157,12 +170,13 @@ impl View<'_> {
 
     /// What the client may expect of a stream.
     fn terms(&self, index: usize) -> Terms {
-        let Some(request) = self.requests.get(index) else { return Terms { drops: None, streams: true } };
+        let Some(request) = self.requests.get(index) else { return Terms::UNREAD };
         let body = String::from_utf8_lossy(&request.body).replace(' ', "");
         let openrouter = request.start.contains(" /api/v1/");
         Terms {
             drops: Some(!openrouter && !body.contains("\"include_usage\":true")),
             streams: body.contains("\"stream\":true"),
+            openrouter,
         }
     }
 
@@ -186,7 +200,7 @@ impl View<'_> {
         }
         let origin = origin.ok_or("an answer without an origin")?;
         require(origin.status() == answer.status() && origin.status() == status, "a status was changed")?;
-        self.complete(answer, Some(origin), Terms { drops: Some(false), streams: false })
+        self.complete(answer, Some(origin), Terms::NO_STREAM)
     }
 
     fn complete(&self, answer: &Message, origin: Option<&Message>, terms: Terms) -> Verdict {
@@ -291,6 +305,13 @@ fn spliced(config: &Config, provider: usize, body: &str) -> Option<Vec<String>> 
     let (_, endpoints) = config.models.iter().find(|(name, _)| name == model)?;
     let ours = endpoints.iter().filter(|(owner, _)| *owner == provider);
     Some(ours.map(|(_, name)| format!("{{{option}\"model\":\"{name}\"{rest}")).collect())
+}
+
+/// The message with its silent members blanked: a member that an upstream's chunk cuts in two stays.
+fn without_nulls(message: &Message) -> Message {
+    let mut message = message.clone();
+    nulls::blank(&mut message.body);
+    message
 }
 
 /// What a client sees of an origin's events: nothing before the first that has data, and usage only if it
