@@ -72,7 +72,10 @@ mod tests {
 
     #[test]
     fn what_is_left_is_the_same_json_without_them() {
-        let event = r#"{"id":"x","system_fingerprint":null,"choices":[{"delta":{"content":"a, \"usage\":null"}}],"usage": null}"#;
+        let event = concat!(
+            r#"{"id":"x","system_fingerprint":null,"#,
+            r#""choices":[{"delta":{"content":"a, \"usage\":null"}}],"usage": null}"#
+        );
         let mut bytes = event.as_bytes().to_vec();
         blank(&mut bytes);
         let json: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
