@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::rig::Door;
 use super::rig::text::{MODEL, SECURE_MODEL};
+use super::rig::{Door, Gateway};
 use crate::floor::{self, ANNOUNCEMENT};
 
 /// How long a process may take to listen.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a gateway: LiteLLM imports for a quarter of a minute on a fast machine.
+const GATEWAY_START_PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -31,6 +33,7 @@ const KEY_SHA256: &str = "cec3162b877d6ad2ba2510d948a2ff16c72c1c31577496a6b45480
 /// The tuned configurations of the peers, shipped with the source.
 const NGINX: &str = include_str!("../../peers/nginx.conf");
 const HAPROXY: &str = include_str!("../../peers/haproxy.conf");
+const LITELLM: &str = include_str!("../../peers/litellm.yaml");
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +49,14 @@ pub(super) enum Kind {
     /// As the second floor, for workloads in which the floor takes no part.
     NginxAgain,
     Haproxy,
+    /// A gateway in Python.
+    Litellm,
+    /// A gateway in JavaScript.
+    Portkey,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Direct,
         Self::Floor,
         Self::FloorAgain,
@@ -57,7 +64,14 @@ impl Kind {
         Self::Nginx,
         Self::NginxAgain,
         Self::Haproxy,
+        Self::Litellm,
+        Self::Portkey,
     ];
+
+    /// True of gateways that are in a class of their own, and measured apart.
+    pub(super) fn is_gateway(self) -> bool {
+        matches!(self, Self::Litellm | Self::Portkey)
+    }
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -68,6 +82,8 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::NginxAgain => "nginx again",
             Self::Haproxy => "haproxy",
+            Self::Litellm => "litellm",
+            Self::Portkey => "portkey",
         }
     }
 
@@ -168,6 +184,24 @@ pub(super) fn start(kind: Kind, places: &Places) -> Result<Contender, String> {
             let file = write(places, "haproxy.conf", &peer_config(HAPROXY, places, ports))?;
             silent(kind, &program, &["-db", "-q", "-f", &file], ports, places)
         }
+        Kind::Litellm => {
+            let program = installed("litellm").ok_or("litellm is not installed")?;
+            let ports = free_ports()?;
+            let file = write(places, "litellm.yaml", &peer_config(LITELLM, places, ports))?;
+            let port = ports[0].to_string();
+            let own = ["--config", &file, "--host", "127.0.0.1", "--port", &port, "--num_workers", "1"];
+            let mut contender = silent(kind, &program, &own, ports, places)?;
+            contender.door.gateway = Some(Gateway::Litellm);
+            Ok(contender)
+        }
+        Kind::Portkey => {
+            let program = portkey().ok_or("portkey's gateway is not installed")?;
+            let ports = free_ports()?;
+            let port = format!("--port={}", ports[0]);
+            let mut contender = silent(kind, &program, &[&port, "--headless"], ports, places)?;
+            contender.door.gateway = Some(Gateway::Portkey { origin: places.origin });
+            Ok(contender)
+        }
     }
 }
 
@@ -198,7 +232,7 @@ pub(super) fn millrace(
 }
 
 fn door(address: SocketAddr, model: &'static str) -> Door {
-    Door { address, model }
+    Door { address, model, gateway: None }
 }
 
 /// File of the authority that signed the certificate of the origin with TLS.
@@ -232,6 +266,8 @@ fn peer_config(template: &str, places: &Places, ports: [u16; 2]) -> String {
         .replace("{SECURE_LISTEN}", &secure)
         .replace("{AUTHORITY}", &places.scratch.join(AUTHORITY).display().to_string())
         .replace("{SCRATCH}", &scratch)
+        .replace("{MODEL}", MODEL)
+        .replace("{KEY}", KEY)
 }
 
 fn write(places: &Places, name: &str, text: &str) -> Result<String, String> {
@@ -257,6 +293,13 @@ pub(super) fn installed(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
+/// Portkey's gateway: its package installs a program with a name that others have too.
+fn portkey() -> Option<PathBuf> {
+    let program = installed("gateway")?;
+    let target = fs::canonicalize(&program).ok()?;
+    target.display().to_string().contains("portkey").then_some(program)
+}
+
 /// Starts a program on the contender's core. Where `setpriv` is installed the kernel ends it with us, however
 /// we end.
 fn spawn(program: &Path, arguments: &[&str], places: &Places, output: Stdio) -> Result<Child, String> {
@@ -268,6 +311,8 @@ fn spawn(program: &Path, arguments: &[&str], places: &Places, output: Stdio) -> 
         }
         None => Command::new(program),
     };
+    // LiteLLM would fetch its prices from the network, again and again where there is none.
+    command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
     command.args(arguments).stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
     // A child inherits the affinity of the thread that starts it.
     floor::pin(places.contender_cpu)?;
@@ -320,7 +365,8 @@ fn silent(
     let [address, secure] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     let secure_door = Some(door(secure, SECURE_MODEL));
     let mut contender = Contender { kind, door: door(address, MODEL), secure_door, child: Some(child) };
-    let end = Instant::now() + START_PATIENCE;
+    let patience = if kind.is_gateway() { GATEWAY_START_PATIENCE } else { START_PATIENCE };
+    let end = Instant::now() + patience;
     while TcpStream::connect_timeout(&address, LOOK_EVERY).is_err() {
         let ended = contender.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         if let Some(status) = ended {

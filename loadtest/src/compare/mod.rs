@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::floor;
-use contender::{Kind, Places};
+use contender::{Contender, Kind, Places};
 use rig::Rig;
 use run::Run;
 use table::Results;
@@ -62,8 +62,8 @@ pub(crate) struct Options {
     /// Only these contenders, besides the floor
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
-    /// Only these workloads: chat, low, half, high, large, stream, burst, tls-chat, tls-stream; or only
-    /// instructions
+    /// Only these workloads: chat, low, half, high, large, stream, burst, tls-chat, tls-stream, gateways; or
+    /// only instructions
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     workloads: Vec<String>,
     /// CPU of the contender
@@ -120,17 +120,16 @@ pub(crate) fn compare(options: &Options) -> Result<u64, String> {
     if let Err(why) = priority::raise() {
         results.note(format!("without priority other processes disturb latencies: {why}"));
     }
-    let mut contenders = Vec::new();
-    for kind in kinds {
-        match contender::start(kind, &places) {
-            Ok(contender) => contenders.push(contender),
-            Err(why) if kind == Kind::Floor => return Err(why),
-            Err(why) => results.note(format!("{} is left out: {why}", kind.name())),
-        }
+    let (apart, together): (Vec<Workload>, Vec<Workload>) =
+        workloads.into_iter().partition(|workload| *workload == Workload::Gateways);
+    let (gateways, proxies): (Vec<Kind>, Vec<Kind>) = kinds.iter().partition(|kind| kind.is_gateway());
+    if !together.is_empty() || apart.is_empty() {
+        let contenders = start_all(&proxies, &places, &mut results)?;
+        Run::new(options, &mut rig, &contenders, &mut results).all(&together);
     }
-    let mut run = Run::new(options, &mut rig, &contenders, &mut results);
-    run.all(&workloads);
-    drop(contenders);
+    if !apart.is_empty() && !gateways.is_empty() {
+        beside_gateways(options, &gateways, &places, &mut rig, &mut results)?;
+    }
     if options.workloads.is_empty() {
         weigh_all(&places, &mut rig, &mut results);
     }
@@ -145,6 +144,40 @@ pub(crate) fn compare(options: &Options) -> Result<u64, String> {
         fs::write(file, results.json()).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(results.spoilt())
+}
+
+/// Starts contenders; those that are not there are noted.
+///
+/// # Errors
+/// The floor did not start: there is nothing to compare with.
+fn start_all(kinds: &[Kind], places: &Places, results: &mut Results) -> Result<Vec<Contender>, String> {
+    let mut contenders = Vec::new();
+    for kind in kinds {
+        match contender::start(*kind, places) {
+            Ok(contender) => contenders.push(contender),
+            Err(why) if *kind == Kind::Floor => return Err(why),
+            Err(why) => results.note(format!("{} is left out: {why}", kind.name())),
+        }
+    }
+    Ok(contenders)
+}
+
+/// Gateways of another class, in a run of their own: their idle work would disturb the others.
+fn beside_gateways(
+    options: &Options,
+    gateways: &[Kind],
+    places: &Places,
+    rig: &mut Rig,
+    results: &mut Results,
+) -> Result<(), String> {
+    run::progress("starting gateways");
+    let mut contenders = start_all(gateways, places, results)?;
+    if contenders.is_empty() {
+        return Ok(());
+    }
+    contenders.extend(start_all(&[Kind::Floor, Kind::FloorAgain, Kind::Millrace], places, results)?);
+    Run::new(options, rig, &contenders, results).all(&[Workload::Gateways]);
+    Ok(())
 }
 
 /// Memory for each connection and stream, measured in processes of their own.

@@ -135,7 +135,7 @@ impl<'r> Run<'r> {
     fn measure(&mut self, workload: Workload, contender: &Contender) -> Result<Sample, String> {
         let text = |error: io::Error| error.to_string();
         let default_ms = if self.options.quick { 350 } else { 2000 };
-        let time = Duration::from_millis(self.options.window_ms.unwrap_or(default_ms));
+        let time = Duration::from_millis(self.options.window_ms.unwrap_or(default_ms)) * workload.stretch();
         let own = std::process::id();
         let look = |pid: Option<u32>| pid.map(|pid| cpu(pid, contender.threads())).transpose();
         self.rig.start(door(workload, contender)?, workload.load(self.rate)).map_err(text)?;

@@ -22,7 +22,7 @@ fn options(line: &str) -> Options {
 #[test]
 fn workloads_are_chosen_in_order() {
     for (line, want) in [
-        ("", "chat low half high large stream burst tls-chat tls-stream"),
+        ("", "chat low half high large stream burst tls-chat tls-stream gateways"),
         ("--quick --workloads tls-chat,chat", "chat tls-chat"),
         ("--workloads burst,half", "chat half burst"),
         ("--quick --workloads large", "large"),
@@ -37,7 +37,7 @@ fn workloads_are_chosen_in_order() {
 #[test]
 fn the_floor_always_takes_part() {
     for (line, want) in [
-        ("", "direct floor floor again millrace nginx nginx again haproxy"),
+        ("", "direct floor floor again millrace nginx nginx again haproxy litellm portkey"),
         ("--only nginx", "direct floor floor again nginx nginx again"),
         ("--only millrace", "direct floor floor again millrace"),
     ] {

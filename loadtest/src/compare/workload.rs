@@ -32,10 +32,12 @@ pub(super) enum Workload {
     TlsChat,
     /// As `Stream`, with TLS to the origin.
     TlsStream,
+    /// As `Chat`, beside gateways that run in an interpreter.
+    Gateways,
 }
 
 impl Workload {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Chat,
         Self::Low,
         Self::Half,
@@ -45,6 +47,7 @@ impl Workload {
         Self::Burst,
         Self::TlsChat,
         Self::TlsStream,
+        Self::Gateways,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Workload {
             Self::Burst => "burst",
             Self::TlsChat => "tls-chat",
             Self::TlsStream => "tls-stream",
+            Self::Gateways => "gateways",
         }
     }
 
@@ -72,6 +76,7 @@ impl Workload {
             Self::Burst => "32 streams, each event sent when the one before has arrived",
             Self::TlsChat => "chat with TLS to the origin",
             Self::TlsStream => "stream with TLS to the origin",
+            Self::Gateways => "chat, beside gateways that are programs of an interpreter",
         }
     }
 
@@ -95,13 +100,20 @@ impl Workload {
         matches!(self, Self::Low | Self::Half | Self::High | Self::Stream | Self::TlsStream)
     }
 
+    /// How much longer than usual its windows are: hundreds of requests per second, not ten thousands.
+    pub(super) fn stretch(self) -> u32 {
+        if self == Self::Gateways { 6 } else { 1 }
+    }
+
     /// Who takes part: the floor has no TLS, and direct has nothing to tell but latencies.
     pub(super) fn takes(self, kind: Kind) -> bool {
         match kind {
             Kind::Direct => self.has_latencies() && !self.is_secure(),
             Kind::Floor | Kind::FloorAgain => !self.is_secure(),
             Kind::NginxAgain => self.is_secure(),
-            Kind::Millrace | Kind::Nginx | Kind::Haproxy => true,
+            Kind::Millrace => true,
+            Kind::Nginx | Kind::Haproxy => self != Self::Gateways,
+            Kind::Litellm | Kind::Portkey => self == Self::Gateways,
         }
     }
 
@@ -109,7 +121,9 @@ impl Workload {
     pub(super) fn load(self, rate: f64) -> Load {
         let share = |share| Load::Rate { connections: 128, per_second: rate * share, body_bytes: BODY_BYTES };
         match self {
-            Self::Chat | Self::TlsChat => Load::Closed { connections: 32, body_bytes: BODY_BYTES },
+            Self::Chat | Self::TlsChat | Self::Gateways => {
+                Load::Closed { connections: 32, body_bytes: BODY_BYTES }
+            }
             Self::Low => share(0.1),
             Self::Half => share(0.5),
             Self::High => share(0.8),

@@ -18,6 +18,8 @@ enum At {
     Head,
     /// A body of known length.
     Length(usize),
+    /// A body that a gateway sends in chunks.
+    Chunks(Chunked),
     /// A stream.
     Stream(Chunked),
 }
@@ -34,6 +36,8 @@ pub(super) struct Client {
     /// Number that the next event must have.
     event: u64,
     stream: bool,
+    /// Its answers are written anew on the way: see [`text::rewritten_number`].
+    rewritten: bool,
     /// The origin's connection that its stream comes from.
     pub(super) origin: Option<u32>,
 }
@@ -48,8 +52,18 @@ impl Client {
         let stream = load.is_stream();
         let template = text::request(stream, body_bytes, key, door);
         let (spare, inbox) = (Vec::new(), Vec::new());
-        let intended = Instant::now();
-        Self { template, spare, inbox, at: At::Idle, number: 0, intended, event: 0, stream, origin: None }
+        Self {
+            template,
+            spare,
+            inbox,
+            at: At::Idle,
+            number: 0,
+            intended: Instant::now(),
+            event: 0,
+            stream,
+            rewritten: door.gateway.is_some(),
+            origin: None,
+        }
     }
 
     /// The bytes of the request with this number.
@@ -92,6 +106,7 @@ impl Client {
             self.inbox.clear();
             self.at = match head.framing {
                 Framing::Length(length) if !self.stream => At::Length(usize::try_from(length).unwrap_or(0)),
+                Framing::Chunked if self.rewritten && !self.stream => At::Chunks(Chunked::default()),
                 Framing::Chunked if self.stream => At::Stream(Chunked::default()),
                 Framing::Length(_) | Framing::Chunked => return Err("an answer of the other kind".to_owned()),
             };
@@ -107,12 +122,20 @@ impl Client {
                 if self.inbox.len() < *length {
                     return Ok(Step::Wait);
                 }
-                if self.inbox.len() != text::ANSWER_BYTES || !self.is_our_answer() {
-                    return Err("an answer to another request, or one of another length".to_owned());
+                let length = *length;
+                self.answered(length, counts)
+            }
+            At::Chunks(chunked) => {
+                let used =
+                    chunked.decode(bytes, &mut self.inbox).map_err(|what| format!("an answer: {what}"))?;
+                if used < bytes.len() {
+                    return Err("bytes behind an answer's end".to_owned());
                 }
-                self.at = At::Idle;
-                counts.record(self.intended.elapsed());
-                Ok(Step::Answered)
+                if !chunked.is_done() {
+                    return Ok(Step::Wait);
+                }
+                let length = self.inbox.len();
+                self.answered(length, counts)
             }
             At::Stream(chunked) => {
                 let used =
@@ -136,7 +159,21 @@ impl Client {
         }
     }
 
+    /// The whole answer is there: is it the one that was asked for?
+    fn answered(&mut self, length: usize, counts: &mut Counts) -> Result<Step, String> {
+        let whole = self.inbox.len() == length && (self.rewritten || length == text::ANSWER_BYTES);
+        if !whole || !self.is_our_answer() {
+            return Err("an answer to another request, or one of another length".to_owned());
+        }
+        self.at = At::Idle;
+        counts.record(self.intended.elapsed());
+        Ok(Step::Answered)
+    }
+
     fn is_our_answer(&self) -> bool {
+        if self.rewritten {
+            return text::rewritten_number(&self.inbox) == Some(self.number);
+        }
         let body = self.inbox.strip_prefix(text::ANSWER_FRONT.as_bytes());
         body.and_then(|rest| text::read_number(rest.get(..text::DIGITS)?)) == Some(self.number)
     }

@@ -15,6 +15,17 @@ const NANOS_MAX: u64 = 60_000_000_000;
 pub(in crate::compare) struct Door {
     pub(in crate::compare) address: SocketAddr,
     pub(in crate::compare) model: &'static str,
+    /// What else it wants to be told; none of a proxy.
+    pub(in crate::compare) gateway: Option<Gateway>,
+}
+
+/// A gateway that reads requests and answers, and writes them anew: their bytes are not those that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::compare) enum Gateway {
+    /// Configured by a file.
+    Litellm,
+    /// Told by each request where the origin is.
+    Portkey { origin: SocketAddr },
 }
 
 /// What the clients do.

@@ -26,7 +26,7 @@ use rustls::ServerConfig;
 use crate::certificate;
 use crate::floor::ring::{Event, Ring};
 use client::Client;
-pub(super) use load::{Counts, Door, Load};
+pub(super) use load::{Counts, Door, Gateway, Load};
 use origin::Origin;
 use tls::Session;
 

@@ -5,7 +5,7 @@
 use super::*;
 
 fn plain(rig: &Rig) -> Door {
-    Door { address: rig.origins().unwrap()[0], model: text::MODEL }
+    Door { address: rig.origins().unwrap()[0], model: text::MODEL, gateway: None }
 }
 
 fn run(load: Load) -> (Counts, Vec<String>) {
@@ -60,7 +60,7 @@ fn an_open_loop_keeps_its_rate_however_busy_the_machine_is() {
 }
 
 fn nowhere() -> Door {
-    Door { address: "127.0.0.1:1".parse().unwrap(), model: text::MODEL }
+    Door { address: "127.0.0.1:1".parse().unwrap(), model: text::MODEL, gateway: None }
 }
 
 /// A client that has sent request 7, and what it makes of `answer`, whole and cut at every byte.

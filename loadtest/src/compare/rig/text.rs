@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Door;
+use super::{Door, Gateway};
 
 /// Digits of every number, so that it can be written over the one before.
 pub(super) const DIGITS: usize = 20;
@@ -30,18 +30,28 @@ pub(super) fn read_number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// A request whose body is about `body_bytes` long. Its number is the last thing in it but `"}`.
+/// A request whose body is about `body_bytes` long. Its number is the last run of digits in it: the user, or
+/// the last word of the prompt for a gateway, since some do not tell the origin who the user is.
 pub(super) fn request(stream: bool, body_bytes: usize, key: &str, door: Door) -> Vec<u8> {
     let (model, host) = (door.model, door.address);
     let stream = if stream { "\"stream\":true," } else { "" };
     let front = format!("{{\"model\":\"{model}\",{stream}\"messages\":[{{\"role\":\"user\",\"content\":\"");
-    let back = format!("\"}}],\"user\":\"{:0DIGITS$}\"}}", 0);
+    let back = match door.gateway {
+        None => format!("\"}}],\"user\":\"{:0DIGITS$}\"}}", 0),
+        Some(_) => format!(" {:0DIGITS$}\"}}]}}", 0),
+    };
     let content = "words and more ".chars().cycle().take(body_bytes.saturating_sub(front.len() + back.len()));
     let body: String = front.chars().chain(content).chain(back.chars()).collect();
+    let told = match door.gateway {
+        Some(Gateway::Portkey { origin }) => {
+            format!("x-portkey-provider: openai\r\nx-portkey-custom-host: http://{origin}/v1\r\n")
+        }
+        Some(Gateway::Litellm) | None => String::new(),
+    };
     format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\naccept: */*\r\nuser-agent: millrace-loadtest\r\n\
-         content-length: {}\r\n\r\n{body}",
+         {told}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -49,11 +59,20 @@ pub(super) fn request(stream: bool, body_bytes: usize, key: &str, door: Door) ->
 
 /// Where a request's number is.
 pub(super) fn request_number_at(request: &[u8]) -> core::ops::Range<usize> {
-    request.len() - 2 - DIGITS..request.len() - 2
+    let end = request.iter().rposition(u8::is_ascii_digit).map_or(DIGITS, |last| last + 1);
+    end - DIGITS..end
 }
 
 /// What stands before an answer's number in its body.
 pub(super) const ANSWER_FRONT: &str = "{\"id\":\"chatcmpl-";
+
+/// The number in the id of an answer that somebody wrote anew: white space and the order of members are
+/// theirs.
+pub(super) fn rewritten_number(body: &[u8]) -> Option<u64> {
+    const ID: &[u8] = b"chatcmpl-";
+    let rest = &body[memchr::memmem::find(body, ID)? + ID.len()..];
+    read_number(rest.get(..DIGITS)?)
+}
 
 /// A whole chat answer, head and body, with room for a number at the returned place.
 pub(super) fn answer() -> (Vec<u8>, usize) {
