@@ -207,10 +207,12 @@ impl<'a> Live<'a> {
     #[must_use]
     #[inline]
     pub fn brief(&self, endpoint: EndpointId) -> Brief {
-        match self.briefs.get(endpoint.index()) {
-            Some(brief) => *brief,
-            None => self.rows.get(endpoint.index()).map_or(Brief::UNKNOWN, Brief::of),
-        }
+        self.briefs.get(endpoint.index()).map_or_else(|| self.made(endpoint), |brief| *brief)
+    }
+
+    #[cold]
+    fn made(&self, endpoint: EndpointId) -> Brief {
+        self.rows.get(endpoint.index()).map_or(Brief::UNKNOWN, Brief::of)
     }
 }
 

@@ -20,6 +20,7 @@
 mod ask;
 mod best;
 mod explain;
+mod fill;
 mod plan;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use ask::{Ask, used_parameters};
 pub use explain::{Considered, Scored, considered};
 pub use plan::{Candidate, Plan};
 
+use fill::Filling;
 use plan::Entry;
 
 /// `model` and the entries of `models`.
@@ -292,7 +294,7 @@ impl Run<'_, '_> {
         places: &mut [Contender],
         watch: &mut W,
     ) -> usize {
-        let Scene { snapshot, live, minute, .. } = *self.scene;
+        let Scene { snapshot, live, .. } = *self.scene;
         self.look(lanes);
         let (needs, tiers, priced) = (&self.ask.needs, self.tiers(variants), self.priced());
         let mut admitted = self.gate.admits(snapshot, lanes, tiers, priced);
@@ -307,33 +309,27 @@ impl Run<'_, '_> {
         if admitted & !lacking != 0 {
             admitted &= !lacking;
         }
-        let is_ruled = lanes.any_flags() & rows::PRICE_RULES != 0;
-        let is_special = self.gate.lists.order.is_some() || self.asks_for_figures() || self.is_for_priority();
-        let (prompt_tokens, answer_tokens) = (self.prompt_tokens as f32, needs.answer_tokens() as f32);
-        let (costs, general) = (lanes.costs(), self.standing(turn) as u16);
-        let (mut count, mut rest, mut unwell) = (0, admitted, false);
-        // There is a place for each of them.
-        for contender in places.iter_mut() {
-            if rest == 0 {
-                break;
-            }
-            let place = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            let (mut cost, id) = costs.at(place, prompt_tokens, answer_tokens);
-            if is_ruled {
-                cost = lanes.prices(place, self.prompt_tokens, minute).cost(prompt_tokens, answer_tokens);
-            }
-            let brief = live.brief(id);
-            unwell |= !brief.is_well();
-            let mut standing = general | u16::from(!brief.is_well()) << UNWELL;
-            if is_special {
-                standing |= self.special(lanes, place);
-            }
-            *contender = Contender { cost, brief, score: 0.0, standing, place: place as u8, tier: 0 };
-            count += 1;
-        }
+        let fill = self.filling(lanes, turn);
+        let count = admitted.count_ones() as usize;
+        let places = &mut places[..count];
+        let unwell = if admitted == lanes.all() && !fill.is_ruled && !fill.is_special {
+            fill.densely(places, live)
+        } else {
+            fill.sparsely(places, admitted, live, |place| self.special(lanes, place))
+        };
         self.doubtful |= unwell;
         count
+    }
+
+    fn filling<'a>(&self, lanes: Lanes<'a>, turn: u8) -> Filling<'a> {
+        Filling {
+            lanes,
+            priced: self.priced(),
+            answer_tokens: self.ask.needs.answer_tokens() as f32,
+            standing: self.standing(turn) as u16,
+            is_ruled: lanes.any_flags() & rows::PRICE_RULES != 0,
+            is_special: self.gate.lists.order.is_some() || self.asks_for_figures() || self.is_for_priority(),
+        }
     }
 
     /// Tells by which filter each endpoint that is not admitted was excluded.
@@ -450,11 +446,18 @@ impl Run<'_, '_> {
     fn finish(&self) -> Plan {
         let mut plan = Plan::EMPTY;
         let tables = self.scene.snapshot.rows();
+        // Neighbours are mostly of the same model.
+        let mut last: (u8, &[u32]) = (u8::MAX, &[]);
         for (entry, packed) in plan.entries.iter_mut().zip(&self.best[..self.count]) {
             let (model, place) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
             *entry = match self.choices[usize::from(model)] {
                 By::Provider(provider) => Entry { at: provider.0, model, through: true },
-                By::Model(id) => Entry { at: tables.model(id).id(place).0, model, through: false },
+                By::Model(id) => {
+                    if model != last.0 {
+                        last = (model, tables.model(id).ids());
+                    }
+                    Entry { at: last.1[place], model, through: false }
+                }
             };
         }
         (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);

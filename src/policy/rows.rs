@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::ids::ProviderId;
 use crate::base::money::PicoDollars;
-use crate::policy::catalog::{Endpoint, Parameters, Prices, Quantization, ServiceTier, Snapshot};
+use crate::policy::catalog::{Endpoint, Host, Parameters, Prices, Quantization, ServiceTier, Snapshot};
 use crate::policy::health::layout::Layout;
 
 pub(super) use lanes::{Bounds, Lanes};
@@ -118,16 +118,16 @@ impl fmt::Debug for Rows {
     }
 }
 
-impl Rows {
-    /// The same tables for a snapshot that differs in nothing they are made of: providers' ids, models,
-    /// endpoints.
-    #[must_use]
-    pub fn shared(&self) -> Self {
-        Self { tables: self.tables.clone(), layout: self.layout.clone() }
-    }
-}
-
 impl Snapshot {
+    /// The same with other addresses. What follows from models and endpoints is not made again, so workers
+    /// take it over without a pause.
+    #[must_use]
+    pub fn with_hosts(&self, hosts: Vec<Host>) -> Self {
+        let _ = (self.rows(), self.layout());
+        let rows = Rows { tables: self.rows.tables.clone(), layout: self.rows.layout.clone() };
+        Self { hosts, rows, ..self.clone() }
+    }
+
     /// What routing looks at. Whoever builds a snapshot calls this once, so that no request has to wait for
     /// it.
     #[must_use]
@@ -180,4 +180,24 @@ fn identity(parts: &[&str]) -> u64 {
         }
     }
     super::strategy::spread(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::ids::{EndpointId, ModelId};
+    use crate::policy::catalog::Model;
+
+    #[test]
+    fn other_addresses_keep_the_tables_and_another_endpoint_makes_new_ones() {
+        let mut old = Snapshot::bare();
+        old.models.push(Model::plain("m", vec![EndpointId(0), EndpointId(1)]));
+        assert_eq!(old.clone().rows().model(ModelId(0)).count(), 0, "no endpoint of it is known");
+        let moved = old.with_hosts(Vec::new());
+        assert!(Arc::ptr_eq(old.layout(), moved.layout()) && core::ptr::eq(old.rows(), moved.rows()));
+        let other = old.clone();
+        assert!(!Arc::ptr_eq(old.layout(), other.layout()) && !core::ptr::eq(old.rows(), other.rows()));
+    }
 }

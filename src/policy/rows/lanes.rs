@@ -249,14 +249,19 @@ impl<'a> Lanes<'a> {
         &self.words[lane as usize * count..][..count]
     }
 
-    /// The price lanes, and the ids: what a cost is made of.
-    pub(in crate::policy) fn costs(&self) -> Costs<'a> {
-        Costs {
-            prompt: self.lane(Lane::PromptPrice),
-            completion: self.lane(Lane::CompletionPrice),
-            fee: self.lane(Lane::Fee),
-            ids: self.lane(Lane::Id),
-        }
+    /// The base prices of all endpoints, in their order.
+    pub(in crate::policy) fn base_prices(&self) -> impl Iterator<Item = RowPrices> + use<'a> {
+        let lanes = self.lane(Lane::PromptPrice).iter().zip(self.lane(Lane::CompletionPrice));
+        lanes.zip(self.lane(Lane::Fee)).map(|((prompt, completion), fee)| RowPrices {
+            prompt: f32::from_bits(*prompt),
+            completion: f32::from_bits(*completion),
+            request: f32::from_bits(*fee),
+        })
+    }
+
+    /// `EndpointId`s, in their order.
+    pub(in crate::policy) fn ids(&self) -> &'a [u32] {
+        self.lane(Lane::Id)
     }
 
     /// Which endpoint this is.
@@ -348,9 +353,8 @@ impl<'a> Lanes<'a> {
 
     /// Prices for a prompt of so many tokens at this minute of the day.
     pub(in crate::policy) fn prices(&self, place: usize, prompt_tokens: u32, minute: u16) -> RowPrices {
-        let Costs { prompt, completion, fee, .. } = self.costs();
-        let base = [prompt[place], completion[place], fee[place]].map(f32::from_bits);
-        let mut prices = base;
+        let base = [Lane::PromptPrice, Lane::CompletionPrice, Lane::Fee];
+        let mut prices = base.map(|lane| f32::from_bits(self.lane(lane)[place]));
         if self.flags(place) & PRICE_RULES != 0 {
             let packed = self.lane(Lane::Rules)[place];
             let (first, count) = (packed & ((1 << RULES_SHIFT) - 1), packed >> RULES_SHIFT);
@@ -388,28 +392,5 @@ impl<'a> Lanes<'a> {
                 request: f32::from_bits(word(Lane::Fee)),
             },
         }
-    }
-}
-
-/// Price lanes (bits of floats, pico-dollars) and ids, all of the same length.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::policy) struct Costs<'a> {
-    prompt: &'a [u32],
-    completion: &'a [u32],
-    fee: &'a [u32],
-    ids: &'a [u32],
-}
-
-impl Costs<'_> {
-    /// What a request of so many tokens costs by the base prices (NaN when one is unknown), and which endpoint
-    /// that is.
-    #[inline]
-    pub(in crate::policy) fn at(&self, place: usize, prompt_tokens: f32, output_tokens: f32) -> (f32, EndpointId) {
-        let prices = RowPrices {
-            prompt: f32::from_bits(self.prompt[place]),
-            completion: f32::from_bits(self.completion[place]),
-            request: f32::from_bits(self.fee[place]),
-        };
-        (prices.cost(prompt_tokens, output_tokens), EndpointId(self.ids[place]))
     }
 }

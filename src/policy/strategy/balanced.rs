@@ -41,11 +41,13 @@ impl Strategy for Balanced {
         // With equal weights all are as good as the best one.
         let scale = if task.random.is_multiple_of(EXPLORATION) { 0.0 } else { best.recip() };
         for (turn, contender) in contenders.iter_mut().enumerate() {
-            let known = !contender.score.is_nan();
+            // An unknown price is rare, or the rule for a whole model: a branch costs nothing.
+            if contender.score.is_nan() {
+                (contender.tier, contender.score) = (1, f32::from(contender.place));
+                continue;
+            }
             let ratio = (contender.score * scale).clamp(1.0, RATIO);
-            let drawn = minus_ln(fraction(draw(task.random, turn))) * ratio * ratio;
-            contender.tier = u8::from(!known);
-            contender.score = if known { drawn } else { f32::from(contender.place) };
+            contender.score = minus_ln(fraction(draw(task.random, turn))) * ratio * ratio;
         }
     }
 }
