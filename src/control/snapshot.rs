@@ -151,7 +151,7 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
     let used: Vec<PoolId> = builder.snapshot.providers.iter().map(|provider| provider.pool).collect();
     builder.interner.keep_only(&used);
     // Here and not on the way of the first request that needs them.
-    let _ = builder.snapshot.rows();
+    let _ = (builder.snapshot.rows(), builder.snapshot.layout());
     Built { snapshot: builder.snapshot, trust: builder.trust }
 }
 

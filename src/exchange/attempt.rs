@@ -120,8 +120,11 @@ impl Attempt {
         }
     }
 
-    /// Candidates that are not well go behind the others.
+    /// Candidates that are not well go behind the others. The plan was made just now: mostly all are well.
     fn put_behind(&mut self, cx: &mut Cx<'_>) {
+        if !self.plan.is_doubtful() {
+            return;
+        }
         let health = &mut cx.core.health;
         health.follow(cx.snapshot, cx.now);
         self.plan.put_behind(cx.snapshot, 0, |candidate| !health.is_well(cx.snapshot, candidate));

@@ -1,15 +1,19 @@
 //! Filters: which endpoints may not serve a request at all, and why.
 //!
 //! Hard ones: what the sender demands (`provider{}`), and what the request needs (room for prompt and answer,
-//! kinds of content). Every endpoint is asked the same short list of questions about its row; the first that
-//! it fails is the one it is excluded by. Unknown sizes and capabilities exclude nothing; unknown prices and
-//! data policies do as soon as somebody asks about them.
+//! kinds of content). Every endpoint is asked the same short list of questions; the first that it fails is
+//! the one it is excluded by. Unknown sizes and capabilities exclude nothing; unknown prices and data policies
+//! do as soon as somebody asks about them.
+//!
+//! The questions are there twice. [`Gate::admits`] asks all endpoints of a model at once and says only which
+//! pass: that is for every request. `Gate::excludes` asks one endpoint and says what it fails, for whoever
+//! wants to be told. A test holds that they agree.
 //! Deliberately absent: soft preferences and the order of what is left (`route`, `strategy`).
 
-use crate::base::ids::{KeyId, ProviderId};
+use crate::base::ids::{EndpointId, KeyId, ProviderId};
 use crate::policy::catalog::{Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot};
 use crate::policy::prefs::{MaxPrice, Names, PROVIDERS_PER_LIST, Preferences};
-use crate::policy::rows::{self, QUANTIZATION_UNKNOWN, Row};
+use crate::policy::rows::{self, Bounds, Lanes, QUANTIZATION_UNKNOWN, Row, RowPrices};
 use crate::wire::json::content::{Parts, parts};
 
 macro_rules! filters {
@@ -182,27 +186,48 @@ impl<'b> Slugs<'b> {
     }
 
     /// The place of the first entry that means this endpoint.
-    pub(super) fn place(&self, row: &Row, endpoint: Option<&Endpoint>) -> Option<usize> {
+    pub(super) fn place(&self, subject: Subject<'_>) -> Option<usize> {
         self.list[..self.count]
             .iter()
-            .position(|slug| slug.provider == row.provider.0 && slug.means(row, endpoint))
+            .position(|slug| slug.provider == subject.provider.0 && slug.means(subject))
+    }
+}
+
+/// Whom an entry of a list may mean.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'s> {
+    pub(super) provider: ProviderId,
+    pub(super) flags: u16,
+    /// `None`: a name that is passed through.
+    pub(super) endpoint: Option<EndpointId>,
+    pub(super) snapshot: &'s Snapshot,
+}
+
+impl<'s> Subject<'s> {
+    /// An endpoint of a model.
+    pub(super) fn at(snapshot: &'s Snapshot, lanes: Lanes<'_>, place: usize) -> Self {
+        let endpoint = Some(lanes.id(place));
+        Self { provider: lanes.provider(place), flags: lanes.flags(place), endpoint, snapshot }
     }
 
-    /// Does an entry name this endpoint's tier?
-    fn names_tier(&self, row: &Row, endpoint: Option<&Endpoint>) -> bool {
-        self.place(row, endpoint).is_some()
+    fn endpoint(self) -> Option<&'s Endpoint> {
+        self.snapshot.endpoints.get(self.endpoint?.index())
+    }
+
+    fn is_visible_to(self, key: Option<KeyId>) -> bool {
+        self.endpoint().is_some_and(|one| one.visible_to(key))
     }
 }
 
 impl Slug<'_> {
     /// A provider's bare name means all of its endpoints but those of a service tier (they cost another price
     /// and must be named).
-    fn means(&self, row: &Row, endpoint: Option<&Endpoint>) -> bool {
-        let tiered = row.flags & (rows::FLEX | rows::PRIORITY) != 0;
+    fn means(&self, subject: Subject<'_>) -> bool {
+        let tiered = subject.flags & TIERS != 0;
         if self.rest.is_empty() {
             return !tiered;
         }
-        let Some(Endpoint { facts, tag, .. }) = endpoint else { return false };
+        let Some(Endpoint { facts, tag, .. }) = subject.endpoint() else { return false };
         let same = |text: &str| text.eq_ignore_ascii_case(self.rest);
         let tag = tag.split_once('/').is_some_and(|(_, rest)| same(rest));
         let part = facts.variant.as_deref().is_some_and(same) || facts.region.as_deref().is_some_and(same);
@@ -211,132 +236,185 @@ impl Slug<'_> {
     }
 }
 
-/// The questions of one request, ready to be asked about many rows.
+/// Flags of tiers that take part only when they are asked for.
+pub(super) const TIERS: u16 = rows::FLEX | rows::PRIORITY;
+
+/// The lists of a request, looked up. Hundreds of bytes when they are given, so they stay where they are.
 #[derive(Debug)]
-pub(super) struct Gate<'b> {
-    key: Option<KeyId>,
+pub(super) struct Lists<'b> {
     only: Option<Slugs<'b>>,
     ignore: Option<Slugs<'b>>,
     pub(super) order: Option<Slugs<'b>>,
-    allow_fallbacks: bool,
-    /// Flags that exclude, without those of tiers.
-    forbidden: u16,
-    quantizations: u16,
-    max_price: MaxPrice,
-    required: Parameters,
-    prompt_tokens_least: u32,
-    output_tokens: u32,
-    /// Kinds of content, once looked for.
-    content: Modalities,
 }
 
-impl<'b> Gate<'b> {
+impl<'b> Lists<'b> {
+    pub(super) fn of(snapshot: &Snapshot, preferences: &Preferences<'b>) -> Self {
+        Self {
+            only: Slugs::of(snapshot, preferences.only),
+            ignore: Slugs::of(snapshot, preferences.ignore),
+            order: Slugs::of(snapshot, preferences.order),
+        }
+    }
+}
+
+/// The questions of one request, ready to be asked about many endpoints.
+#[derive(Debug)]
+pub(super) struct Gate<'a, 'b> {
+    key: Option<KeyId>,
+    pub(super) lists: &'a Lists<'b>,
+    allow_fallbacks: bool,
+    /// Without tiers, which depend on the model's suffix.
+    bounds: Bounds,
+    max_price: MaxPrice,
+}
+
+/// When prices are asked for: the size of the prompt and the minute of the day.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Priced {
+    pub(super) prompt_tokens: u32,
+    pub(super) minute: u16,
+}
+
+impl<'a, 'b> Gate<'a, 'b> {
     pub(super) fn new(
-        snapshot: &Snapshot,
+        lists: &'a Lists<'b>,
         key: Option<KeyId>,
         preferences: &Preferences<'b>,
         needs: &Needs<'_>,
     ) -> Self {
         let flag = |bit: u16, set: bool| if set { bit } else { 0 };
+        let forbidden = rows::PRIVATE
+            | flag(rows::COLLECTS, preferences.deny_data_collection)
+            | flag(rows::RETAINS, preferences.zdr)
+            | flag(rows::CLOSED, preferences.distillable_only);
+        let quantizations = preferences
+            .quantizations
+            .map_or(u16::MAX, |(set, unknown)| set.0 | if unknown { QUANTIZATION_UNKNOWN } else { 0 });
         Self {
             key,
-            only: Slugs::of(snapshot, preferences.only),
-            ignore: Slugs::of(snapshot, preferences.ignore),
-            order: Slugs::of(snapshot, preferences.order),
+            lists,
             allow_fallbacks: preferences.allow_fallbacks,
-            forbidden: rows::PRIVATE
-                | flag(rows::COLLECTS, preferences.deny_data_collection)
-                | flag(rows::RETAINS, preferences.zdr)
-                | flag(rows::CLOSED, preferences.distillable_only),
-            quantizations: preferences
-                .quantizations
-                .map_or(u16::MAX, |(set, unknown)| set.0 | if unknown { QUANTIZATION_UNKNOWN } else { 0 }),
+            bounds: Bounds {
+                forbidden,
+                quantizations,
+                input: 0,
+                parameters: if preferences.require_parameters {
+                    needs.parameters
+                } else {
+                    Parameters::NONE
+                },
+                prompt_tokens: 0,
+                output_tokens: needs.output_tokens.unwrap_or(0),
+            },
             max_price: preferences.max_price,
-            required: if preferences.require_parameters { needs.parameters } else { Parameters::NONE },
-            prompt_tokens_least: 0,
-            output_tokens: needs.output_tokens.unwrap_or(0),
-            content: Modalities::NONE,
         }
     }
 
     /// Takes note of what the prompt contains. Bytes of images and files are no measure of tokens.
     pub(super) fn measure(&mut self, content: Modalities, needs: &Needs<'_>) {
-        self.content = content;
+        self.bounds.input = content.0;
         let text_only = content == Modalities::NONE;
-        self.prompt_tokens_least =
+        self.bounds.prompt_tokens =
             if text_only { needs.prompt.len() as u32 / BYTES_PER_TOKEN_MOST } else { 0 };
     }
 
-    /// The first filter that excludes this endpoint. `tiers` are the flags of tiers that may take part;
-    /// `prompt_tokens` and `minute` choose the price rules.
+    /// A bit for each endpoint of a model that is not excluded. `tiers` are the flags of tiers that may take
+    /// part.
     #[inline]
-    pub(super) fn excludes<'s>(
-        &self,
-        row: &Row,
-        endpoint: impl Fn() -> Option<&'s Endpoint>,
-        tiers: u16,
-        prompt_tokens: u32,
-        minute: u16,
-    ) -> Option<Filter> {
-        let tier_flags = (rows::FLEX | rows::PRIORITY) & !tiers;
-        let fits = row.flags & (self.forbidden | tier_flags) == 0
-            && row.quantization & self.quantizations != 0
-            && row.parameters.has_all(self.required)
-            && u64::from(self.prompt_tokens_least) + u64::from(self.output_tokens)
-                <= u64::from(row.context_tokens)
-            && self.prompt_tokens_least <= row.prompt_tokens
-            && self.output_tokens <= row.output_tokens
-            && self.content.0 & !row.input == 0;
-        let simple = self.only.is_none() && self.ignore.is_none() && !self.max_price.given();
-        if fits && simple && (self.order.is_none() || self.allow_fallbacks) {
-            return None;
+    pub(super) fn admits(&self, snapshot: &Snapshot, lanes: Lanes<'_>, tiers: u16, priced: Priced) -> u64 {
+        let tier_flags = TIERS & !tiers;
+        let bounds = Bounds { forbidden: self.bounds.forbidden | tier_flags, ..self.bounds };
+        let Lists { only, ignore, order } = self.lists;
+        let listed = only.is_some() || ignore.is_some() || order.is_some();
+        if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !self.max_price.given() {
+            return lanes.keeping(&bounds);
         }
-        self.first(row, endpoint(), tier_flags, prompt_tokens, minute)
+        // Whether a private endpoint or a tier is meant is asked one by one.
+        let lenient = bounds.forbidden & !(rows::PRIVATE | if listed { TIERS } else { 0 });
+        let mut keeping = lanes.keeping(&Bounds { forbidden: lenient, ..bounds });
+        let mut rest = keeping;
+        while rest != 0 {
+            let place = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let subject = Subject::at(snapshot, lanes, place);
+            let excluded = (subject.flags & rows::PRIVATE != 0 && !subject.is_visible_to(self.key))
+                || (listed && self.is_listed_out(subject, tier_flags))
+                || (self.max_price.given() && self.too_dear(subject, lanes, place, priced));
+            keeping &= !(u64::from(excluded) << place);
+        }
+        keeping
     }
 
-    /// The same questions one by one.
-    fn first(
+    /// Do the lists exclude it?
+    fn is_listed_out(&self, subject: Subject<'_>, tier_flags: u16) -> bool {
+        let Lists { only, ignore, order } = self.lists;
+        let place = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|slugs| slugs.place(subject).is_some());
+        let (only, order) = (place(only), place(order));
+        only == Some(false)
+            || place(ignore) == Some(true)
+            || (!self.allow_fallbacks && order == Some(false))
+            || (subject.flags & tier_flags != 0 && only != Some(true) && order != Some(true))
+    }
+
+    /// Costs it more than may be? The lanes tell, but where they are too close to the bound for their
+    /// precision.
+    fn too_dear(&self, subject: Subject<'_>, lanes: Lanes<'_>, place: usize, priced: Priced) -> bool {
+        let MaxPrice { prompt, completion, request, image } = self.max_price;
+        let prices = lanes.prices(place, priced.prompt_tokens, priced.minute);
+        let RowPrices { prompt: prompt_price, completion: completion_price, request: fee } = prices;
+        let pairs = [(prompt, prompt_price), (completion, completion_price), (request, fee)];
+        // Without any price it is too dear whatever is bounded.
+        let mut clear = image.is_none() && !prompt_price.is_nan();
+        for (most, price) in pairs {
+            let Some(most) = most else { continue };
+            let most = most as f32;
+            if price.is_nan() || price > most + most.abs() * PRECISION {
+                return true;
+            }
+            clear &= price < most - most.abs() * PRECISION;
+        }
+        !clear && self.too_dear_exactly(subject.endpoint(), priced)
+    }
+
+    /// The first filter that excludes what this row tells of. `tiers` are the flags of tiers that may take
+    /// part.
+    pub(super) fn excludes(
         &self,
         row: &Row,
-        endpoint: Option<&Endpoint>,
-        tier_flags: u16,
-        prompt_tokens: u32,
-        minute: u16,
+        subject: Subject<'_>,
+        tiers: u16,
+        priced: Priced,
     ) -> Option<Filter> {
-        let Self { only, ignore, order, .. } = self;
-        let listed = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|one| one.place(row, endpoint).is_some());
-        let tier_named = [only, order].into_iter().flatten().any(|slugs| slugs.names_tier(row, endpoint));
-        let flagged = |bit: u16| row.flags & self.forbidden & bit != 0;
-        let room = u64::from(self.prompt_tokens_least) + u64::from(self.output_tokens);
+        let (Lists { only, ignore, order }, Bounds { forbidden, .. }) = (self.lists, self.bounds);
+        let endpoint = subject.endpoint();
+        let listed = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|one| one.place(subject).is_some());
+        let tier_named = listed(only) == Some(true) || listed(order) == Some(true);
+        let flagged = |bit: u16| row.flags & forbidden & bit != 0;
+        let Bounds { prompt_tokens, output_tokens, quantizations, input, parameters, .. } = self.bounds;
+        let room = prompt_tokens.saturating_add(output_tokens);
         let tests: [(Filter, bool); Filter::ALL.len()] = [
-            (
-                Filter::Private,
-                flagged(rows::PRIVATE) && !endpoint.is_some_and(|one| one.visible_to(self.key)),
-            ),
+            (Filter::Private, flagged(rows::PRIVATE) && !subject.is_visible_to(self.key)),
             (Filter::Only, listed(only) == Some(false)),
             (Filter::Ignore, listed(ignore) == Some(true)),
             (Filter::Fallbacks, !self.allow_fallbacks && listed(order) == Some(false)),
-            (Filter::Tier, row.flags & tier_flags != 0 && !tier_named),
+            (Filter::Tier, row.flags & TIERS & !tiers != 0 && !tier_named),
             (Filter::DataCollection, flagged(rows::COLLECTS)),
             (Filter::Zdr, flagged(rows::RETAINS)),
             (Filter::Distillable, flagged(rows::CLOSED)),
-            (Filter::Quantization, row.quantization & self.quantizations == 0),
-            (Filter::MaxPrice, self.max_price.given() && self.too_dear(endpoint, prompt_tokens, minute)),
-            (
-                Filter::Context,
-                room > u64::from(row.context_tokens) || self.prompt_tokens_least > row.prompt_tokens,
-            ),
-            (Filter::OutputTokens, self.output_tokens > row.output_tokens),
-            (Filter::Modality, self.content.0 & !row.input != 0),
-            (Filter::Parameters, !row.parameters.has_all(self.required)),
+            (Filter::Quantization, row.quantization & quantizations == 0),
+            (Filter::MaxPrice, self.max_price.given() && self.too_dear_exactly(endpoint, priced)),
+            (Filter::Context, room > row.context_tokens || prompt_tokens > row.prompt_tokens),
+            (Filter::OutputTokens, output_tokens > row.output_tokens),
+            (Filter::Modality, input & !row.input != 0),
+            (Filter::Parameters, !row.parameters.has_all(parameters)),
         ];
         tests.into_iter().find(|(_, excluded)| *excluded).map(|(filter, _)| filter)
     }
 
     /// Compared as whole pico-dollars. What is not known costs too much.
-    fn too_dear(&self, endpoint: Option<&Endpoint>, prompt_tokens: u32, minute: u16) -> bool {
+    fn too_dear_exactly(&self, endpoint: Option<&Endpoint>, priced: Priced) -> bool {
         let Some(rules) = endpoint.and_then(|one| one.facts.prices.as_ref()) else { return true };
-        let prices = rules.at(prompt_tokens, minute);
+        let prices = rules.at(priced.prompt_tokens, priced.minute);
         let most = &self.max_price;
         let above = |most: Option<i128>, price: Option<i128>| {
             most.is_some_and(|most| price.is_none_or(|price| price > most))
@@ -348,6 +426,9 @@ impl<'b> Gate<'b> {
             || above(most.image, Some(prices.image.map_or(0, |price| price.0)))
     }
 }
+
+/// Within this part of each other, the lanes' prices are taken for equal: four times what a float rounds off.
+const PRECISION: f32 = 4.0 / (1 << 24) as f32;
 
 /// The row of a name that is passed through: nothing is known about it.
 pub(super) fn passed_through(provider: ProviderId) -> Row {
@@ -362,6 +443,6 @@ pub(super) fn passed_through(provider: ProviderId) -> Row {
         output_tokens: u32::MAX,
         weight: 1.0,
         identity: 0,
-        prices: rows::RowPrices { prompt: f32::NAN, completion: f32::NAN, request: 0.0 },
+        prices: RowPrices { prompt: f32::NAN, completion: f32::NAN, request: 0.0 },
     }
 }

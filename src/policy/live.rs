@@ -63,6 +63,113 @@ impl Figures {
     };
 }
 
+/// What a share of errors weighs.
+const ERRORS: f32 = 8.0;
+/// What a share of 429s weighs.
+const LIMITED: f32 = 2.0;
+/// A wait of so many milliseconds weighs as much as the price.
+const WAIT_MS: f32 = 20_000.0;
+/// Speed of an endpoint that was not measured, in tokens per second.
+const SPEED: f32 = 50.0;
+
+impl Figures {
+    /// By how much its ways make it dearer than its price, for the default strategy (which tells the formula);
+    /// always positive.
+    #[must_use]
+    pub fn handicap(&self) -> f32 {
+        let speed = if self.tokens_per_second > 0.0 { self.tokens_per_second.clamp(5.0, 500.0) } else { SPEED };
+        (1.0 + ERRORS * self.error_share)
+            * (1.0 + LIMITED * self.limited_share)
+            * (1.0 + self.ttft_ms / WAIT_MS)
+            * (SPEED / speed).sqrt()
+    }
+}
+
+/// Figures in one number: the handicap, negative for an endpoint that is not well. Fifty of them are four
+/// cache lines, and most requests look at nothing else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Brief(f32);
+
+impl Brief {
+    /// Of [`Figures::UNKNOWN`].
+    pub const UNKNOWN: Self = Self(1.0);
+
+    /// Of these figures.
+    #[must_use]
+    pub fn of(figures: &Figures) -> Self {
+        let handicap = figures.handicap();
+        Self(if figures.healthy { handicap } else { -handicap })
+    }
+
+    /// [`Figures::handicap`]
+    #[must_use]
+    pub const fn handicap(self) -> f32 {
+        self.0.abs()
+    }
+
+    /// [`Figures::healthy`]
+    #[must_use]
+    pub const fn is_well(self) -> bool {
+        self.0.is_sign_positive()
+    }
+}
+
+impl Default for Brief {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+/// Figures and their briefs, row by row, kept together.
+#[derive(Clone, Debug, Default)]
+pub struct LiveTable {
+    rows: Vec<Figures>,
+    briefs: Vec<Brief>,
+}
+
+impl LiveTable {
+    /// So many rows of which nothing is known.
+    #[must_use]
+    pub fn new(rows: usize) -> Self {
+        Self { rows: vec![Figures::UNKNOWN; rows], briefs: vec![Brief::UNKNOWN; rows] }
+    }
+
+    /// A row; `None` when there is none.
+    #[must_use]
+    pub fn row(&self, row: u32) -> Option<&Figures> {
+        self.rows.get(row as usize)
+    }
+
+    /// Is this row well? One that is not there is.
+    #[must_use]
+    pub fn is_well(&self, row: u32) -> bool {
+        self.briefs.get(row as usize).is_none_or(|brief| brief.is_well())
+    }
+
+    /// Replaces a row, if there is one.
+    pub fn set(&mut self, row: u32, figures: Figures) {
+        let at = row as usize;
+        if let (Some(known), Some(brief)) = (self.rows.get_mut(at), self.briefs.get_mut(at)) {
+            (*known, *brief) = (figures, Brief::of(&figures));
+        }
+    }
+
+    /// Replaces what a request that begins changes: its tokens, and whether there is room for another one.
+    pub fn set_load(&mut self, row: u32, tokens_in_flight: u32, healthy: bool) {
+        let at = row as usize;
+        if let (Some(known), Some(brief)) = (self.rows.get_mut(at), self.briefs.get_mut(at)) {
+            (known.tokens_in_flight, known.healthy) = (tokens_in_flight, healthy);
+            brief.0 = if healthy { brief.0.abs() } else { -brief.0.abs() };
+        }
+    }
+
+    /// All of it, to read.
+    #[must_use]
+    pub fn live(&self) -> Live<'_> {
+        Live { rows: &self.rows, briefs: &self.briefs }
+    }
+}
+
 impl Default for Figures {
     fn default() -> Self {
         Self::UNKNOWN
@@ -73,25 +180,39 @@ impl Default for Figures {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Live<'a> {
     rows: &'a [Figures],
+    /// As long as `rows`, or empty: then they are made when they are asked for.
+    briefs: &'a [Brief],
 }
 
 impl<'a> Live<'a> {
-    /// Rows by `EndpointId`.
+    /// Rows by `EndpointId`, without a [`LiveTable`] around them.
     #[must_use]
     pub const fn new(rows: &'a [Figures]) -> Self {
-        Self { rows }
+        Self { rows, briefs: &[] }
     }
 
     /// Nothing was measured yet.
     #[must_use]
     pub const fn unknown() -> Self {
-        Self { rows: &[] }
+        Self { rows: &[], briefs: &[] }
     }
 
     /// The figures of one endpoint.
     #[must_use]
     pub fn of(&self, endpoint: EndpointId) -> &'a Figures {
         self.rows.get(endpoint.index()).unwrap_or(&Figures::UNKNOWN)
+    }
+
+    /// The same in one number.
+    #[must_use]
+    #[inline]
+    pub fn brief(&self, endpoint: EndpointId) -> Brief {
+        self.briefs.get(endpoint.index()).map_or_else(|| self.made(endpoint), |brief| *brief)
+    }
+
+    #[cold]
+    fn made(&self, endpoint: EndpointId) -> Brief {
+        self.rows.get(endpoint.index()).map_or(Brief::UNKNOWN, Brief::of)
     }
 }
 
@@ -108,5 +229,39 @@ mod tests {
         assert_eq!(live.of(EndpointId(1)), &Figures::default());
         assert!(Live::unknown().of(EndpointId(0)).healthy);
         assert_eq!(size_of::<Figures>(), 64);
+    }
+
+    #[test]
+    fn a_brief_says_what_the_figures_say() {
+        for healthy in [true, false] {
+            for (error_share, limited_share, ttft_ms, tokens_per_second, want) in [
+                (0.0, 0.0, 0.0, 0.0, 1.0),
+                (0.25, 0.0, 0.0, 0.0, 3.0),
+                (0.0, 0.5, 20_000.0, 0.0, 4.0),
+                (0.0, 0.0, 0.0, 200.0, 0.5),
+                (0.0, 0.0, 0.0, 1e9, 0.316_227_76),
+            ] {
+                let figures = Figures {
+                    healthy,
+                    error_share,
+                    limited_share,
+                    ttft_ms,
+                    tokens_per_second,
+                    ..Figures::UNKNOWN
+                };
+                let mut table = LiveTable::new(2);
+                table.set(1, figures);
+                table.set(2, figures);
+                for brief in [table.live().brief(EndpointId(1)), Live::new(&[figures]).brief(EndpointId(0))] {
+                    assert_eq!((brief.handicap(), brief.is_well()), (want, healthy));
+                }
+                assert_eq!((table.row(1), table.row(2)), (Some(&figures), None));
+                table.set_load(1, 7, !healthy);
+                let want = Figures { tokens_in_flight: 7, healthy: !healthy, ..figures };
+                assert_eq!((table.row(1), table.is_well(1)), (Some(&want), !healthy));
+                assert_eq!(table.live().brief(EndpointId(1)), Brief::of(&want));
+                assert!(table.is_well(0) && table.is_well(9));
+            }
+        }
     }
 }

@@ -18,7 +18,9 @@
 //! (`strategy`), and stickiness.
 
 mod ask;
+mod best;
 mod explain;
+mod fill;
 mod plan;
 
 #[cfg(test)]
@@ -28,17 +30,20 @@ use crate::base::ids::{EndpointId, ModelId, ProviderId};
 use crate::base::limits::MODELS_PER_REQUEST;
 use crate::policy::auth::Tenant;
 use crate::policy::catalog::{Modalities, Model, Parameters, Snapshot};
-use crate::policy::filter::{Filter, Gate, PREFERRED_PARAMETERS, TierAsk, passed_through};
-use crate::policy::live::{Figures, Live};
+use crate::policy::filter::{
+    Filter, Gate, Lists, PREFERRED_PARAMETERS, Priced, Subject, TIERS, TierAsk, passed_through,
+};
+use crate::policy::live::{Figures, Live, Percentiles};
 use crate::policy::prefs::{Partition, Preferences, SortBy};
-use crate::policy::rows::{self, Row, RowPrices};
-use crate::policy::strategy::{Contender, StrategyName, Task};
+use crate::policy::rows::{self, Lanes};
+use crate::policy::strategy::{Contender, Field, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
 pub use ask::{Ask, used_parameters};
 pub use explain::{Considered, Scored, considered};
 pub use plan::{Candidate, Plan};
 
+use fill::Filling;
 use plan::Entry;
 
 /// `model` and the entries of `models`.
@@ -95,14 +100,17 @@ pub fn plan<M: AsRef<str>>(
 
 /// Is told what happens to each endpoint on the way to a plan.
 trait Watch {
+    /// False when nobody listens: then no reason is looked for either.
+    const LISTENS: bool = true;
     fn excluded(&mut self, model: u8, at: At, filter: Filter);
-    fn scored(&mut self, model: u8, strategy: StrategyName, contenders: &[Contender<'_>]);
+    fn scored(&mut self, model: u8, strategy: StrategyName, lanes: Lanes<'_>, contenders: &[Contender]);
 }
 
 /// Nobody looks.
 impl Watch for () {
+    const LISTENS: bool = false;
     fn excluded(&mut self, _: u8, _: At, _: Filter) {}
-    fn scored(&mut self, _: u8, _: StrategyName, _: &[Contender<'_>]) {}
+    fn scored(&mut self, _: u8, _: StrategyName, _: Lanes<'_>, _: &[Contender]) {}
 }
 
 /// What can be tried: an endpoint, or a provider that takes any name.
@@ -119,15 +127,17 @@ fn run<M: AsRef<str>>(
     models: impl Iterator<Item = M>,
     watch: &mut impl Watch,
 ) -> Result<Plan, NoPlan> {
+    let lists = Lists::of(scene.snapshot, &ask.preferences);
     let mut run = Run {
         scene,
         ask,
-        gate: Gate::new(scene.snapshot, tenant.key, &ask.preferences, &ask.needs),
+        gate: Gate::new(&lists, tenant.key, &ask.preferences, &ask.needs),
         looked: false,
         prompt_tokens: ask.needs.prompt_tokens(Modalities::NONE),
         choices: [By::Provider(ProviderId(0)); CHOICES],
         best: [u64::MAX; plan::CANDIDATES],
         count: 0,
+        doubtful: false,
     };
     let mut known = false;
     for (turn, name) in (0_u8..).zip(models.take(CHOICES)) {
@@ -139,10 +149,11 @@ fn run<M: AsRef<str>>(
             By::Model(id) => {
                 let model = &scene.snapshot.models[id.index()];
                 // Places for contenders are cleared before use: no more of them than the model may need.
-                match model.endpoints.len() {
-                    0..=4 => run.add_model::<4>(model, variants, turn, watch),
-                    5..=16 => run.add_model::<16>(model, variants, turn, watch),
-                    _ => run.add_model::<ENDPOINTS_PER_MODEL>(model, variants, turn, watch),
+                let lanes = scene.snapshot.rows().model(id);
+                match lanes.count() {
+                    0..=4 => run.add_model::<4>(model, lanes, variants, turn, watch),
+                    5..=16 => run.add_model::<16>(model, lanes, variants, turn, watch),
+                    _ => run.add_model::<ENDPOINTS_PER_MODEL>(model, lanes, variants, turn, watch),
                 }
             }
         }
@@ -189,14 +200,20 @@ fn passthrough(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
 /// The place among `provider.order` of what it does not name.
 const UNLISTED: usize = 63;
 
-const _: () = assert!(super::prefs::PROVIDERS_PER_LIST < UNLISTED);
+/// Where the parts of a standing begin, from the lowest bit; see the head of this file.
+const UNWELL: u32 = 1;
+const LISTED: u32 = 2;
+const MODEL: u32 = 8;
+const MISSES: u32 = 12;
+
+const _: () = assert!(super::prefs::PROVIDERS_PER_LIST < UNLISTED && UNLISTED < 1 << (MODEL - LISTED));
 const _: () = assert!(CHOICES <= 16);
 
 /// One decision under way.
 struct Run<'a, 'b> {
     scene: &'a Scene<'a>,
     ask: &'a Ask<'b>,
-    gate: Gate<'b>,
+    gate: Gate<'a, 'b>,
     /// The prompt was looked through for content that is no text.
     looked: bool,
     /// About how many tokens the prompt has.
@@ -206,30 +223,38 @@ struct Run<'a, 'b> {
     /// The best so far, ascending: where each stands, and who it is (see [`whole_standing`]).
     best: [u64; plan::CANDIDATES],
     count: usize,
+    /// See [`Plan::is_doubtful`].
+    doubtful: bool,
 }
 
-impl<'a> Run<'a, '_> {
+impl Run<'_, '_> {
+    fn priced(&self) -> Priced {
+        Priced { prompt_tokens: self.prompt_tokens, minute: self.scene.minute }
+    }
+
     fn add_provider(&mut self, provider: ProviderId, turn: u8, watch: &mut impl Watch) {
         let row = passed_through(provider);
-        let (at, tiers) = (At::Provider(provider), rows::FLEX | rows::PRIORITY);
-        if let Some(filter) = self.gate.excludes(&row, || None, tiers, self.prompt_tokens, self.scene.minute)
-        {
-            return watch.excluded(turn, at, filter);
+        let subject =
+            Subject { provider, flags: row.flags, endpoint: None, snapshot: self.scene.snapshot };
+        if let Some(filter) = self.gate.excludes(&row, subject, TIERS, self.priced()) {
+            return watch.excluded(turn, At::Provider(provider), filter);
         }
-        let listed = self.gate.order.as_ref().map_or(0, |order| order.place(&row, None).unwrap_or(UNLISTED));
-        let standing = self.standing(turn, listed, &Figures::UNKNOWN, false);
-        self.insert(packed(standing, 0, 0.0, turn, 0));
+        let listed = self.listed(|| subject);
+        // Whether it is well is not known here.
+        self.doubtful = true;
+        self.insert(packed(self.standing(turn) | u32::from(listed) << LISTED, 0, 0.0, turn, 0));
     }
 
     fn add_model<const N: usize>(
         &mut self,
         model: &Model,
+        lanes: Lanes<'_>,
         variants: Variants,
         turn: u8,
         watch: &mut impl Watch,
     ) {
         let mut places = [Contender::NOBODY; N];
-        let count = self.contenders(model, variants, turn, &mut places, watch);
+        let count = self.contenders(lanes, variants, turn, &mut places, watch);
         let contenders = &mut places[..count];
         let strategy = self.strategy(model, variants);
         // One contender needs no score.
@@ -241,83 +266,87 @@ impl<'a> Run<'a, '_> {
                 output_tokens: self.ask.needs.answer_tokens() as f32,
                 prefix: self.ask.needs.prompt,
             };
-            strategy.strategy().score(&task, contenders);
+            strategy.strategy().score(&task, &Field { lanes, live: self.scene.live }, contenders);
         }
-        watch.scored(turn, strategy, contenders);
+        watch.scored(turn, strategy, lanes, contenders);
         let preferences = &self.ask.preferences;
         let single = !preferences.allow_fallbacks && !preferences.order.given();
-        let wanted = if single { 1 } else { plan::CANDIDATES };
-        // Chance makes comparisons hard to foresee: these ways of sorting have few branches on them.
         let mut standings = [u64::MAX; N];
         for (standing, contender) in standings.iter_mut().zip(&*contenders) {
             *standing = whole_standing(contender, turn);
         }
-        if count > wanted {
-            standings[..count].select_nth_unstable(wanted - 1);
+        let wanted = if single { 1 } else { plan::CANDIDATES };
+        let kept = best::lowest(&mut standings, count, wanted);
+        if self.count == 0 {
+            self.best[..kept].copy_from_slice(&standings[..kept]);
+            self.count = kept;
+        } else {
+            standings[..kept].iter().for_each(|standing| self.insert(*standing));
         }
-        let best = &mut standings[..count.min(wanted)];
-        best.sort_unstable();
-        best.iter().for_each(|standing| self.insert(*standing));
     }
 
     /// Fills `places` with the endpoints that may serve the request, and says how many there are.
-    fn contenders(
+    fn contenders<W: Watch>(
         &mut self,
-        model: &Model,
+        lanes: Lanes<'_>,
         variants: Variants,
         turn: u8,
-        places: &mut [Contender<'a>],
-        watch: &mut impl Watch,
+        places: &mut [Contender],
+        watch: &mut W,
     ) -> usize {
-        let Scene { snapshot, live, minute, .. } = *self.scene;
-        let rows = snapshot.rows();
-        self.look(model, rows);
-        let (needs, tiers) = (&self.ask.needs, self.tiers(variants));
-        let prompt_tokens = self.prompt_tokens;
-        let answer_tokens = needs.answer_tokens() as f32;
-        let preferred = Parameters(needs.parameters.0 & PREFERRED_PARAMETERS.0);
-        let (mut count, mut lacking) = (0, 0_u64);
-        for (ordinal, id) in model.endpoints.iter().take(places.len()).enumerate() {
-            let row = &rows[id.index()];
-            let endpoint = || snapshot.endpoints.get(id.index());
-            if let Some(filter) = self.gate.excludes(row, endpoint, tiers, prompt_tokens, minute) {
-                watch.excluded(turn, At::Endpoint(*id), filter);
-                continue;
-            }
-            let lacks = !row.parameters.has_all(preferred)
-                || (needs.tier == TierAsk::Flex && row.flags & rows::FLEX == 0);
-            lacking |= u64::from(lacks) << count;
-            let figures = live.of(*id);
-            let listed =
-                self.gate.order.as_ref().map_or(0, |order| order.place(row, endpoint()).unwrap_or(UNLISTED));
-            let other_group = needs.tier == TierAsk::Priority && row.flags & rows::PRIORITY == 0;
-            let prices = if row.flags & rows::PRICE_RULES == 0 {
-                row.prices
-            } else {
-                let rules = endpoint().and_then(|one| one.facts.prices.as_ref());
-                rules.map_or(row.prices, |rules| RowPrices::of(&rules.at(prompt_tokens, minute)))
-            };
-            places[count] = Contender {
-                figures,
-                identity: row.identity,
-                cost: prices.cost(prompt_tokens as f32, answer_tokens),
-                weight: row.weight,
-                ordinal: ordinal as u16,
-                tier: 0,
-                score: 0.0,
-                endpoint: id.0,
-                standing: self.standing(turn, listed, figures, other_group),
-            };
-            count += 1;
+        let Scene { snapshot, live, .. } = *self.scene;
+        self.look(lanes);
+        let (needs, tiers, priced) = (&self.ask.needs, self.tiers(variants), self.priced());
+        let mut admitted = self.gate.admits(snapshot, lanes, tiers, priced);
+        if W::LISTENS {
+            self.tell(lanes, admitted, tiers, turn, watch);
         }
-        keep_capable(&mut places[..count], lacking)
+        let mut lacking = lanes.lacking(Parameters(needs.parameters.0 & PREFERRED_PARAMETERS.0));
+        if needs.tier == TierAsk::Flex {
+            lacking |= lanes.without(rows::FLEX);
+        }
+        // Who lacks something serves only where all do.
+        if admitted & !lacking != 0 {
+            admitted &= !lacking;
+        }
+        let fill = self.filling(lanes, turn);
+        let count = admitted.count_ones() as usize;
+        let places = &mut places[..count];
+        let unwell = if admitted == lanes.all() && !fill.is_ruled && !fill.is_special {
+            fill.densely(places, live)
+        } else {
+            fill.sparsely(places, admitted, live, |place| self.special(lanes, place))
+        };
+        self.doubtful |= unwell;
+        count
+    }
+
+    fn filling<'a>(&self, lanes: Lanes<'a>, turn: u8) -> Filling<'a> {
+        Filling {
+            lanes,
+            priced: self.priced(),
+            answer_tokens: self.ask.needs.answer_tokens() as f32,
+            standing: self.standing(turn) as u16,
+            is_ruled: lanes.any_flags() & rows::PRICE_RULES != 0,
+            is_special: self.gate.lists.order.is_some() || self.asks_for_figures() || self.is_for_priority(),
+        }
+    }
+
+    /// Tells by which filter each endpoint that is not admitted was excluded.
+    fn tell(&self, lanes: Lanes<'_>, admitted: u64, tiers: u16, turn: u8, watch: &mut impl Watch) {
+        for place in 0..lanes.count() {
+            let subject = Subject::at(self.scene.snapshot, lanes, place);
+            let filter = self.gate.excludes(&lanes.row(place), subject, tiers, self.priced());
+            debug_assert_eq!(filter.is_none(), admitted >> place & 1 == 1, "{filter:?}");
+            if let Some(filter) = filter {
+                watch.excluded(turn, At::Endpoint(lanes.id(place)), filter);
+            }
+        }
     }
 
     /// Looks for content that is no text, once, if a model's endpoints tell any difference.
-    fn look(&mut self, model: &Model, rows: &[Row]) {
-        let restricted = |row: &Row| row.input != u8::MAX || row.context_tokens != u32::MAX;
-        let first = model.endpoints.first().map(|id| &rows[id.index()]);
-        if !self.looked && first.is_some_and(restricted) {
+    fn look(&mut self, lanes: Lanes<'_>) {
+        if !self.looked && lanes.restricted() {
             self.looked = true;
             let content = self.ask.needs.content();
             self.prompt_tokens = self.ask.needs.prompt_tokens(content);
@@ -328,7 +357,7 @@ impl<'a> Run<'a, '_> {
     /// The flags of tiers that may take part. `provider.order` switches off what a suffix admits.
     fn tiers(&self, variants: Variants) -> u16 {
         let flag = |bit: u16, set: bool| if set { bit } else { 0 };
-        let by_suffix = if self.gate.order.is_some() {
+        let by_suffix = if self.gate.lists.order.is_some() {
             0
         } else {
             flag(rows::FLEX, variants.flex) | flag(rows::PRIORITY, variants.priority)
@@ -353,31 +382,52 @@ impl<'a> Run<'a, '_> {
             Some(SortBy::Throughput) => StrategyName::Throughput,
             Some(SortBy::Latency) => StrategyName::Latency,
             // Who names an order wants no draw among the rest either.
-            None if self.gate.order.is_some() => StrategyName::Price,
+            None if self.gate.lists.order.is_some() => StrategyName::Price,
             None => model.facts.strategy.unwrap_or(StrategyName::Default),
         }
     }
 
-    /// The bits above a strategy's; see the head of this file.
-    fn standing(&self, turn: u8, listed: usize, figures: &Figures, other_group: bool) -> u32 {
-        let Preferences { partition, min_throughput, max_latency, .. } = &self.ask.preferences;
-        let mut misses = false;
-        let pairs = min_throughput.all().into_iter().zip(figures.tokens_per_second_at.all());
-        for (least, measured) in pairs {
-            misses |= measured > 0.0 && measured < least;
-        }
-        for (most, measured) in max_latency.all().into_iter().zip(figures.ttft_ms_at.all()) {
-            misses |= most > 0.0 && measured > most * 1_000.0;
-        }
-        let model = match partition {
-            Partition::Model => u32::from(turn),
+    /// The bits above a strategy's that all endpoints of a model share; see the head of this file.
+    fn standing(&self, turn: u8) -> u32 {
+        match self.ask.preferences.partition {
+            Partition::Model => u32::from(turn) << MODEL,
             Partition::None => 0,
-        };
-        u32::from(misses) << 12
-            | model << 8
-            | (listed as u32) << 2
-            | u32::from(!figures.healthy) << 1
-            | u32::from(other_group)
+        }
+    }
+
+    /// Does the request bound throughput or latency?
+    fn asks_for_figures(&self) -> bool {
+        let Preferences { min_throughput, max_latency, .. } = &self.ask.preferences;
+        *min_throughput != Percentiles::default() || *max_latency != Percentiles::default()
+    }
+
+    fn is_for_priority(&self) -> bool {
+        self.ask.needs.tier == TierAsk::Priority
+    }
+
+    /// The bits that only some requests have use for.
+    fn special(&self, lanes: Lanes<'_>, place: usize) -> u16 {
+        let Preferences { min_throughput, max_latency, .. } = &self.ask.preferences;
+        let mut misses = false;
+        if self.asks_for_figures() {
+            let figures: &Figures = self.scene.live.of(lanes.id(place));
+            let pairs = min_throughput.all().into_iter().zip(figures.tokens_per_second_at.all());
+            for (least, measured) in pairs {
+                misses |= measured > 0.0 && measured < least;
+            }
+            for (most, measured) in max_latency.all().into_iter().zip(figures.ttft_ms_at.all()) {
+                misses |= most > 0.0 && measured > most * 1_000.0;
+            }
+        }
+        let listed = self.listed(|| Subject::at(self.scene.snapshot, lanes, place));
+        let other_group = self.is_for_priority() && lanes.flags(place) & rows::PRIORITY == 0;
+        u16::from(misses) << MISSES | listed << LISTED | u16::from(other_group)
+    }
+
+    /// The place in `provider.order`; 0 when there is no such list.
+    fn listed<'s>(&self, subject: impl Fn() -> Subject<'s>) -> u16 {
+        let order = self.gate.lists.order.as_ref();
+        order.map_or(0, |order| order.place(subject()).unwrap_or(UNLISTED) as u16)
     }
 
     /// Takes a candidate in if it stands better than the last one, or if there is room.
@@ -395,52 +445,43 @@ impl<'a> Run<'a, '_> {
     /// The plan of the best.
     fn finish(&self) -> Plan {
         let mut plan = Plan::EMPTY;
+        let tables = self.scene.snapshot.rows();
+        // Neighbours are mostly of the same model.
+        let mut last: (u8, &[u32]) = (u8::MAX, &[]);
         for (entry, packed) in plan.entries.iter_mut().zip(&self.best[..self.count]) {
-            let (model, ordinal) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
+            let (model, place) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
             *entry = match self.choices[usize::from(model)] {
                 By::Provider(provider) => Entry { at: provider.0, model, through: true },
                 By::Model(id) => {
-                    let endpoint = self.scene.snapshot.models[id.index()].endpoints[ordinal];
-                    Entry { at: endpoint.0, model, through: false }
+                    if model != last.0 {
+                        last = (model, tables.model(id).ids());
+                    }
+                    Entry { at: last.1[place], model, through: false }
                 }
             };
         }
-        plan.count = self.count as u8;
+        (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);
         plan
     }
 }
 
 /// Everything that says where a contender stands, and behind it who it is: its model's place in the request
 /// and its own in the model. Of equals, those configured first go first.
-fn whole_standing(contender: &Contender<'_>, turn: u8) -> u64 {
+#[inline]
+fn whole_standing(contender: &Contender, turn: u8) -> u64 {
     debug_assert!(contender.score >= 0.0 && contender.tier < 2);
-    packed(contender.standing, contender.tier, contender.score, turn, contender.ordinal)
+    packed(u32::from(contender.standing), contender.tier, contender.score, turn, contender.place)
 }
 
-/// Standing (13 bits), tier (1), score (31), model (4), ordinal (6). A float that is not negative sorts by
+/// Standing (13 bits), tier (1), score (31), model (4), place (6). A float that is not negative sorts by
 /// its bits.
-fn packed(standing: u32, tier: u8, score: f32, turn: u8, ordinal: u16) -> u64 {
-    let place =
+#[inline]
+fn packed(standing: u32, tier: u8, score: f32, turn: u8, place: u8) -> u64 {
+    let rank =
         u64::from(standing) << 32 | u64::from(tier) << 31 | u64::from(score.to_bits() & (u32::MAX >> 1));
-    place << 10 | u64::from(turn) << 6 | u64::from(ordinal)
+    rank << 10 | u64::from(turn) << 6 | u64::from(place)
 }
 
 const _: () = assert!(CHOICES <= 16 && ENDPOINTS_PER_MODEL <= 64);
 
-/// Drops the contenders marked in `lacking` if there are others; says how many are left.
-fn keep_capable(contenders: &mut [Contender<'_>], lacking: u64) -> usize {
-    let count = contenders.len();
-    if lacking == 0 || lacking.count_ones() as usize == count {
-        return count;
-    }
-    let mut kept = 0;
-    for turn in 0..count {
-        if lacking & 1 << turn == 0 {
-            contenders[kept] = contenders[turn];
-            kept += 1;
-        }
-    }
-    kept
-}
-
-const _: () = assert!(ENDPOINTS_PER_MODEL <= u64::BITS as usize);
+const _: () = assert!(ENDPOINTS_PER_MODEL <= u64::BITS as usize && plan::CANDIDATES == best::MOST);

@@ -1,16 +1,25 @@
-//! The endpoints once more, one cache line each: what filters and strategies look at for every request.
+//! The endpoints once more, as routing looks at them for every request: small numbers in lanes, model after
+//! model.
 //!
 //! An endpoint with its names, price rules and keys fills several cache lines, and a model may have fifty of
-//! them. These rows follow from the endpoints; they are made once per snapshot.
-//! Deliberately absent: anything that a row's endpoint does not say, and exact amounts of money (a bound on
-//! prices is compared with the endpoint's own integers).
+//! them. So what filters and strategies ask is kept apart: each model has one line of its own, with what holds
+//! for all of its endpoints (most requests need to look no further), and behind it one lane per property, in
+//! which its endpoints lie side by side. All of this follows from the snapshot and is made once with it.
+//! Deliberately absent: anything that an endpoint does not say, and exact amounts of money (where a bound on
+//! prices is too close to tell, the endpoint's own integers are compared).
+
+mod lanes;
 
 use core::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::base::ids::ProviderId;
 use crate::base::money::PicoDollars;
-use crate::policy::catalog::{Endpoint, Parameters, Prices, Quantization, ServiceTier, Snapshot};
+use crate::policy::catalog::{Endpoint, Host, Parameters, Prices, Quantization, ServiceTier, Snapshot};
+use crate::policy::health::layout::Layout;
+
+pub(super) use lanes::{Bounds, Lanes};
+pub use lanes::Tables;
 
 /// Keeps, or trains on, what it is sent; or nobody knows.
 pub const COLLECTS: u16 = 1;
@@ -34,7 +43,6 @@ const _: () = assert!(Quantization::ALL.len() < 15);
 
 /// What routing needs of one endpoint. Unknown sizes are without bound, unknown capabilities are all of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(align(64))]
 pub struct Row {
     /// Where.
     pub provider: ProviderId,
@@ -71,8 +79,6 @@ pub struct RowPrices {
     pub request: f32,
 }
 
-const _: () = assert!(size_of::<Row>() == 64);
-
 impl RowPrices {
     /// From exact ones.
     #[must_use]
@@ -92,10 +98,13 @@ impl RowPrices {
     }
 }
 
-/// The rows of a snapshot, made when they are first needed. A clone makes its own: what it was cloned from
+/// What follows from a snapshot, made when it is first needed. A clone makes its own: what it was cloned from
 /// may be changed before.
 #[derive(Default)]
-pub struct Rows(OnceLock<Box<[Row]>>);
+pub struct Rows {
+    tables: OnceLock<Arc<Tables>>,
+    layout: OnceLock<Arc<Layout>>,
+}
 
 impl Clone for Rows {
     fn clone(&self) -> Self {
@@ -110,14 +119,31 @@ impl fmt::Debug for Rows {
 }
 
 impl Snapshot {
-    /// A row for each endpoint. Whoever builds a snapshot calls this once, so that no request has to wait for
+    /// The same with other addresses. What follows from models and endpoints is not made again, so workers
+    /// take it over without a pause.
+    #[must_use]
+    pub fn with_hosts(&self, hosts: Vec<Host>) -> Self {
+        let _ = (self.rows(), self.layout());
+        let rows = Rows { tables: self.rows.tables.clone(), layout: self.rows.layout.clone() };
+        Self { hosts, rows, ..self.clone() }
+    }
+
+    /// What routing looks at. Whoever builds a snapshot calls this once, so that no request has to wait for
     /// it.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
-        self.rows.0.get_or_init(|| self.endpoints.iter().map(|endpoint| row(self, endpoint)).collect())
+    pub fn rows(&self) -> &Tables {
+        self.rows.tables.get_or_init(|| Arc::new(Tables::of(self)))
+    }
+
+    /// Which row of the health table is whose. As with [`rows`](Self::rows), whoever builds a snapshot calls
+    /// this once.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        self.rows.layout.get_or_init(|| Arc::new(Layout::new(self)))
     }
 }
 
+/// What the endpoint says, in one piece.
 fn row(snapshot: &Snapshot, endpoint: &Endpoint) -> Row {
     let facts = &endpoint.facts;
     let model = snapshot.models.get(endpoint.model.index()).map(|model| &model.facts);
@@ -154,4 +180,24 @@ fn identity(parts: &[&str]) -> u64 {
         }
     }
     super::strategy::spread(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::ids::{EndpointId, ModelId};
+    use crate::policy::catalog::Model;
+
+    #[test]
+    fn other_addresses_keep_the_tables_and_another_endpoint_makes_new_ones() {
+        let mut old = Snapshot::bare();
+        old.models.push(Model::plain("m", vec![EndpointId(0), EndpointId(1)]));
+        assert_eq!(old.clone().rows().model(ModelId(0)).count(), 0, "no endpoint of it is known");
+        let moved = old.with_hosts(Vec::new());
+        assert!(Arc::ptr_eq(old.layout(), moved.layout()) && core::ptr::eq(old.rows(), moved.rows()));
+        let other = old.clone();
+        assert!(!Arc::ptr_eq(old.layout(), other.layout()) && !core::ptr::eq(old.rows(), other.rows()));
+    }
 }

@@ -55,12 +55,35 @@ impl Catalogue {
     /// Everything that is wrong: single values, ids and names that are there twice, missing prices, unknown
     /// providers, aliases that lead nowhere or back to themselves.
     pub fn read(file: &str, text: &str) -> Result<Self, Problems> {
+        if let Some(catalogue) = Self::read_in_pieces(file, text) {
+            return Ok(catalogue);
+        }
         let read = read_catalogue(file, text)?;
         let problems = problems(&read);
         if let Some(problems) = Problems::new(problems) {
             return Err(problems);
         }
         Ok(Self::unchecked(read.models, read.aliases))
+    }
+
+    /// Reads some models at a time: the tree of all of them together takes twenty times the memory of the
+    /// text, and an allocator keeps what it once had. `None` when anything is wrong; read as a whole, the text
+    /// tells what and where.
+    fn read_in_pieces(file: &str, text: &str) -> Option<Self> {
+        let mut all: Option<CatalogueText> = None;
+        for piece in pieces(text) {
+            let read = read_catalogue(file, piece).ok()?;
+            match &mut all {
+                Some(all) => {
+                    all.models.extend(read.models);
+                    all.aliases.extend(read.aliases);
+                }
+                None => all = Some(read),
+            }
+        }
+        let mut all = all.filter(|all| problems(all).is_empty())?;
+        all.models.shrink_to_fit();
+        Some(Self::unchecked(all.models, all.aliases))
     }
 
     fn unchecked(models: Vec<ModelEntry>, aliases: Vec<AliasEntry>) -> Self {
@@ -100,6 +123,25 @@ impl Catalogue {
             || self.aliases.iter().any(|alias| &*alias.name == name)
             || self.models.iter().any(of_model)
     }
+}
+
+/// Bytes of text, about, that are read at a time.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// Cuts a catalogue file in front of some of its models. A text in which such a line is no header does not
+/// survive it, and is read as a whole.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    core::iter::from_fn(move || {
+        const HEADER: &[u8] = b"\n[[model]]\n";
+        let whole = rest;
+        let from = whole.len().min(PIECE_BYTES);
+        let cut = whole.as_bytes()[from..].windows(HEADER.len()).position(|line| line == HEADER);
+        // Behind the line feed, which is a character of its own.
+        let (piece, other) = whole.split_at(cut.map_or(whole.len(), |at| from + at + 1));
+        rest = other;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Everything that is wrong with a catalogue whose single values are right.

@@ -274,3 +274,22 @@ fn a_known_price_does_not_vanish_silently() {
     assert_eq!(merged.prices_lost, std::slice::from_ref(&lost));
     assert_eq!(merged.changes, [Change::Removed(lost)]);
 }
+
+#[test]
+fn pieces_are_the_text_and_say_the_same() {
+    let all: Vec<&str> = pieces(SHIPPED_TEXT).collect();
+    assert!(all.len() > 10 && all.concat() == SHIPPED_TEXT);
+    assert!(all[1..].iter().all(|piece| piece.starts_with("[[model]]\n")));
+    assert_eq!(pieces("").count(), 0);
+    let whole = read_catalogue(SHIPPED_FILE, SHIPPED_TEXT).expect("sound");
+    let read = Catalogue::read_in_pieces(SHIPPED_FILE, SHIPPED_TEXT).expect("sound");
+    assert_eq!((read.models, read.aliases), (whole.models, whole.aliases));
+}
+
+#[test]
+fn a_problem_far_down_is_told_with_its_line() {
+    let wrong = format!("{SHIPPED_TEXT}\n[[model]]\nid = \"a/b\"\nunknown = 1\n");
+    let lines = SHIPPED_TEXT.lines().count() + 4;
+    let problems = Catalogue::read("f.toml", &wrong).expect_err("wrong").to_string();
+    assert!(problems.contains(&format!("f.toml:{lines}:")), "{problems}");
+}

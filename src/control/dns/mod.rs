@@ -81,13 +81,13 @@ pub fn publish(current: &ArcSwap<Snapshot>, change: impl Fn(&Snapshot) -> Option
 /// the same names, so that a reload never makes a working provider unreachable.
 pub fn publish_rebuilt(current: &ArcSwap<Snapshot>, rebuilt: &Snapshot) {
     publish(current, |old| {
-        let mut rebuilt = rebuilt.clone();
-        for host in rebuilt.hosts.iter_mut().filter(|host| host.addresses.is_empty()) {
+        let mut hosts = rebuilt.hosts.clone();
+        for host in hosts.iter_mut().filter(|host| host.addresses.is_empty()) {
             if let Some(known) = old.hosts.iter().find(|known| known.name == host.name) {
                 host.addresses = Arc::clone(&known.addresses);
             }
         }
-        Some(rebuilt)
+        Some(rebuilt.with_hosts(hosts))
     });
 }
 
@@ -290,11 +290,9 @@ fn with_addresses(snapshot: &Snapshot, name: &str, addresses: &[IpAddr]) -> Opti
     if *snapshot.hosts[row].addresses == *addresses {
         return None;
     }
-    let mut changed = snapshot.clone();
-    changed.hosts[row].addresses = addresses.into();
-    // Here and not on the way of the first request that needs them.
-    let _ = changed.rows();
-    Some(changed)
+    let mut hosts = snapshot.hosts.clone();
+    hosts[row].addresses = addresses.into();
+    Some(snapshot.with_hosts(hosts))
 }
 
 fn addresses_of<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s [IpAddr]> {

@@ -18,7 +18,7 @@
 use core::time::Duration;
 
 use crate::base::time::Moment;
-use crate::policy::health::outcome::Kind;
+use crate::policy::health::outcome::{KINDS, Kind};
 
 /// Failures to connect in a row that open the breaker: there is nothing to wait for.
 const CONNECTS: u16 = 3;
@@ -81,6 +81,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// From counts by kind.
+    #[must_use]
+    pub fn of(counts: &[u32; KINDS]) -> Self {
+        let failed = Kind::ALL.into_iter().filter(|kind| kind.is_failure()).map(|kind| counts[kind as usize]);
+        Self { failed: failed.sum(), served: counts[Kind::Served as usize] }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { failed: self.failed + other.failed, served: self.served + other.served }
+    }
+
     /// Half of what ended failed, and not by chance.
     #[must_use]
     pub const fn is_bad(self) -> bool {

@@ -8,7 +8,6 @@
 
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crate::base::ids::ProviderId;
 use crate::policy::catalog::Snapshot;
@@ -88,26 +87,26 @@ pub fn account_tag(provider: &str) -> u64 {
     tag(provider, Part::Account)
 }
 
-/// The rows of one snapshot.
+/// The rows of one snapshot. Made once with it ([`Snapshot::layout`]), and read by all cores.
 #[derive(Debug)]
 pub struct Layout {
-    snapshot: Arc<Snapshot>,
-    tags: Vec<u64>,
+    /// Providers by endpoint.
+    providers_of: Box<[ProviderId]>,
+    providers: u32,
+    tags: Box<[u64]>,
     by_tag: HashMap<u64, u32, BuildHasherDefault<AsIs>>,
     /// For endpoints whose tag an earlier one has: that one's row. Few, if any; sorted by the later row.
     twins: Vec<(u32, u32)>,
 }
 
 impl Layout {
-    /// The rows of this snapshot.
-    #[must_use]
-    pub fn new(snapshot: &Arc<Snapshot>) -> Self {
+    pub(in crate::policy) fn new(snapshot: &Snapshot) -> Self {
         let providers = || snapshot.providers.iter().map(|provider| &*provider.id);
         let endpoints = snapshot
             .endpoints
             .iter()
             .map(|endpoint| endpoint_tag(&snapshot.providers[endpoint.provider.index()].id, &endpoint.name));
-        let tags: Vec<u64> =
+        let tags: Box<[u64]> =
             endpoints.chain(providers().map(passthrough_tag)).chain(providers().map(account_tag)).collect();
         let mut by_tag: HashMap<u64, u32, BuildHasherDefault<AsIs>> = HashMap::default();
         by_tag.reserve(tags.len());
@@ -118,13 +117,8 @@ impl Layout {
                 twins.push((row, first));
             }
         }
-        Self { snapshot: Arc::clone(snapshot), tags, by_tag, twins }
-    }
-
-    /// The snapshot.
-    #[must_use]
-    pub const fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+        let providers_of = snapshot.endpoints.iter().map(|endpoint| endpoint.provider).collect();
+        Self { providers_of, providers: snapshot.providers.len() as u32, tags, by_tag, twins }
     }
 
     /// How many rows there are.
@@ -154,30 +148,34 @@ impl Layout {
         }
     }
 
-    /// The row and the account of a candidate. `snapshot` is the one its plan was made from, which need not
-    /// be this layout's.
+    /// The row and the account of a candidate of a plan from this layout's snapshot.
     #[must_use]
-    pub fn keys(&self, snapshot: &Arc<Snapshot>, candidate: Candidate) -> [RowKey; 2] {
-        let provider = candidate.provider;
-        if Arc::ptr_eq(snapshot, &self.snapshot) {
-            let (endpoints, providers) = (snapshot.endpoints.len(), snapshot.providers.len());
-            let row = match candidate.endpoint {
-                Some(endpoint) => self.first(endpoint.0),
-                None => (endpoints + provider.index()) as u32,
-            };
-            let account = (endpoints + providers + provider.index()) as u32;
-            return [row, account].map(|row| RowKey { row, tag: self.tag(row) });
-        }
-        let id = &*snapshot.providers[provider.index()].id;
-        let own = match candidate.endpoint {
-            Some(endpoint) => endpoint_tag(id, &snapshot.endpoints[endpoint.index()].name),
-            None => passthrough_tag(id),
+    pub fn keys(&self, candidate: Candidate) -> [RowKey; 2] {
+        let provider = candidate.provider.0;
+        let row = match candidate.endpoint {
+            Some(endpoint) => self.first(endpoint.0),
+            None => self.endpoints() + provider,
         };
-        [own, account_tag(id)].map(|tag| RowKey { row: self.find(tag).unwrap_or(NONE), tag })
+        let account = self.endpoints() + self.providers + provider;
+        [row, account].map(|row| RowKey { row, tag: self.tag(row) })
+    }
+
+    /// How many endpoints there are: the row of the first provider.
+    #[must_use]
+    pub const fn endpoints(&self) -> u32 {
+        self.providers_of.len() as u32
+    }
+
+    /// The rows of the endpoints of a provider.
+    pub fn endpoints_of(&self, provider: ProviderId) -> impl Iterator<Item = u32> + '_ {
+        (0_u32..).zip(&self.providers_of).filter(move |(_, own)| **own == provider).map(|(row, _)| row)
     }
 
     /// The row that an endpoint's figures are kept in.
     fn first(&self, row: u32) -> u32 {
+        if self.twins.is_empty() {
+            return row;
+        }
         match self.twins.binary_search_by_key(&row, |twin| twin.0) {
             Ok(place) => self.twins[place].1,
             Err(_) => row,
@@ -192,18 +190,16 @@ impl Layout {
     /// The provider whose account this row is.
     #[must_use]
     pub fn account_of(&self, row: u32) -> Option<ProviderId> {
-        let first = self.snapshot.endpoints.len() + self.snapshot.providers.len();
-        (row as usize).checked_sub(first).map(|provider| ProviderId(provider as u32))
+        row.checked_sub(self.endpoints() + self.providers).map(ProviderId)
     }
 
     /// The provider that this row belongs to, and the row of its account.
     #[must_use]
     pub fn provider_of(&self, row: u32) -> (ProviderId, u32) {
-        let (endpoints, providers) = (self.snapshot.endpoints.len(), self.snapshot.providers.len());
-        let provider = match self.snapshot.endpoints.get(row as usize) {
-            Some(endpoint) => endpoint.provider,
-            None => ProviderId(((row as usize - endpoints) % providers) as u32),
+        let provider = match self.providers_of.get(row as usize) {
+            Some(provider) => *provider,
+            None => ProviderId((row - self.endpoints()) % self.providers),
         };
-        (provider, (endpoints + providers + provider.index()) as u32)
+        (provider, self.endpoints() + self.providers + provider.0)
     }
 }

@@ -50,7 +50,7 @@ use crate::base::fault::Fault;
 use crate::base::ids::EndpointId;
 use crate::base::time::Moment;
 use crate::policy::catalog::Snapshot;
-use crate::policy::live::{Figures, Live};
+use crate::policy::live::{Live, LiveTable};
 use crate::policy::route::Candidate;
 use board::{Board, ROWS};
 use budget::Budget;
@@ -105,13 +105,15 @@ impl End {
 /// The health of all endpoints as one core knows it.
 #[derive(Debug, Default)]
 pub struct Health {
-    layout: Option<Layout>,
+    /// The newest snapshot, and its layout.
+    snapshot: Option<Arc<Snapshot>>,
+    layout: Option<Arc<Layout>>,
     /// The rows in use, at most [`ROWS`].
     rows: Vec<Row>,
     /// By row of the layout: place in `rows`, or [`NONE`].
     places: Vec<u32>,
     /// By row of the layout.
-    figures: Vec<Figures>,
+    figures: LiveTable,
     budget: Budget,
     board: Option<(Arc<Board>, usize)>,
     exchange_due: Moment,
@@ -129,12 +131,17 @@ impl Health {
 
     /// A snapshot takes the place of the one before. What is known of endpoints that stay is kept.
     pub fn follow(&mut self, snapshot: &Arc<Snapshot>, now: Moment) {
-        if self.layout.as_ref().is_some_and(|layout| Arc::ptr_eq(layout.snapshot(), snapshot)) {
+        if self.snapshot.as_ref().is_some_and(|known| Arc::ptr_eq(known, snapshot)) {
             return;
         }
-        let layout = Layout::new(snapshot);
+        self.snapshot = Some(Arc::clone(snapshot));
+        let layout = Arc::clone(snapshot.layout());
+        if self.layout.as_ref().is_some_and(|known| Arc::ptr_eq(known, &layout)) {
+            // Other addresses, the same endpoints.
+            return;
+        }
         self.places = vec![NONE; layout.count()];
-        self.figures = vec![Figures::UNKNOWN; layout.count()];
+        self.figures = LiveTable::new(layout.count());
         self.rows.retain_mut(|row| {
             let found = layout.find(row.tag);
             row.row = found.unwrap_or(NONE);
@@ -151,7 +158,7 @@ impl Health {
     /// The figures by `EndpointId` of the newest snapshot.
     #[must_use]
     pub fn live(&self) -> Live<'_> {
-        Live::new(&self.figures)
+        self.figures.live()
     }
 
     /// A request begins: pauses that are over end, and the retry budget grows.
@@ -170,9 +177,8 @@ impl Health {
     /// May this candidate stand among the first? `snapshot` is the one its plan was made from.
     #[must_use]
     pub fn is_well(&self, snapshot: &Arc<Snapshot>, candidate: Candidate) -> bool {
-        let Some(layout) = &self.layout else { return true };
-        let [row, _] = layout.keys(snapshot, candidate);
-        self.figures.get(row.row as usize).is_none_or(|figures| figures.healthy)
+        let [key, _] = snapshot.layout().keys(candidate);
+        self.resolve(key).is_none_or(|row| self.figures.is_well(row))
     }
 
     /// May a request that has failed already go on to this candidate? To a well one always.
@@ -193,11 +199,17 @@ impl Health {
         if snapshot.control == Some(candidate.provider) {
             return None;
         }
-        let [row, account] = self.layout.as_ref()?.keys(snapshot, candidate);
-        let place = self.activate(row.row, now)?;
+        let [key, account] = snapshot.layout().keys(candidate);
+        let row = self.resolve(key)?;
+        let place = self.activate(row, now)?;
         self.rows[place].begin(now, tokens);
-        self.show(row.row, now);
-        Some(Ticket { row, account, begun: now, tokens })
+        self.show_load(row, now);
+        Some(Ticket { row: key, account, begun: now, tokens })
+    }
+
+    /// The row of a key in the newest layout.
+    fn resolve(&self, key: RowKey) -> Option<u32> {
+        self.layout.as_ref()?.resolve(key)
     }
 
     /// A fresh connection was made for it.
@@ -348,24 +360,33 @@ impl Health {
         figures.healthy &= account_until <= now;
         let changes = [known.pause_end(), account_until].into_iter().filter(|end| *end > now);
         self.next_change = changes.chain(self.next_change).min();
-        self.figures[row as usize] = figures;
+        self.figures.set(row, figures);
         if let Some(layout) = &self.layout {
-            layout.twins_of(row).for_each(|twin| self.figures[twin as usize] = figures);
+            layout.twins_of(row).for_each(|twin| self.figures.set(twin, figures));
+        }
+    }
+
+    /// The same when only what is under way has changed.
+    fn show_load(&mut self, row: u32, now: Moment) {
+        let account_until = self.account_until(row);
+        let Some(known) = self.rows.get(self.places[row as usize] as usize) else { return };
+        let (tokens, healthy) = (known.tokens_in_flight(), known.is_well(now) && account_until <= now);
+        self.figures.set_load(row, tokens, healthy);
+        if let Some(layout) = &self.layout {
+            layout.twins_of(row).for_each(|twin| self.figures.set_load(twin, tokens, healthy));
         }
     }
 
     /// An account pauses, or does so no longer: that shows in all endpoints behind it.
     fn show_account(&mut self, account: u32, now: Moment) {
         self.show(account, now);
-        let Some(layout) = &self.layout else { return };
-        let snapshot = Arc::clone(layout.snapshot());
-        let provider = layout.account_of(account);
-        let own = (snapshot.endpoints.len() + provider.map_or(0, |id| id.index())) as u32;
-        let endpoints = (0_u32..).zip(&snapshot.endpoints);
-        let behind = endpoints.filter(|(_, endpoint)| Some(endpoint.provider) == provider);
-        for row in behind.map(|(row, _)| row).chain([own]) {
+        let Some(layout) = self.layout.clone() else { return };
+        let Some(provider) = layout.account_of(account) else { return };
+        let own = layout.endpoints() + provider.0;
+        for row in layout.endpoints_of(provider).chain([own]) {
             if self.places[row as usize] == NONE {
-                self.figures[row as usize].healthy = self.account_until(row) <= now;
+                let tokens = self.figures.row(row).map_or(0, |figures| figures.tokens_in_flight);
+                self.figures.set_load(row, tokens, self.account_until(row) <= now);
             } else {
                 self.show(row, now);
             }

@@ -53,8 +53,8 @@ fn is_outlier(one: &Standing, all: &[Standing]) -> Option<bool> {
 impl Health {
     /// Compares the endpoints of each model that are in use.
     pub(super) fn compare(&mut self, now: Moment, random: u64) {
-        let Some(layout) = self.layout.take() else { return };
-        for model in &layout.snapshot().models {
+        let (Some(snapshot), Some(layout)) = (self.snapshot.clone(), self.layout.clone()) else { return };
+        for model in &snapshot.models {
             let used =
                 model.endpoints.iter().filter(|endpoint| self.places[endpoint.index()] != NONE).count();
             if used < ENDPOINTS_LEAST {
@@ -69,7 +69,6 @@ impl Health {
                 }
             }
         }
-        self.layout = Some(layout);
     }
 
     fn standing(&mut self, layout: &Layout, row: u32, now: Moment) -> Option<Standing> {

@@ -59,7 +59,13 @@ impl Mean {
         }
     }
 
-    fn value(&self) -> (f32, Percentiles) {
+    /// With one more average, of whoever asks.
+    fn with(mut self, served: u32, average: f32, at: Percentiles) -> (f32, Percentiles) {
+        // Mostly there is one core that says anything.
+        if self.weight == 0.0 {
+            return if average > 0.0 { (average, at) } else { (0.0, Percentiles::default()) };
+        }
+        self.add(served, average, at);
         let weight = self.weight.max(1.0);
         let [p50, p75, p90, p99] = self.at.map(|sum| sum / weight);
         (self.average / weight, Percentiles { p50, p75, p90, p99 })
@@ -214,9 +220,7 @@ impl Row {
 
     /// This core's window.
     fn tally(&mut self, now: Moment) -> Tally {
-        let sums = self.window.sums(now);
-        let failed = Kind::ALL.into_iter().filter(|kind| kind.is_failure()).map(|kind| sums[kind as usize]);
-        Tally { failed: failed.sum(), served: sums[Kind::Served as usize] }
+        Tally::of(&self.window.sums(now))
     }
 
     /// Forgets what other cores said, before they say it anew.
@@ -252,8 +256,7 @@ impl Row {
 
     /// The window of all cores.
     pub fn merged(&mut self, now: Moment) -> Tally {
-        let own = self.tally(now);
-        Tally { failed: own.failed + self.peers.tally.failed, served: own.served + self.peers.tally.served }
+        self.tally(now).plus(self.peers.tally)
     }
 
     /// First events since it was last found an outlier, as far as this core counts them.
@@ -298,22 +301,28 @@ impl Row {
         open.max(self.backoff.until()).max(self.outlier_until)
     }
 
+    /// Tokens under way, on all cores.
+    #[must_use]
+    pub const fn tokens_in_flight(&self) -> u32 {
+        self.tokens.saturating_add(self.peers.tokens)
+    }
+
     /// The figures for routing, of all cores; `healthy` of this row alone.
     pub fn figures(&mut self, now: Moment) -> Figures {
-        let tally = self.merged(now);
-        let limited = self.window.sums(now)[Kind::Limited as usize] + self.peers.limited;
+        let sums = self.window.sums(now);
+        let own = Tally::of(&sums);
+        let tally = own.plus(self.peers.tally);
+        let limited = sums[Kind::Limited as usize] + self.peers.limited;
         let all = tally.failed + tally.served + limited;
-        let own = self.tally(now).served;
-        let (mut ttft, mut speed) = (self.peers.ttft, self.peers.speed);
-        ttft.add(own, self.ttft_ms, self.percentiles[0]);
-        speed.add(own, self.tokens_per_second, self.percentiles[1]);
-        let (ttft_ms, ttft_ms_at) = ttft.value();
-        let (tokens_per_second, tokens_per_second_at) = speed.value();
+        let [ttft_at, speed_at] = self.percentiles;
+        let (ttft_ms, ttft_ms_at) = self.peers.ttft.with(own.served, self.ttft_ms, ttft_at);
+        let (tokens_per_second, tokens_per_second_at) =
+            self.peers.speed.with(own.served, self.tokens_per_second, speed_at);
         Figures {
             healthy: self.is_well(now),
             error_share: tally.share(),
             limited_share: limited as f32 / all.max(1) as f32,
-            tokens_in_flight: self.tokens.saturating_add(self.peers.tokens),
+            tokens_in_flight: self.tokens_in_flight(),
             ttft_ms,
             tokens_per_second,
             ttft_ms_at,

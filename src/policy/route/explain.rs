@@ -8,6 +8,7 @@ use super::{Ask, At, NoPlan, Plan, Scene, Watch, run};
 use crate::base::ids::{EndpointId, ProviderId};
 use crate::policy::auth::Tenant;
 use crate::policy::filter::Filter;
+use crate::policy::rows::Lanes;
 use crate::policy::strategy::{Contender, StrategyName};
 
 /// What happened to one endpoint.
@@ -62,16 +63,16 @@ impl Watch for Notes<'_> {
         self.add(model, at, Some(filter), None);
     }
 
-    fn scored(&mut self, model: u8, strategy: StrategyName, contenders: &[Contender<'_>]) {
+    fn scored(&mut self, model: u8, strategy: StrategyName, lanes: Lanes<'_>, contenders: &[Contender]) {
         for one in contenders {
             let scored = Scored {
                 strategy,
                 tier: one.tier,
                 score: one.score,
                 cost: one.cost,
-                healthy: one.figures.healthy,
+                healthy: one.brief.is_well(),
             };
-            self.add(model, At::Endpoint(EndpointId(one.endpoint)), None, Some(scored));
+            self.add(model, At::Endpoint(lanes.id(usize::from(one.place))), None, Some(scored));
         }
     }
 }

@@ -22,6 +22,7 @@ pub struct Candidate {
 pub struct Plan {
     pub(super) entries: [Entry; CANDIDATES],
     pub(super) count: u8,
+    pub(super) doubtful: bool,
 }
 
 /// A candidate, small.
@@ -39,7 +40,7 @@ const _: () = assert!(CANDIDATES <= u8::MAX as usize);
 
 impl Plan {
     pub(super) const EMPTY: Self =
-        Self { entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES], count: 0 };
+        Self { entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES], count: 0, doubtful: false };
 
     /// How many candidates there are.
     #[must_use]
@@ -62,6 +63,13 @@ impl Plan {
         let endpoint = EndpointId(at);
         let provider = snapshot.endpoints[endpoint.index()].provider;
         Some(Candidate { provider, endpoint: Some(endpoint), model })
+    }
+
+    /// Was a candidate not known to be well when the plan was made? Only then is there anybody to
+    /// [put behind](Self::put_behind) at once.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// From turn number `from` on, puts the candidates of which `is_behind` is true behind the others; none

@@ -14,20 +14,13 @@
 //!
 //! An endpoint of unknown price goes behind those with a price, in the configuration's order: unknown is
 //! never free.
-//! Deliberately absent: caps and pauses of endpoints that refuse (health has them).
+//! Deliberately absent: the factors behind the price (`live`: they are the same for all requests, so they are
+//! worked out when a figure changes), caps and pauses of endpoints that refuse (health has them).
 
-use super::{Contender, Strategy, Task, draw, fraction, minus_ln};
+use super::{Contender, Field, Strategy, Task, draw, fraction, minus_ln};
 
 /// One request in so many is drawn with equal weights.
 const EXPLORATION: u64 = 32;
-/// What a share of errors weighs.
-const ERRORS: f32 = 8.0;
-/// What a share of 429s weighs.
-const LIMITED: f32 = 2.0;
-/// A wait of so many milliseconds weighs as much as the price.
-const WAIT_MS: f32 = 20_000.0;
-/// Speed of an endpoint that was not measured, in tokens per second.
-const SPEED: f32 = 50.0;
 /// The cheapest that counts, in pico-dollars per request: beside it, everything else is hardly ever drawn.
 const PRICE_FLOOR: f32 = 1.0;
 /// The most that an adjusted price can be of the best one.
@@ -36,38 +29,25 @@ const RATIO: f32 = 1e15;
 pub(super) struct Balanced;
 
 impl Strategy for Balanced {
-    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]) {
+    fn score(&self, task: &Task<'_>, _: &Field<'_>, contenders: &mut [Contender]) {
         let mut best = f32::MAX;
         for contender in &mut *contenders {
-            contender.score = adjusted(contender);
+            // `max` would make a price of what is none.
+            let cost = if contender.cost < PRICE_FLOOR { PRICE_FLOOR } else { contender.cost };
+            contender.score = cost * contender.brief.handicap();
             // False for NaN too, which is how an unknown price comes here.
-            if contender.score < best {
-                best = contender.score;
-            }
+            best = if contender.score < best { contender.score } else { best };
         }
-        let explore = task.random.is_multiple_of(EXPLORATION);
+        // With equal weights all are as good as the best one.
+        let scale = if task.random.is_multiple_of(EXPLORATION) { 0.0 } else { best.recip() };
         for (turn, contender) in contenders.iter_mut().enumerate() {
+            // An unknown price is rare, or the rule for a whole model: a branch costs nothing.
             if contender.score.is_nan() {
-                (contender.tier, contender.score) = (1, f32::from(contender.ordinal));
+                (contender.tier, contender.score) = (1, f32::from(contender.place));
                 continue;
             }
-            let ratio = if explore { 1.0 } else { (contender.score / best).min(RATIO) };
-            contender.tier = 0;
+            let ratio = (contender.score * scale).clamp(1.0, RATIO);
             contender.score = minus_ln(fraction(draw(task.random, turn))) * ratio * ratio;
         }
     }
-}
-
-fn adjusted(contender: &Contender<'_>) -> f32 {
-    if contender.cost.is_nan() {
-        return f32::NAN;
-    }
-    let figures = contender.figures;
-    let speed =
-        if figures.tokens_per_second > 0.0 { figures.tokens_per_second.clamp(5.0, 500.0) } else { SPEED };
-    contender.cost.max(PRICE_FLOOR)
-        * (1.0 + ERRORS * figures.error_share)
-        * (1.0 + LIMITED * figures.limited_share)
-        * (1.0 + figures.ttft_ms / WAIT_MS)
-        * (SPEED / speed).sqrt()
 }

@@ -3,18 +3,19 @@
 //!
 //! Deliberately absent: chance, except between endpoints that are equally busy.
 
-use super::{Contender, Strategy, Task, draw, fraction};
+use super::{Contender, Field, Strategy, Task, draw, fraction};
 
 pub(super) struct LeastBusy;
 
 impl Strategy for LeastBusy {
-    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]) {
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
         for (turn, contender) in contenders.iter_mut().enumerate() {
             // Idle endpoints share what comes first: all cores together would else begin at the same one.
             let chance = fraction(draw(task.random, turn));
-            let busy = contender.figures.tokens_in_flight as f32;
-            contender.tier = u8::from(contender.weight <= 0.0);
-            contender.score = (busy + chance) / contender.weight.max(1.0);
+            let busy = field.figures(contender).tokens_in_flight as f32;
+            let weight = field.weight(contender);
+            contender.tier = u8::from(weight <= 0.0);
+            contender.score = (busy + chance) / weight.max(1.0);
         }
     }
 }

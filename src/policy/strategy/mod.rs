@@ -23,7 +23,8 @@ mod weighted;
 #[cfg(test)]
 mod tests;
 
-use crate::policy::live::Figures;
+use crate::policy::live::{Brief, Figures, Live};
+use crate::policy::rows::Lanes;
 
 /// What a request is like, as far as strategies care.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,48 +39,63 @@ pub struct Task<'a> {
     pub prefix: &'a [u8],
 }
 
-/// An endpoint that may serve a request.
+/// An endpoint that may serve a request, in sixteen bytes: what every request looks at. The rest is asked of
+/// the [`Field`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contender<'a> {
-    /// Live figures.
-    pub figures: &'a Figures,
-    /// What stays the same when other endpoints come and go.
-    pub identity: u64,
+pub struct Contender {
     /// What the request would cost there, in pico-dollars; NaN is unknown.
     pub cost: f32,
-    /// Its configured share.
-    pub weight: f32,
-    /// Its place in the configuration, from 0.
-    pub ordinal: u16,
-    /// Of two tiers (0 and 1) the lower goes first, whatever the scores.
-    pub tier: u8,
+    /// Its live figures in one number.
+    pub brief: Brief,
     /// Within a tier the lower goes first; not negative, not NaN.
     pub score: f32,
-    /// Which endpoint: a row of the snapshot.
-    pub endpoint: u32,
     /// What the planner knows beside the strategy, in its own bits.
-    pub(super) standing: u32,
+    pub(super) standing: u16,
+    /// Its place among the model's endpoints.
+    pub place: u8,
+    /// Of two tiers (0 and 1) the lower goes first, whatever the scores.
+    pub tier: u8,
 }
 
-impl Contender<'_> {
+const _: () = assert!(size_of::<Contender>() == 16);
+
+impl Contender {
     /// Nobody: fills places that are not used.
-    pub const NOBODY: Self = Self {
-        figures: &Figures::UNKNOWN,
-        identity: 0,
-        cost: f32::NAN,
-        weight: 1.0,
-        ordinal: 0,
-        tier: 0,
-        score: 0.0,
-        endpoint: 0,
-        standing: 0,
-    };
+    pub const NOBODY: Self =
+        Self { cost: 0.0, brief: Brief::UNKNOWN, score: 0.0, standing: 0, place: 0, tier: 0 };
+}
+
+/// What else is known of a model's contenders.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    pub(super) lanes: Lanes<'a>,
+    pub(super) live: Live<'a>,
+}
+
+impl<'a> Field<'a> {
+    /// Live figures.
+    #[must_use]
+    pub fn figures(&self, contender: &Contender) -> &'a Figures {
+        self.live.of(self.lanes.id(usize::from(contender.place)))
+    }
+
+    /// What stays the same when other endpoints come and go.
+    #[must_use]
+    pub fn identity(&self, contender: &Contender) -> u64 {
+        self.lanes.identity(usize::from(contender.place))
+    }
+
+    /// The configured share.
+    #[must_use]
+    pub fn weight(&self, contender: &Contender) -> f32 {
+        self.lanes.weight(usize::from(contender.place))
+    }
 }
 
 /// One way to order the endpoints of a model. Implementations are stateless.
 pub trait Strategy: Sync {
     /// Gives every contender its tier and score. Allocates nothing.
-    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]);
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]);
 }
 
 macro_rules! strategies {
@@ -155,24 +171,27 @@ fn minus_ln(u: f32) -> f32 {
     (-core::f32::consts::LN_2 * log2).max(f32::MIN_POSITIVE)
 }
 
-/// The random word of contender number `turn`.
+/// The random word of contender number `turn`: a Weyl step and a folded product (wyrand), both halves of which
+/// reach all bits.
+#[inline]
 const fn draw(random: u64, turn: usize) -> u64 {
-    spread(random.wrapping_add((turn as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    let word = random.wrapping_add((turn as u64 + 1).wrapping_mul(0xa076_1d64_78bd_642f));
+    let product = (word as u128).wrapping_mul((word ^ 0xe703_7ed1_a0b4_28db) as u128);
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Scores by a figure of which lower is better and 0 is "not measured". Who has none is taken for an average
 /// peer: it is tried now and then, and so gets measured.
-fn by_figure(contenders: &mut [Contender<'_>], figure: impl Fn(&Contender<'_>) -> f32) {
+fn by_figure(contenders: &mut [Contender], field: &Field<'_>, figure: impl Fn(&Figures) -> f32) {
     let (mut sum, mut count) = (0.0_f32, 0.0_f32);
-    for contender in &*contenders {
-        let measured = figure(contender);
-        if measured > 0.0 {
-            (sum, count) = (sum + measured, count + 1.0);
+    for contender in &mut *contenders {
+        contender.score = figure(field.figures(contender));
+        if contender.score > 0.0 {
+            (sum, count) = (sum + contender.score, count + 1.0);
         }
     }
     let average = if count > 0.0 { sum / count } else { 1.0 };
     for contender in contenders {
-        let measured = figure(contender);
-        contender.score = if measured > 0.0 { measured.min(f32::MAX) } else { average };
+        contender.score = if contender.score > 0.0 { contender.score } else { average }.min(f32::MAX);
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Deliberately absent: everything else.
 
-use super::{Contender, Strategy, Task};
+use super::{Contender, Field, Strategy, Task};
 
 pub(super) struct Order;
 
 impl Strategy for Order {
-    fn score(&self, _: &Task<'_>, contenders: &mut [Contender<'_>]) {
+    fn score(&self, _: &Task<'_>, _: &Field<'_>, contenders: &mut [Contender]) {
         for contender in contenders {
-            contender.score = f32::from(contender.ordinal);
+            contender.score = f32::from(contender.place);
         }
     }
 }

@@ -8,7 +8,7 @@
 //! the first (Mirrokni, Thorup and Zadimoghaddam: consistent hashing with bounded loads).
 //! Deliberately absent: chance, and any memory of where a prefix went before.
 
-use super::{Contender, Strategy, Task, fraction, minus_ln, spread};
+use super::{Contender, Field, Strategy, Task, fraction, minus_ln, spread};
 
 /// Bytes of the prompt that count: a system prompt's beginning tells applications apart.
 pub(super) const PREFIX_BYTES: usize = 2048;
@@ -18,19 +18,21 @@ const LOAD_FACTOR: f32 = 1.25;
 pub(super) struct PrefixAffinity;
 
 impl Strategy for PrefixAffinity {
-    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]) {
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
         let prefix = hash(&task.prefix[..task.prefix.len().min(PREFIX_BYTES)]);
         let own = task.prompt_tokens + task.output_tokens;
-        let shares: f32 = contenders.iter().map(|contender| contender.weight).sum();
-        let load: f32 = contenders.iter().map(|contender| contender.figures.tokens_in_flight as f32).sum();
+        let busy = |contender: &Contender| field.figures(contender).tokens_in_flight as f32;
+        let shares: f32 = contenders.iter().map(|contender| field.weight(contender)).sum();
+        let load: f32 = contenders.iter().map(busy).sum();
         for contender in contenders {
-            let share = contender.weight / shares.max(f32::MIN_POSITIVE);
-            let busy = contender.figures.tokens_in_flight as f32;
+            let weight = field.weight(contender);
+            let share = weight / shares.max(f32::MIN_POSITIVE);
+            let busy = busy(contender);
             // An idle endpoint always has room, however large the request.
             let full = busy > 0.0 && busy + own > LOAD_FACTOR * (load + own) * share;
-            let chance = fraction(spread(prefix ^ contender.identity));
-            contender.tier = u8::from(full || contender.weight <= 0.0);
-            contender.score = minus_ln(chance) / contender.weight.max(1.0);
+            let chance = fraction(spread(prefix ^ field.identity(contender)));
+            contender.tier = u8::from(full || weight <= 0.0);
+            contender.score = minus_ln(chance) / weight.max(1.0);
         }
     }
 }

@@ -3,16 +3,16 @@
 //! Deliberately absent: chance. Endpoints of unknown price go behind the others, in the configuration's
 //! order.
 
-use super::{Contender, Strategy, Task};
+use super::{Contender, Field, Strategy, Task};
 
 pub(super) struct Price;
 
 impl Strategy for Price {
-    fn score(&self, _: &Task<'_>, contenders: &mut [Contender<'_>]) {
+    fn score(&self, _: &Task<'_>, _: &Field<'_>, contenders: &mut [Contender]) {
         for contender in contenders {
             let known = !contender.cost.is_nan();
             contender.tier = u8::from(!known);
-            contender.score = if known { contender.cost.max(0.0) } else { f32::from(contender.ordinal) };
+            contender.score = if known { contender.cost.max(0.0) } else { f32::from(contender.place) };
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Deliberately absent: filters and health (`route/tests.rs`).
 
 use super::*;
+use crate::base::ids::{EndpointId, ModelId, ProviderId};
+use crate::policy::catalog::{Endpoint, Model, Snapshot};
 use std::collections::HashSet;
 
 /// Words of a small generator.
@@ -40,24 +42,53 @@ fn crowd(seed: u64) -> (Vec<Figures>, Vec<(f32, f32)>) {
     (figures, facts.collect())
 }
 
-fn contenders<'a>(figures: &'a [Figures], facts: &[(f32, f32)]) -> Vec<Contender<'a>> {
-    let both = figures.iter().zip(facts).enumerate();
-    both.map(|(turn, (figures, (cost, weight)))| Contender {
-        figures,
-        identity: spread(turn as u64 + 1),
-        cost: *cost,
-        weight: *weight,
-        ordinal: turn as u16,
-        endpoint: turn as u32,
-        ..Contender::NOBODY
-    })
-    .collect()
+/// Endpoints of one model with these weights; their costs stay beside them.
+struct Crowd<'a> {
+    snapshot: Snapshot,
+    figures: &'a [Figures],
+    costs: Vec<f32>,
 }
 
-fn ordered(name: StrategyName, task: &Task<'_>, mut list: Vec<Contender<'_>>) -> Vec<u32> {
-    name.strategy().score(task, &mut list);
-    list.sort_by(|one, other| (one.tier, one.score).partial_cmp(&(other.tier, other.score)).expect("no NaN"));
-    list.iter().map(|one| one.endpoint).collect()
+impl<'a> Crowd<'a> {
+    fn new(figures: &'a [Figures], facts: &[(f32, f32)]) -> Self {
+        let mut snapshot = Snapshot::bare();
+        for (turn, (_, weight)) in (0_u32..).zip(facts) {
+            let mut endpoint = Endpoint::plain(ProviderId(0), ModelId(0), &format!("e{turn}"));
+            endpoint.facts.weight = Some(*weight as u32);
+            snapshot.endpoints.push(endpoint);
+        }
+        let ids = (0..facts.len() as u32).map(EndpointId).collect();
+        snapshot.models.push(Model::plain("m", ids));
+        Self { snapshot, figures, costs: facts.iter().map(|(cost, _)| *cost).collect() }
+    }
+
+    /// What a strategy makes of all but one of them.
+    fn scored(&self, name: StrategyName, task: &Task<'_>, gone: Option<u32>) -> Vec<Contender> {
+        let live = Live::new(self.figures);
+        let field = Field { lanes: self.snapshot.rows().model(ModelId(0)), live };
+        let there = (0..self.costs.len() as u32).filter(|turn| Some(*turn) != gone);
+        let contender = |turn: u32| Contender {
+            cost: self.costs[turn as usize],
+            brief: live.brief(EndpointId(turn)),
+            place: turn as u8,
+            ..Contender::NOBODY
+        };
+        let mut list: Vec<Contender> = there.map(contender).collect();
+        name.strategy().score(task, &field, &mut list);
+        list
+    }
+
+    fn ordered(&self, name: StrategyName, task: &Task<'_>, gone: Option<u32>) -> Vec<u32> {
+        let mut list = self.scored(name, task, gone);
+        list.sort_by(|one, other| {
+            (one.tier, one.score).partial_cmp(&(other.tier, other.score)).expect("no NaN")
+        });
+        list.iter().map(|one| u32::from(one.place)).collect()
+    }
+}
+
+fn ordered(name: StrategyName, task: &Task<'_>, figures: &[Figures], facts: &[(f32, f32)]) -> Vec<u32> {
+    Crowd::new(figures, facts).ordered(name, task, None)
 }
 
 #[test]
@@ -66,16 +97,15 @@ fn every_contender_gets_a_score_and_the_same_input_the_same_order() {
         assert_eq!(StrategyName::named(name.name()), Some(*name));
         for seed in 0..200 {
             let (figures, facts) = crowd(seed);
-            let mut list = contenders(&figures, &facts);
-            name.strategy().score(&task(seed), &mut list);
-            for one in &list {
+            let crowd = Crowd::new(&figures, &facts);
+            for one in crowd.scored(*name, &task(seed), None) {
                 assert!(one.score >= 0.0 && one.score.is_finite() && one.tier < 2, "{name:?} {seed} {one:?}");
             }
-            let once = ordered(*name, &task(seed), contenders(&figures, &facts));
-            assert_eq!(once, ordered(*name, &task(seed), contenders(&figures, &facts)), "{name:?} {seed}");
+            let once = crowd.ordered(*name, &task(seed), None);
+            assert_eq!(once, crowd.ordered(*name, &task(seed), None), "{name:?} {seed}");
             assert_eq!(once.iter().collect::<HashSet<_>>().len(), figures.len(), "{name:?} {seed}");
         }
-        name.strategy().score(&task(1), &mut []);
+        assert_eq!(Crowd::new(&[], &[]).scored(*name, &task(1), None), []);
     }
 }
 
@@ -97,8 +127,7 @@ fn who_is_worse_in_everything_does_not_go_first_more_often() {
         for seed in 0..500 {
             let prefix = seed_text(seed);
             let task = Task { prefix: prefix.as_bytes(), ..task(spread(seed)) };
-            let list = contenders(&pair, &[(1e9, 3.0), (3e9, 1.0)]);
-            first[ordered(*name, &task, list)[0] as usize] += 1;
+            first[ordered(*name, &task, &pair, &[(1e9, 3.0), (3e9, 1.0)])[0] as usize] += 1;
         }
         assert!(first[0] > first[1], "{name:?}: {first:?}");
     }
@@ -112,9 +141,9 @@ fn seed_text(seed: u64) -> String {
 fn shares(name: StrategyName, figures: &[Figures], facts: &[(f32, f32)]) -> Vec<f32> {
     const DRAWS: u64 = 20_000;
     let mut first = vec![0.0; figures.len()];
+    let crowd = Crowd::new(figures, facts);
     for seed in 0..DRAWS {
-        first[ordered(name, &task(spread(seed)), contenders(figures, facts))[0] as usize] +=
-            1.0 / DRAWS as f32;
+        first[crowd.ordered(name, &task(spread(seed)), None)[0] as usize] += 1.0 / DRAWS as f32;
     }
     first
 }
@@ -160,9 +189,7 @@ fn a_prefix_stays_where_it_is() {
         let prefix = seed_text(seed);
         let order = |random: u64, gone: Option<u32>| {
             let task = Task { prefix: prefix.as_bytes(), ..task(random) };
-            let list = contenders(&figures, &facts);
-            let list = list.into_iter().filter(|one| Some(one.endpoint) != gone).collect();
-            ordered(StrategyName::PrefixAffinity, &task, list)
+            Crowd::new(&figures, &facts).ordered(StrategyName::PrefixAffinity, &task, gone)
         };
         let all = order(1, None);
         assert_eq!(all, order(2, None), "chance plays no part");
@@ -178,12 +205,12 @@ fn a_prefix_stays_where_it_is() {
 fn a_popular_prefix_spills_over() {
     let facts = [(1.0, 1.0); 4];
     let idle = [Figures::UNKNOWN; 4];
-    let order = ordered(StrategyName::PrefixAffinity, &task(1), contenders(&idle, &facts));
+    let order = ordered(StrategyName::PrefixAffinity, &task(1), &idle, &facts);
     let busy =
         |tokens: [u32; 4]| tokens.map(|tokens_in_flight| Figures { tokens_in_flight, ..Figures::UNKNOWN });
     let mut tokens = [10_000; 4];
     let first = |tokens: [u32; 4]| {
-        ordered(StrategyName::PrefixAffinity, &task(1), contenders(&busy(tokens), &facts))[0]
+        ordered(StrategyName::PrefixAffinity, &task(1), &busy(tokens), &facts)[0]
     };
     assert_eq!(first(tokens), order[0], "an even load is no reason to leave");
     tokens[order[0] as usize] = 20_000;
@@ -208,7 +235,7 @@ fn sorts_are_sorts() {
         (StrategyName::Throughput, [3, 1, 2, 0]),
         (StrategyName::Order, [0, 1, 2, 3]),
     ] {
-        assert_eq!(ordered(name, &task(1), contenders(&figures, &facts)), want, "{name:?}");
+        assert_eq!(ordered(name, &task(1), &figures, &facts), want, "{name:?}");
     }
 }
 

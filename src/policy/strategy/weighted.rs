@@ -2,15 +2,16 @@
 //!
 //! Deliberately absent: prices and figures. An endpoint of weight 0 is tried after all others only.
 
-use super::{Contender, Strategy, Task, draw, fraction, minus_ln};
+use super::{Contender, Field, Strategy, Task, draw, fraction, minus_ln};
 
 pub(super) struct Weighted;
 
 impl Strategy for Weighted {
-    fn score(&self, task: &Task<'_>, contenders: &mut [Contender<'_>]) {
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
         for (turn, contender) in contenders.iter_mut().enumerate() {
-            contender.tier = u8::from(contender.weight <= 0.0);
-            contender.score = minus_ln(fraction(draw(task.random, turn))) / contender.weight.max(1.0);
+            let weight = field.weight(contender);
+            contender.tier = u8::from(weight <= 0.0);
+            contender.score = minus_ln(fraction(draw(task.random, turn))) / weight.max(1.0);
         }
     }
 }

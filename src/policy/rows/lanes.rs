@@ -1,0 +1,396 @@
+//! The lanes: one word per endpoint and property, the endpoints of a model side by side.
+//!
+//! ```text
+//!  Block of model 7 ─► words: prompt price × n │ completion price × n │ fee × n │ id × n │ traits × n │ …
+//! ```
+//!
+//! Deliberately absent: endpoints beyond those that a request looks at, and any decision.
+
+use crate::base::ids::{EndpointId, ModelId, ProviderId};
+use crate::base::money::PicoDollars;
+use crate::policy::catalog::{Parameters, PriceRule, Snapshot, Window};
+use crate::policy::route::ENDPOINTS_PER_MODEL;
+use crate::policy::rows::{PRICE_RULES, Row, RowPrices, row};
+
+/// A property of endpoints; in this order they lie in a model's words, the most asked for first.
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+enum Lane {
+    PromptPrice,
+    CompletionPrice,
+    Fee,
+    Id,
+    /// Flags, kinds of content, number format: see [`traits`].
+    Traits,
+    Parameters,
+    ContextTokens,
+    PromptTokens,
+    OutputTokens,
+    Provider,
+    Weight,
+    IdentityLow,
+    IdentityHigh,
+    /// Its price rules: the first one, and above [`RULES_SHIFT`] how many.
+    Rules,
+}
+
+const LANES: usize = Lane::Rules as usize + 1;
+const RULES_SHIFT: u32 = 24;
+const INPUT_SHIFT: u32 = 8;
+const QUANTIZATION_SHIFT: u32 = 16;
+
+/// Flags, kinds of content and number format in one word, so that one load answers most questions.
+const fn traits(row: &Row) -> u32 {
+    debug_assert!(row.flags <= u8::MAX as u16);
+    row.flags as u32
+        | (row.input as u32) << INPUT_SHIFT
+        | (row.quantization as u32) << QUANTIZATION_SHIFT
+}
+
+/// What holds for all endpoints of a model: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Block {
+    /// Its first word.
+    words: u32,
+    /// Its endpoints, at most [`ENDPOINTS_PER_MODEL`].
+    count: u32,
+    /// Flags that any endpoint has.
+    any_flags: u16,
+    /// Number formats that any endpoint has.
+    any_quantization: u16,
+    /// Kinds of content that all read.
+    all_input: u8,
+    /// Some endpoint says what it reads, or how much.
+    restricted: bool,
+    /// Parameters that all take.
+    all_parameters: Parameters,
+    /// The least that any has room for.
+    context_tokens: u32,
+    prompt_tokens: u32,
+    output_tokens: u32,
+}
+
+const _: () = assert!(size_of::<Block>() == 64);
+
+/// A rule that replaces prices. NaN is a price that it does not replace.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    /// Fewest tokens of the prompt.
+    prompt_tokens_least: u64,
+    /// Hours of the day; `None` is all of them.
+    window: Option<Window>,
+    prices: [f32; 3],
+}
+
+impl Rule {
+    fn of(rule: &PriceRule) -> Self {
+        let amount = |price: Option<PicoDollars>| price.map_or(f32::NAN, |price| price.0 as f32);
+        let prices = &rule.prices;
+        Self {
+            prompt_tokens_least: rule.above_prompt_tokens.map_or(0, |most| u64::from(most) + 1),
+            window: rule.window,
+            prices: [prices.prompt, prices.completion, prices.request].map(amount),
+        }
+    }
+}
+
+/// What routing looks at, for all models of a snapshot.
+#[derive(Debug)]
+pub struct Tables {
+    blocks: Box<[Block]>,
+    words: Box<[u32]>,
+    rules: Box<[Rule]>,
+}
+
+impl Tables {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let counts = snapshot.models.iter().map(|model| model.endpoints.len().min(ENDPOINTS_PER_MODEL));
+        let mut words = Vec::with_capacity(counts.sum::<usize>() * LANES);
+        let mut blocks = Vec::with_capacity(snapshot.models.len());
+        let mut rules = Vec::new();
+        for model in &snapshot.models {
+            let ids = &model.endpoints[..model.endpoints.len().min(ENDPOINTS_PER_MODEL)];
+            // An endpoint that is not in the table cannot be tried.
+            let known: Vec<(EndpointId, Row, u32)> = ids
+                .iter()
+                .filter_map(|id| {
+                    let endpoint = snapshot.endpoints.get(id.index())?;
+                    let own = endpoint.facts.prices.as_ref().map_or(&[][..], |prices| &prices.rules);
+                    let first = rules.len() as u32;
+                    let count = own.len().min((u32::MAX >> RULES_SHIFT) as usize);
+                    rules.extend(own[..count].iter().map(Rule::of));
+                    Some((*id, row(snapshot, endpoint), first | (count as u32) << RULES_SHIFT))
+                })
+                .collect();
+            blocks.push(Block::of(words.len() as u32, &known));
+            for lane in 0..LANES {
+                words.extend(known.iter().map(|(id, row, rules)| word(*id, row, *rules)[lane]));
+            }
+        }
+        debug_assert!(rules.len() < 1 << RULES_SHIFT && words.len() < u32::MAX as usize);
+        Self { blocks: blocks.into(), words: words.into(), rules: rules.into() }
+    }
+
+    /// The endpoints of a model.
+    pub(in crate::policy) fn model(&self, model: ModelId) -> Lanes<'_> {
+        let block = &self.blocks[model.index()];
+        let first = block.words as usize;
+        let words = &self.words[first..first + block.count as usize * LANES];
+        Lanes { block, words, rules: &self.rules }
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.blocks) + size_of_val(&*self.words) + size_of_val(&*self.rules)
+    }
+}
+
+/// The words of an endpoint, in the order of [`Lane`].
+fn word(id: EndpointId, row: &Row, rules: u32) -> [u32; LANES] {
+    let mut words = [0; LANES];
+    let mut set = |lane: Lane, word: u32| words[lane as usize] = word;
+    set(Lane::PromptPrice, row.prices.prompt.to_bits());
+    set(Lane::CompletionPrice, row.prices.completion.to_bits());
+    set(Lane::Fee, row.prices.request.to_bits());
+    set(Lane::Id, id.0);
+    set(Lane::Traits, traits(row));
+    set(Lane::Parameters, row.parameters.0);
+    set(Lane::ContextTokens, row.context_tokens);
+    set(Lane::PromptTokens, row.prompt_tokens);
+    set(Lane::OutputTokens, row.output_tokens);
+    set(Lane::Provider, row.provider.0);
+    set(Lane::Weight, row.weight.to_bits());
+    set(Lane::IdentityLow, row.identity as u32);
+    set(Lane::IdentityHigh, (row.identity >> 32) as u32);
+    set(Lane::Rules, rules);
+    words
+}
+
+impl Block {
+    fn of(words: u32, known: &[(EndpointId, Row, u32)]) -> Self {
+        let mut block = Self {
+            words,
+            count: known.len() as u32,
+            any_flags: 0,
+            any_quantization: 0,
+            all_input: u8::MAX,
+            restricted: false,
+            all_parameters: Parameters(u32::MAX),
+            context_tokens: u32::MAX,
+            prompt_tokens: u32::MAX,
+            output_tokens: u32::MAX,
+        };
+        for (_, row, _) in known {
+            block.any_flags |= row.flags;
+            block.any_quantization |= row.quantization;
+            block.all_input &= row.input;
+            block.restricted |= row.input != u8::MAX || row.context_tokens != u32::MAX;
+            block.all_parameters.0 &= row.parameters.0;
+            block.context_tokens = block.context_tokens.min(row.context_tokens);
+            block.prompt_tokens = block.prompt_tokens.min(row.prompt_tokens);
+            block.output_tokens = block.output_tokens.min(row.output_tokens);
+        }
+        block
+    }
+}
+
+/// What filters ask of rows, as plain numbers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Bounds {
+    /// Flags that exclude.
+    pub(in crate::policy) forbidden: u16,
+    /// Number formats that are taken.
+    pub(in crate::policy) quantizations: u16,
+    /// Kinds of content to be read.
+    pub(in crate::policy) input: u8,
+    /// Parameters to be known.
+    pub(in crate::policy) parameters: Parameters,
+    /// Tokens of the prompt, at least.
+    pub(in crate::policy) prompt_tokens: u32,
+    /// Tokens of the answer.
+    pub(in crate::policy) output_tokens: u32,
+}
+
+impl Bounds {
+    /// Tokens of prompt and answer together; saturating is right, since the most an endpoint can say is
+    /// "without bound".
+    const fn room(&self) -> u32 {
+        self.prompt_tokens.saturating_add(self.output_tokens)
+    }
+
+    /// Does an endpoint of these figures fit?
+    const fn holds(&self, parameters: u32, context: u32, prompt: u32, output: u32) -> bool {
+        // No branches: which of them fails is chance.
+        (parameters & self.parameters.0 == self.parameters.0)
+            & (self.room() <= context)
+            & (self.prompt_tokens <= prompt)
+            & (self.output_tokens <= output)
+    }
+}
+
+/// The endpoints of one model, by their place in it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Lanes<'a> {
+    block: &'a Block,
+    words: &'a [u32],
+    rules: &'a [Rule],
+}
+
+impl<'a> Lanes<'a> {
+    /// How many endpoints there are.
+    pub(in crate::policy) const fn count(&self) -> usize {
+        self.block.count as usize
+    }
+
+    fn lane(&self, lane: Lane) -> &'a [u32] {
+        let count = self.count();
+        &self.words[lane as usize * count..][..count]
+    }
+
+    /// The base prices of all endpoints, in their order.
+    pub(in crate::policy) fn base_prices(&self) -> impl Iterator<Item = RowPrices> + use<'a> {
+        let lanes = self.lane(Lane::PromptPrice).iter().zip(self.lane(Lane::CompletionPrice));
+        lanes.zip(self.lane(Lane::Fee)).map(|((prompt, completion), fee)| RowPrices {
+            prompt: f32::from_bits(*prompt),
+            completion: f32::from_bits(*completion),
+            request: f32::from_bits(*fee),
+        })
+    }
+
+    /// `EndpointId`s, in their order.
+    pub(in crate::policy) fn ids(&self) -> &'a [u32] {
+        self.lane(Lane::Id)
+    }
+
+    /// Which endpoint this is.
+    pub(in crate::policy) fn id(&self, place: usize) -> EndpointId {
+        EndpointId(self.lane(Lane::Id)[place])
+    }
+
+    /// Its provider.
+    pub(in crate::policy) fn provider(&self, place: usize) -> ProviderId {
+        ProviderId(self.lane(Lane::Provider)[place])
+    }
+
+    /// Its flags.
+    pub(in crate::policy) fn flags(&self, place: usize) -> u16 {
+        self.lane(Lane::Traits)[place] as u16 & u16::from(u8::MAX)
+    }
+
+    /// Its share where endpoints are chosen by weight.
+    pub(in crate::policy) fn weight(&self, place: usize) -> f32 {
+        f32::from_bits(self.lane(Lane::Weight)[place])
+    }
+
+    /// What stays the same when other endpoints come and go.
+    pub(in crate::policy) fn identity(&self, place: usize) -> u64 {
+        u64::from(self.lane(Lane::IdentityHigh)[place]) << 32 | u64::from(self.lane(Lane::IdentityLow)[place])
+    }
+
+    /// Flags that any endpoint has.
+    pub(in crate::policy) const fn any_flags(&self) -> u16 {
+        self.block.any_flags
+    }
+
+    /// Some endpoint says what it reads, or how much.
+    pub(in crate::policy) const fn restricted(&self) -> bool {
+        self.block.restricted
+    }
+
+    /// A bit for each endpoint.
+    pub(in crate::policy) const fn all(&self) -> u64 {
+        if self.count() == 0 { 0 } else { u64::MAX >> (u64::BITS - self.block.count) }
+    }
+
+    /// A bit for each endpoint that keeps the bounds. Mostly all do, and the model's own line says so.
+    #[inline]
+    pub(in crate::policy) fn keeping(&self, bounds: &Bounds) -> u64 {
+        let Block { any_flags, any_quantization, all_input, all_parameters, .. } = self.block;
+        let block = self.block;
+        let all = any_flags & bounds.forbidden == 0
+            && any_quantization & !bounds.quantizations == 0
+            && bounds.input & !all_input == 0
+            && bounds.holds(all_parameters.0, block.context_tokens, block.prompt_tokens, block.output_tokens);
+        if all { self.all() } else { self.keeping_each(bounds) }
+    }
+
+    fn keeping_each(&self, bounds: &Bounds) -> u64 {
+        let forbidden = u32::from(bounds.forbidden);
+        let quantizations = u32::from(bounds.quantizations) << QUANTIZATION_SHIFT;
+        let input = u32::from(bounds.input) << INPUT_SHIFT;
+        let (traits, parameters) = (self.lane(Lane::Traits), self.lane(Lane::Parameters));
+        let (context, prompt) = (self.lane(Lane::ContextTokens), self.lane(Lane::PromptTokens));
+        let output = self.lane(Lane::OutputTokens);
+        let mut keeping = 0;
+        for place in 0..self.count() {
+            let traits = traits[place];
+            let fits = (traits & forbidden == 0)
+                & (traits & quantizations != 0)
+                & (input & !traits == 0)
+                & bounds.holds(parameters[place], context[place], prompt[place], output[place]);
+            keeping |= u64::from(fits) << place;
+        }
+        keeping
+    }
+
+    /// A bit for each endpoint that does not take all of these.
+    pub(in crate::policy) fn lacking(&self, parameters: Parameters) -> u64 {
+        if self.block.all_parameters.has_all(parameters) {
+            return 0;
+        }
+        let lacks = |taken: &u32| u64::from(!Parameters(*taken).has_all(parameters));
+        let each = self.lane(Lane::Parameters).iter().map(lacks).enumerate();
+        each.fold(0, |lacking, (place, lacks)| lacking | lacks << place)
+    }
+
+    /// A bit for each endpoint without any of these flags.
+    pub(in crate::policy) fn without(&self, flags: u16) -> u64 {
+        let each = (0..self.count()).filter(|place| self.flags(*place) & flags == 0);
+        each.fold(0, |without, place| without | 1 << place)
+    }
+
+    /// Prices for a prompt of so many tokens at this minute of the day.
+    pub(in crate::policy) fn prices(&self, place: usize, prompt_tokens: u32, minute: u16) -> RowPrices {
+        let base = [Lane::PromptPrice, Lane::CompletionPrice, Lane::Fee];
+        let mut prices = base.map(|lane| f32::from_bits(self.lane(lane)[place]));
+        if self.flags(place) & PRICE_RULES != 0 {
+            let packed = self.lane(Lane::Rules)[place];
+            let (first, count) = (packed & ((1 << RULES_SHIFT) - 1), packed >> RULES_SHIFT);
+            for rule in &self.rules[first as usize..][..count as usize] {
+                let now = rule.window.is_none_or(|window| window.holds(minute));
+                if now && u64::from(prompt_tokens) >= rule.prompt_tokens_least {
+                    for (price, other) in prices.iter_mut().zip(rule.prices) {
+                        *price = if other.is_nan() { *price } else { other };
+                    }
+                }
+            }
+        }
+        let [prompt, completion, request] = prices;
+        RowPrices { prompt, completion, request }
+    }
+
+    /// The endpoint in one piece, with its base prices.
+    pub(in crate::policy) fn row(&self, place: usize) -> Row {
+        let word = |lane: Lane| self.lane(lane)[place];
+        let traits = word(Lane::Traits);
+        Row {
+            provider: self.provider(place),
+            flags: self.flags(place),
+            quantization: (traits >> QUANTIZATION_SHIFT) as u16,
+            input: (traits >> INPUT_SHIFT) as u8,
+            parameters: Parameters(word(Lane::Parameters)),
+            context_tokens: word(Lane::ContextTokens),
+            prompt_tokens: word(Lane::PromptTokens),
+            output_tokens: word(Lane::OutputTokens),
+            weight: self.weight(place),
+            identity: self.identity(place),
+            prices: RowPrices {
+                prompt: f32::from_bits(word(Lane::PromptPrice)),
+                completion: f32::from_bits(word(Lane::CompletionPrice)),
+                request: f32::from_bits(word(Lane::Fee)),
+            },
+        }
+    }
+}
