@@ -35,6 +35,12 @@ impl Block {
         self.is(byte).to_bitmask()
     }
 
+    /// Where both have the same byte.
+    #[inline(always)]
+    pub(super) fn same(self, other: Self) -> u32 {
+        self.0.simd_eq(other.0).to_bitmask()
+    }
+
     /// Where `"` or `\` is: what can end a JSON string or hide its end.
     #[inline(always)]
     pub(super) fn quotes_and_backslashes(self) -> u32 {
@@ -249,6 +255,7 @@ mod tests {
                 bytes[place] = byte;
                 let (fast, plain) = (Block::of(&bytes), plain::Bytes::of(&bytes));
                 assert_eq!(fast.equal(byte), plain.equal(byte), "{byte}");
+                assert_eq!(fast.same(Block::of(&[byte; BLOCK])), plain.equal(byte), "{byte}");
                 assert_eq!(fast.quotes_and_backslashes(), plain.either(b'"', b'\\'), "{byte}");
                 assert_eq!(fast.brackets(), plain.brackets(), "{byte}");
                 assert_eq!(fast.controls(), plain.controls(), "{byte}");

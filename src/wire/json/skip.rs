@@ -81,7 +81,13 @@ impl Skip {
     /// Looks at the brackets from `at` on, of a block that has these plain quotes. Says one past the
     /// container's last bracket, if it is there.
     #[inline(always)]
-    fn brackets(&mut self, bytes: &[u8], at: usize, quotes: u64, brackets: u64) -> Result<Option<usize>, Flaw> {
+    fn brackets(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        quotes: u64,
+        brackets: u64,
+    ) -> Result<Option<usize>, Flaw> {
         let text = between(quotes) ^ self.text;
         let mut marks = brackets & !text;
         self.text = ((text as i64) >> (u64::BITS - 1)) as u64;
@@ -209,7 +215,8 @@ mod tests {
         for outside in [0, 1, 7, JSON_DEPTH] {
             for levels in [1, JSON_DEPTH - 7, JSON_DEPTH - 1, JSON_DEPTH, JSON_DEPTH + 1] {
                 let nested = "[".repeat(levels) + &" ".repeat(64) + &"]".repeat(levels);
-                let want = if levels + outside > JSON_DEPTH { Err(Flaw::JsonDepth) } else { Ok(nested.len()) };
+                let want =
+                    if levels + outside > JSON_DEPTH { Err(Flaw::JsonDepth) } else { Ok(nested.len()) };
                 assert_eq!(container_end(nested.as_bytes(), 0, outside), want, "{levels} in {outside}");
             }
         }

@@ -79,7 +79,8 @@ mod tests {
         report
     }
 
-    const FRONT: &str = r#"{"id":"a","object":"chat.completion","created":17,"model":"m","choices":[{"i":"]"}]"#;
+    const FRONT: &str =
+        r#"{"id":"a","object":"chat.completion","created":17,"model":"m","choices":[{"i":"]"}]"#;
 
     #[test]
     fn the_usual_way_and_every_other_way_say_the_same() {
