@@ -22,7 +22,7 @@ use crate::policy::health::grant;
 use crate::policy::retry::Verdict;
 use crate::wire::Parse;
 use crate::wire::http1::{
-    ChunkDecoder, ResponseField, ResponseFraming, ResponseHead, decode_in_place, read_date, response_head,
+    ChunkDecoder, ResponseField, ResponseFraming, ResponseHead, decode_in_place, read_date,
 };
 use crate::wire::parcel::Parcel;
 
@@ -171,8 +171,9 @@ impl Exchange {
                 if self.window.is_empty() { Fault::ResetBeforeAnswer { reused } } else { Fault::Truncated };
             return self.fail(cx, fault);
         }
+        let shape = cx.core.shape(attempt.candidate.provider);
         loop {
-            let (head, used) = match response_head(self.window.bytes(), scanned) {
+            let (head, used) = match shape.read(self.window.bytes(), scanned) {
                 Parse::Done { value, used } => (value, used),
                 Parse::Bad(_) => return self.fail(cx, Fault::BadHead),
                 Parse::More => return self.read_on(cx, HEAD_BYTES + 1),

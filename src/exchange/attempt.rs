@@ -47,7 +47,7 @@ pub(super) struct Attempt {
     plan: Plan,
     turn: usize,
     /// What the plan says at this turn.
-    candidate: Candidate,
+    pub(super) candidate: Candidate,
     pub(super) attempts: Attempts,
     /// For the health table: the attempt under way.
     pub(super) ticket: Option<Ticket>,

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::base::ids::ProviderId;
 use crate::base::metrics::{Counter, Counters};
 use crate::base::record::Record;
 use crate::base::time::{Moment, UnixSeconds};
@@ -14,12 +15,16 @@ use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::{End, Health, Ticket};
+use crate::wire::http1::ResponseShape;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
 
 /// Frames of requests, and records, that a core keeps for reuse. What more are in use at a time are freed.
 const SPARE_FRAMES: usize = 256;
+
+/// Providers whose heads a core remembers the look of.
+const SHAPES: usize = 16;
 
 /// A snapshot that requests of one core live with. The count that cores share is touched once per snapshot,
 /// not twice per request.
@@ -50,6 +55,8 @@ pub struct CoreState {
     spare_relays: Vec<Box<Relay>>,
     /// Records that came back.
     spare_records: Vec<Box<Record>>,
+    /// What heads of answers look like, by provider; several may share a place.
+    shapes: Vec<ResponseShape>,
     /// The snapshot of the newest request on this core.
     held: Option<Held>,
     /// Keys found in that snapshot.
@@ -74,6 +81,7 @@ impl CoreState {
             spare_attempts: Vec::new(),
             spare_relays: Vec::new(),
             spare_records: Vec::new(),
+            shapes: Vec::new(),
             held: None,
             familiar: Familiar::new(secret),
             random,
@@ -126,6 +134,14 @@ impl CoreState {
         if self.spare_relays.len() < SPARE_FRAMES {
             self.spare_relays.push(relay);
         }
+    }
+
+    /// What this provider's heads look like.
+    pub(super) fn shape(&mut self, provider: ProviderId) -> &mut ResponseShape {
+        if self.shapes.is_empty() {
+            self.shapes.resize(SHAPES, ResponseShape::default());
+        }
+        &mut self.shapes[provider.index() % SHAPES]
     }
 
     /// Boxes a record, in memory of one that came back if there is one.

@@ -335,6 +335,12 @@ impl Exchange {
 fn presented_key<'b>(head: &RequestHead, bytes: &'b [u8]) -> Option<&'b [u8]> {
     if let Some(field) = head.field(RequestField::Authorization) {
         let value = field.of(bytes);
+        // As nearly everybody writes it; a value has no white space at its ends.
+        if let Some((b"Bearer ", key)) = value.split_first_chunk()
+            && key.first().is_some_and(|first| *first > b' ')
+        {
+            return Some(key);
+        }
         let (scheme, key) = value.split_at_checked(7)?;
         return scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii());
     }

@@ -35,18 +35,24 @@ impl Block {
         self.is(byte).to_bitmask()
     }
 
+    /// Where both have the same byte.
+    #[inline(always)]
+    pub(super) fn same(self, other: Self) -> u32 {
+        self.0.simd_eq(other.0).to_bitmask()
+    }
+
     /// Where `"` or `\` is: what can end a JSON string or hide its end.
     #[inline(always)]
     pub(super) fn quotes_and_backslashes(self) -> u32 {
         (self.is(b'"') | self.is(b'\\')).to_bitmask()
     }
 
-    /// Where `"`, `{`, `}`, `[` or `]` is: what matters between JSON strings.
+    /// Where `{`, `}`, `[` or `]` is: what matters between JSON strings.
     #[inline(always)]
-    pub(super) fn quotes_and_brackets(self) -> u32 {
+    pub(super) fn brackets(self) -> u32 {
         // Bit 5 is all that `[` and `{`, or `]` and `}`, differ in.
         let folded = self.folded();
-        (self.is(b'"') | folded.is(b'{') | folded.is(b'}')).to_bitmask()
+        (folded.is(b'{') | folded.is(b'}')).to_bitmask()
     }
 
     /// Where a byte is that no field value may have: control bytes but HTAB, and DEL.
@@ -98,14 +104,57 @@ impl Block {
     }
 }
 
-/// Where `"` is among sixty-four bytes.
+/// Bytes of [`Four`] blocks.
+pub(super) const FOUR_BLOCKS: usize = 4 * BLOCK;
+
+/// Sixty-four bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Four([Block; 4]);
+
+impl Four {
+    /// The bytes as they are.
+    #[inline(always)]
+    pub(super) fn of(bytes: &[u8; FOUR_BLOCKS]) -> Self {
+        let (blocks, _) = bytes.as_chunks::<BLOCK>();
+        Self([Block::of(&blocks[0]), Block::of(&blocks[1]), Block::of(&blocks[2]), Block::of(&blocks[3])])
+    }
+
+    /// Where `"` is.
+    #[inline(always)]
+    pub(super) fn quotes(self) -> u64 {
+        self.mask(|block| block.equal(b'"'))
+    }
+
+    /// Where `{`, `}`, `[` or `]` is.
+    #[inline(always)]
+    pub(super) fn brackets(self) -> u64 {
+        self.mask(Block::brackets)
+    }
+
+    /// Is there a `\`?
+    #[inline(always)]
+    pub(super) fn has_backslash(self) -> bool {
+        let [a, b, c, d] = self.0.map(|block| block.is(b'\\'));
+        (a | b | c | d).to_bitmask() != 0
+    }
+
+    #[inline(always)]
+    fn mask(self, class: impl Fn(Block) -> u32) -> u64 {
+        let [a, b, c, d] = self.0.map(|block| u64::from(class(block)));
+        (a | b << BLOCK) | (c | d << BLOCK) << (2 * BLOCK)
+    }
+}
+
+/// Where the bytes are that lie between marks: behind the first, third … mark, that mark included, and
+/// before the second, fourth … one.
 #[inline(always)]
-pub(super) fn quotes(bytes: &[u8; 4 * BLOCK]) -> u64 {
-    let mask = |at: usize| {
-        let block = bytes[at..].first_chunk().map_or(0, |block| Block::of(block).equal(b'"'));
-        u64::from(block) << at
-    };
-    mask(0) | mask(BLOCK) | mask(2 * BLOCK) | mask(3 * BLOCK)
+pub(super) const fn between(mut marks: u64) -> u64 {
+    marks ^= marks << 1;
+    marks ^= marks << 2;
+    marks ^= marks << 4;
+    marks ^= marks << 8;
+    marks ^= marks << 16;
+    marks ^ (marks << 32)
 }
 
 /// True when `class` finds nothing in `bytes[start..end]`. Blocks that end behind `end` are cut to size, so a
@@ -168,8 +217,8 @@ mod plain {
         }
 
         #[inline(always)]
-        pub(super) fn quotes_and_brackets(self) -> u32 {
-            self.mask(|found| matches!(found, b'"' | b'{' | b'}' | b'[' | b']'))
+        pub(super) fn brackets(self) -> u32 {
+            self.mask(|found| matches!(found, b'{' | b'}' | b'[' | b']'))
         }
 
         #[inline(always)]
@@ -206,8 +255,9 @@ mod tests {
                 bytes[place] = byte;
                 let (fast, plain) = (Block::of(&bytes), plain::Bytes::of(&bytes));
                 assert_eq!(fast.equal(byte), plain.equal(byte), "{byte}");
+                assert_eq!(fast.same(Block::of(&[byte; BLOCK])), plain.equal(byte), "{byte}");
                 assert_eq!(fast.quotes_and_backslashes(), plain.either(b'"', b'\\'), "{byte}");
-                assert_eq!(fast.quotes_and_brackets(), plain.quotes_and_brackets(), "{byte}");
+                assert_eq!(fast.brackets(), plain.brackets(), "{byte}");
                 assert_eq!(fast.controls(), plain.controls(), "{byte}");
                 assert_eq!(fast.not_word(), plain.not_word(), "{byte}");
                 assert_eq!(fast.not_path(), plain.not_path(), "{byte}");
@@ -223,7 +273,27 @@ mod tests {
             bytes[place] = b'"';
             bytes[63 - place] = b'"';
             let expected = (1 << place) | (1 << (63 - place));
-            assert_eq!(quotes(&bytes), expected, "{place}");
+            assert_eq!(Four::of(&bytes).quotes(), expected, "{place}");
+            assert!(!Four::of(&bytes).has_backslash() && Four::of(&bytes).brackets() == 0);
+            bytes[place] = b'\\';
+            assert!(Four::of(&bytes).has_backslash(), "{place}");
+            bytes[place] = b']';
+            assert_eq!(Four::of(&bytes).brackets(), 1 << place);
+        }
+    }
+
+    #[test]
+    fn what_lies_between_marks() {
+        let mut marks = 0x9e37_79b9_7f4a_7c15_u64;
+        for turn in 0..200 {
+            let (mut inside, mut want) = (false, 0);
+            for bit in 0..64 {
+                inside ^= marks >> bit & 1 == 1;
+                want |= u64::from(inside) << bit;
+            }
+            assert_eq!(between(marks), want, "{marks:x}");
+            marks = marks.rotate_left(7).wrapping_mul(0xbf58_476d_1ce4_e5b9) & (marks >> (turn % 5));
+            marks = if marks == 0 { 1 << (turn % 64) } else { marks };
         }
     }
 

@@ -3,10 +3,14 @@
 //!
 //! Deliberately absent: the content of the answer, and which status an error stands for (`error.rs`).
 
+mod usual;
+
 use super::error;
 use crate::base::record::Usage;
 use crate::base::span::Span;
 use crate::wire::json::scan::{leading_number, short_text_end, skip_space, unsigned, value_end};
+
+use usual::{first_figures, front};
 
 /// The top level of one object. When the text breaks off or is no JSON, what was read up to there counts and
 /// `complete` is false.
@@ -33,8 +37,13 @@ impl Report {
         let Some(mut members) = Members::open(text, start, 0) else { return report };
         let mut flat_error = false;
         let mut groq_usage = None;
-        let mut turn = 0;
-        while let Some(key) = members.top_key(&mut turn) {
+        if let Some(front) = front(text, start)
+            && let Some(()) = members.pass(Some(front.end))
+        {
+            (report.answers, report.choices_empty) = (true, front.choices_empty);
+            flat_error = front.object.of(text) == b"\"error\"";
+        }
+        while let Some(key) = members.top_key() {
             if key == b"usage" && members.value_starts_with(b'{') {
                 // The figures lie inside: read them on the way, instead of once to skip and once to read.
                 let (found, end) = usage(text, members.at);
@@ -93,7 +102,12 @@ impl Report {
 fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     let Some(mut members) = Members::open(text, at, 1) else { return (None, None) };
     let (mut prompt, mut completion, mut total) = (None, None, None);
-    while let Some(key) = members.usage_key() {
+    if let Some((figures, end)) = first_figures(text, at)
+        && let Some(()) = members.pass(Some(end))
+    {
+        [prompt, completion, total] = figures.map(Some);
+    }
+    while let Some(key) = members.next_key() {
         let place = match key {
             b"prompt_tokens" => &mut prompt,
             b"completion_tokens" => &mut completion,
@@ -167,35 +181,10 @@ impl<'t> Members<'t> {
         fits
     }
 
-    /// The next key of an answer. Nearly all write these six in the same way and order; `turn` is how many of
-    /// them were there.
+    /// The next key of an answer, of which nearly all have usage behind their choices.
     #[inline(always)]
-    fn top_key(&mut self, turn: &mut u8) -> Option<&'t [u8]> {
-        let (fits, key): (bool, &[u8]) = match turn {
-            0 => (self.take_key(b"\"id\":"), b"id"),
-            1 => (self.take_key(b"\"object\":"), b"object"),
-            2 => (self.take_key(b"\"created\":"), b"created"),
-            3 => (self.take_key(b"\"model\":"), b"model"),
-            4 => (self.take_key(b"\"choices\":"), b"choices"),
-            5 => (self.take_key(b"\"usage\":"), b"usage"),
-            _ => (false, b""),
-        };
-        if !fits {
-            return self.next_key();
-        }
-        *turn += 1;
-        Some(key)
-    }
-
-    /// The next key of a usage object, likewise.
-    #[inline(always)]
-    fn usage_key(&mut self) -> Option<&'t [u8]> {
-        Some(match () {
-            () if self.take_key(b"\"prompt_tokens\":") => b"prompt_tokens",
-            () if self.take_key(b"\"completion_tokens\":") => b"completion_tokens",
-            () if self.take_key(b"\"total_tokens\":") => b"total_tokens",
-            () => return self.next_key(),
-        })
+    fn top_key(&mut self) -> Option<&'t [u8]> {
+        if self.take_key(b"\"usage\":") { Some(b"usage") } else { self.next_key() }
     }
 
     fn value_starts_with(&self, byte: u8) -> bool {

@@ -9,7 +9,7 @@ use super::head::{Message, read_fields, section_flaw};
 use super::{
     ChunkDecoder, ChunkItem, HeadWriter, RequestField, ResponseField, TCHAR, decode_in_place, is_value_byte,
 };
-use super::{Repeat, RequestHead, Version, request_head, response_head, trim};
+use super::{Repeat, RequestHead, ResponseShape, Version, request_head, response_head, trim};
 use crate::base::span::Span;
 use crate::wire::Parse;
 use crate::wire::flaw::Flaw;
@@ -17,6 +17,8 @@ use memchr::memchr;
 
 /// Inputs up to this many bytes are cut everywhere, longer ones at this many places.
 const CUTS: usize = 512;
+/// What a byte is changed into.
+const CHANGES: &[u8] = b"\r\n \t:,0a;\x00\x7f\xff";
 
 /// Checks the laws of [`request_head`] on `data`.
 pub fn exercise_request_head(data: &[u8]) {
@@ -37,7 +39,6 @@ pub fn exercise_request_head(data: &[u8]) {
 /// Checks that what is recognised as like this head, itself or with a byte changed, reads as it is
 /// recognised.
 fn check_repeat(text: &[u8], head: &RequestHead) {
-    const CHANGES: &[u8] = b"\r\n \t:,0a;\x00\x7f\xff";
     let mut repeat = Repeat::default();
     repeat.keep(text, head);
     let mut check = |text: &[u8]| {
@@ -59,11 +60,30 @@ pub fn exercise_response_head(data: &[u8]) {
     cut_everywhere(data, response_head);
     check_fields(data);
     if let Parse::Done { value, used } = response_head(data, &mut 0) {
+        check_shape(&data[..used]);
         check_section(&data[..used]);
         check_spans(used, ResponseField::ALL.map(|field| value.field(field)).into_iter());
         assert!((100..=599).contains(&value.status) && value.status != 101);
         #[cfg(test)]
         super::oracle::agree_on_response(&data[..used], &value);
+    }
+}
+
+/// Checks that this head, and every head that differs from it in one byte, reads the same behind it.
+fn check_shape(text: &[u8]) {
+    let mut shape = ResponseShape::default();
+    let _ = shape.read(text, &mut 0);
+    let check = |text: &[u8]| {
+        let read = shape.clone().read(text, &mut 0);
+        assert_eq!(read, response_head(text, &mut 0), "{}", text.escape_ascii());
+    };
+    check(text);
+    let mut other = text.to_vec();
+    for (turn, at) in cuts(text.len()).enumerate() {
+        check(&text[..at]);
+        other[at] = CHANGES[(turn + text.len()) % CHANGES.len()];
+        check(&other);
+        other[at] = text[at];
     }
 }
 

@@ -146,7 +146,7 @@ pub(super) fn read_fields<M: Message>(
 /// Position of the colon behind the field name that begins at `start`; `None` when no name and colon are
 /// there.
 #[inline(always)]
-fn name_end(window: &[u8], start: usize) -> Option<usize> {
+pub(super) fn name_end(window: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {
         match Block::at(window, at).map(Block::not_word) {
@@ -167,7 +167,7 @@ fn name_end(window: &[u8], start: usize) -> Option<usize> {
 
 /// The value that begins at `start`, without white space around it, and where its line's CR LF is.
 #[inline(always)]
-fn field_value(window: &[u8], start: usize) -> Option<(Span, usize)> {
+pub(super) fn field_value(window: &[u8], start: usize) -> Option<(Span, usize)> {
     let line = line_end(window, start)?;
     // One space before the value and none behind it: what everybody sends.
     let start = start + usize::from(window[start] == b' ');

@@ -20,6 +20,7 @@ mod oracle;
 mod repeat;
 mod request;
 mod response;
+mod shape;
 mod target;
 #[cfg(test)]
 mod vectors;
@@ -33,6 +34,7 @@ pub use fields::{RequestField, ResponseField, Version};
 pub use repeat::Repeat;
 pub use request::{Expect, Method, RequestFraming, RequestHead, request_head};
 pub use response::{ResponseFraming, ResponseHead, response_head};
+pub use shape::ResponseShape;
 pub use writer::HeadWriter;
 
 /// The byte class "letters, digits and these".

@@ -64,7 +64,7 @@ pub fn response_head(bytes: &[u8], scanned: &mut usize) -> Parse<ResponseHead> {
 }
 
 /// A response head whose fields are still coming in.
-struct Builder {
+pub(super) struct Builder {
     head: ResponseHead,
     framing: Framing,
 }
@@ -90,24 +90,31 @@ impl Message for Builder {
 
     #[inline]
     fn field(&mut self, bytes: &[u8], name: &[u8], value: Span) -> Result<(), Flaw> {
-        match response_name(name) {
+        self.take(bytes, response_name(name), value)
+    }
+}
+
+impl Builder {
+    #[inline]
+    pub(super) fn new(status: u16, version: Version) -> Self {
+        let fields = [Span::default(); ResponseField::ALL.len()];
+        let framing = ResponseFraming::None;
+        Self {
+            head: ResponseHead { status, version, framing, keep_alive: false, fields },
+            framing: Framing::default(),
+        }
+    }
+
+    /// Takes a field whose name says this.
+    #[inline(always)]
+    pub(super) fn take(&mut self, bytes: &[u8], name: Name<ResponseField>, value: Span) -> Result<(), Flaw> {
+        match name {
             Name::Other | Name::Host | Name::Expect | Name::Underscore => Ok(()),
             Name::Kept(field) => self.keep(field, value),
             Name::ContentLength => self.framing.content_length(value.of(bytes)),
             Name::TransferEncoding => self.framing.transfer_encoding(value.of(bytes), self.head.version),
             // No received field is forwarded, so nominating one changes nothing.
             Name::Connection => self.framing.connection(value.of(bytes), |_| Ok(())),
-        }
-    }
-}
-
-impl Builder {
-    fn new(status: u16, version: Version) -> Self {
-        let fields = [Span::default(); ResponseField::ALL.len()];
-        let framing = ResponseFraming::None;
-        Self {
-            head: ResponseHead { status, version, framing, keep_alive: false, fields },
-            framing: Framing::default(),
         }
     }
 
@@ -122,7 +129,8 @@ impl Builder {
     }
 
     /// RFC 9112 §6.3, in its order: the status, then the coding, then the length, then the connection's end.
-    fn finish(self) -> Result<ResponseHead, Flaw> {
+    #[inline]
+    pub(super) fn finish(self) -> Result<ResponseHead, Flaw> {
         let mut head = self.head;
         if head.status == 101 {
             return Err(Flaw::Upgrade);

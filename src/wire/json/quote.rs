@@ -3,7 +3,7 @@
 //! Deliberately absent: what is inside (`text` reads single strings), and everything between strings
 //! (`scan`).
 
-use crate::wire::block::{BLOCK, Block, none, quotes};
+use crate::wire::block::{BLOCK, Block, FOUR_BLOCKS, Four, none};
 use crate::wire::flaw::Flaw;
 use memchr::memchr;
 
@@ -62,17 +62,17 @@ pub(super) fn short_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
 /// looked for: whether one is escaped, the backslashes before it say. Prose has none that are escaped, so the
 /// first one is looked for over any length; where there is one, more of them follow soon.
 #[inline(never)]
-fn long_string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
+pub(super) fn long_string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
     at += memchr(b'"', bytes.get(at..).unwrap_or_default()).ok_or(Flaw::Json)?;
     if !is_escaped(bytes, at) {
         return Ok(at);
     }
     at += 1;
     while let Some(blocks) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        if let Some(end) = first_plain(bytes, at, quotes(blocks)) {
+        if let Some(end) = first_plain(bytes, at, Four::of(blocks).quotes()) {
             return Ok(end);
         }
-        at += 4 * BLOCK;
+        at += FOUR_BLOCKS;
     }
     while let Some(block) = Block::at(bytes, at) {
         if let Some(end) = first_plain(bytes, at, u64::from(block.equal(b'"'))) {
@@ -106,7 +106,7 @@ fn first_plain(bytes: &[u8], at: usize, mut marks: u64) -> Option<usize> {
 /// its inside stands a quote. No backslash is counted for two quotes, so a text of nothing else takes no
 /// longer.
 #[inline(always)]
-fn is_escaped(bytes: &[u8], at: usize) -> bool {
+pub(super) fn is_escaped(bytes: &[u8], at: usize) -> bool {
     // Two bytes decide nearly always; the second one may be the opening quote.
     match bytes[..at] {
         [.., b'\\', b'\\'] => has_odd_backslashes(bytes, at),
