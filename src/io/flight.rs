@@ -154,7 +154,7 @@ pub(super) enum Cargo {
 
 /// What comes back out of a [`Cargo`].
 #[derive(Debug)]
-pub enum Load {
+pub(super) enum Load {
     /// As it went in.
     Parcel(Parcel),
     /// As they went in.
@@ -165,6 +165,7 @@ pub enum Load {
 
 impl Cargo {
     /// A parcel, sent in the way that costs least.
+    #[inline]
     pub(super) fn parcel(mut parcel: Parcel) -> Self {
         let own = parcel.own.len();
         let piece = match shape(&parcel) {
@@ -219,20 +220,31 @@ pub(super) struct Flight {
     pub(super) cargo: Cargo,
     pub(super) fd: RawFd,
     pub(super) token: u32,
+    /// A send that ends while it is submitted, whatever comes of it, and completes only when not all of it
+    /// was taken.
+    pub(super) silent: bool,
 }
 
 impl Flight {
     /// The operation for what is left. A short send is continued by the kernel, a closed peer is an error and
     /// no signal. The entry points into memory that `self` owns and that does not move with it.
+    ///
+    /// A silent send neither waits nor is continued (`MSG_DONTWAIT`); being taken in part is a failure
+    /// (`MSG_WAITALL`), and failures complete in spite of `SKIP_SUCCESS`.
+    #[inline]
     pub(super) fn entry(&mut self) -> squeue::Entry {
         const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
         let one = |rest: &[u8]| {
             let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            opcode::Send::new(Fd(self.fd), rest.as_ptr(), length).flags(FLAGS).build()
+            opcode::Send::new(Fd(self.fd), rest.as_ptr(), length)
         };
         match &mut self.cargo {
-            Cargo::Stretch(stretch, _) => one(stretch.rest()),
-            Cargo::Bytes(bytes, sent) => one(bytes.get(*sent..).unwrap_or_default()),
+            Cargo::Stretch(stretch, _) if self.silent => {
+                let entry = one(stretch.rest()).flags(FLAGS | libc::MSG_DONTWAIT).build();
+                entry.flags(squeue::Flags::SKIP_SUCCESS)
+            }
+            Cargo::Stretch(stretch, _) => one(stretch.rest()).flags(FLAGS).build(),
+            Cargo::Bytes(bytes, sent) => one(bytes.get(*sent..).unwrap_or_default()).flags(FLAGS).build(),
             Cargo::Room(filling) => {
                 let (start, length) = (filling.write_ptr(), filling.bytes_total());
                 let length = u32::try_from(length).unwrap_or(u32::MAX);
