@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use super::connect::{Begun, ConnectFault, Target, TlsTarget, begin, fault};
 use super::descriptor::{disconnect, send_now};
-use super::flight::{Cargo, Load};
 use super::ring::Ring;
 use super::session::{Session, Step};
 use crate::wire::buf::Lent;
@@ -208,7 +207,7 @@ impl Link {
     }
 
     fn sent_secure(&mut self, ring: &mut Ring, token: u32, slot: u32, ok: bool) -> Option<bool> {
-        if let (Load::Bytes(bytes), Some(session)) = (ring.unload(slot), &mut self.session) {
+        if let (Some(bytes), Some(session)) = (ring.unload_bytes(slot), &mut self.session) {
             session.restore_outgoing(bytes);
         }
         let whole = self.parcel.as_ref().is_some_and(|(parcel, sent)| *sent >= parcel.total());
@@ -250,7 +249,7 @@ impl Link {
                     // The session is broken. An empty send on an ended socket fails, and with it the parcel.
                     self.shutdown();
                     self.sending = true;
-                    return ring.send(&self.fd, token, Cargo::Bytes(Vec::new(), 0));
+                    return ring.send(&self.fd, token, Vec::new());
                 }
             },
             Some(_) | None => session.take_outgoing(),
@@ -261,7 +260,7 @@ impl Link {
             return session.restore_outgoing(bytes);
         }
         self.sending = true;
-        ring.send(&self.fd, token, Cargo::Bytes(bytes, 0));
+        ring.send(&self.fd, token, bytes);
     }
 
     /// Drives the handshake with what came in.

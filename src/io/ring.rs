@@ -20,7 +20,7 @@ use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::Buffers;
-use super::flight::{Cargo, Filling, Flight, Load};
+use super::flight::{Cargo, Filling, Flight};
 use crate::base::limits::WINDOW_FIRST_BYTES;
 use crate::base::time::Moment;
 use crate::wire::buf::Lent;
@@ -106,7 +106,7 @@ pub struct Ring {
     ring: IoUring,
     buffers: Buffers,
     /// Sends in flight, by slot.
-    flights: Vec<Option<Flight>>,
+    flights: Vec<Flight>,
     free: Vec<u32>,
     /// Slots of the sends that are silent, and of some that were.
     silent: Vec<u32>,
@@ -172,8 +172,7 @@ impl Ring {
     /// Receives once into the room of `lent`, which must not be empty.
     pub fn receive_into(&mut self, socket: &impl AsFd, token: u32, lent: Lent) {
         debug_assert!(lent.filled < lent.storage.len(), "a receive needs room");
-        let cargo = Cargo::Room(Filling(lent));
-        self.take_off(Kind::Fill, Flight { cargo, fd: fd(socket).0, token, silent: false });
+        self.take_off(Kind::Fill, socket, token, Cargo::Room(Filling(lent)));
     }
 
     /// Ends the receive of `token`; its last completion is `ECANCELED`, or what came first.
@@ -188,60 +187,68 @@ impl Ring {
         self.push(&entry.user_data(user_data(Kind::Poll, 0, token)));
     }
 
-    /// Sends all of `cargo`. The socket stays open until [`Done::Sent`]; one send per socket at a time.
-    pub(super) fn send(&mut self, socket: &impl AsFd, token: u32, cargo: Cargo) {
-        self.take_off(Kind::Send, Flight { cargo, fd: fd(socket).0, token, silent: false });
+    /// Sends all of `bytes`. The socket stays open until [`Done::Sent`]; one send per socket at a time.
+    pub(super) fn send(&mut self, socket: &impl AsFd, token: u32, bytes: Vec<u8>) {
+        self.take_off(Kind::Send, socket, token, Cargo::Bytes(bytes, 0));
     }
 
     /// Sends a parcel. A `silent` send does not end the wait when the kernel takes all of it at once, as it
     /// does with nearly every short one: [`Done::Sent`] then comes with the next thing that happens.
+    #[inline]
     pub(super) fn send_parcel(&mut self, socket: &impl AsFd, token: u32, parcel: Parcel, silent: bool) {
-        let cargo = Cargo::parcel(parcel);
-        let silent = silent && matches!(cargo, Cargo::Stretch(..));
-        let slot = self.take_off(Kind::Send, Flight { cargo, fd: fd(socket).0, token, silent });
-        if silent {
+        let slot = self.slot();
+        let flight = &mut self.flights[slot as usize];
+        flight.board(parcel, silent);
+        (flight.fd, flight.token) = (fd(socket).0, token);
+        if flight.silent {
             self.silent.push(slot);
         }
+        let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
+        self.push(&entry);
     }
 
-    #[inline]
-    fn take_off(&mut self, kind: Kind, flight: Flight) -> u32 {
-        let token = flight.token;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.flights.push(None);
-            u32::try_from(self.flights.len() - 1).expect("fewer sends than descriptors")
-        });
-        let place = &mut self.flights[slot as usize];
-        debug_assert!(place.is_none(), "a free slot is empty");
-        // Forgotten, not dropped: there is nothing in it, and looking would cost.
-        core::mem::forget(place.replace(flight));
+    fn take_off(&mut self, kind: Kind, socket: &impl AsFd, token: u32, cargo: Cargo) {
+        let slot = self.slot();
+        let flight = &mut self.flights[slot as usize];
+        flight.cargo = cargo;
+        (flight.fd, flight.token, flight.silent) = (fd(socket).0, token, false);
         self.launch(kind, slot, token);
-        slot
+    }
+
+    /// A free place.
+    #[inline]
+    fn slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.flights.push(Flight::vacant());
+            u32::try_from(self.flights.len() - 1).expect("fewer sends than descriptors")
+        })
     }
 
     /// Begins what is left of a flight.
+    #[cold]
     fn launch(&mut self, kind: Kind, slot: u32, token: u32) {
-        if let Some(flight) = &mut self.flights[slot as usize] {
-            let entry = flight.entry().user_data(user_data(kind, slot, token));
-            self.push(&entry);
-        }
+        let entry = self.flights[slot as usize].entry().user_data(user_data(kind, slot, token));
+        self.push(&entry);
     }
 
-    /// Takes the parcel of a send that is over; an empty one if it was something else.
+    /// Takes the parcel of a send that is over.
     #[inline]
     pub(super) fn unload_parcel(&mut self, slot: u32) -> Parcel {
+        self.free.push(slot);
+        self.flights[slot as usize].take_parcel()
+    }
+
+    /// Takes the bytes of a send that is over; `None` if it was something else.
+    pub(super) fn unload_bytes(&mut self, slot: u32) -> Option<Vec<u8>> {
         match self.unload(slot) {
-            Load::Parcel(parcel) => parcel,
-            Load::Bytes(_) | Load::Room(_) => Parcel::default(),
+            Cargo::Bytes(bytes, _) => Some(bytes),
+            _ => None,
         }
     }
 
-    /// Takes the cargo of a send that is over.
-    #[inline]
-    pub(super) fn unload(&mut self, slot: u32) -> Load {
-        let flight = self.flights[slot as usize].take();
+    fn unload(&mut self, slot: u32) -> Cargo {
         self.free.push(slot);
-        flight.expect("a send that is over is unloaded once").cargo.into_load()
+        core::mem::replace(&mut self.flights[slot as usize].cargo, Cargo::Nothing)
     }
 
     /// Makes [`Ring::wait`] return at `moment` at the latest. Moving it later costs nothing: the wait then
@@ -279,7 +286,7 @@ impl Ring {
     }
 
     /// The next thing that is done, without waiting. A received buffer is replaced from `spares`.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self, spares: &mut Spares) -> Option<Done> {
         let Some(done) = self.ring.completion().next() else { return self.next_silent() };
         let (data, result) = (done.user_data(), done.result());
@@ -306,16 +313,15 @@ impl Ring {
                 self.silent_over = false;
                 break;
             };
-            if let Some(Some(Flight { token, silent, .. })) = self.flights.get_mut(slot as usize)
-                && core::mem::take(silent)
-            {
-                return Some(Done::Sent { token: *token, slot, ok: true, silent: true });
+            let flight = &mut self.flights[slot as usize];
+            if core::mem::take(&mut flight.silent) {
+                return Some(Done::Sent { token: flight.token, slot, ok: true, silent: true });
             }
         }
         None
     }
 
-    #[inline]
+    #[inline(always)]
     fn received(&mut self, token: u32, result: i32, flags: u32, spares: &mut Spares) -> Done {
         let armed = cqueue::more(flags);
         self.receives -= usize::from(!armed);
@@ -344,21 +350,20 @@ impl Ring {
             self.launch(Kind::Fill, slot, token);
             return Done::Nothing;
         }
-        let Load::Room(lent) = self.unload(slot) else { return Done::Nothing };
+        let Cargo::Room(Filling(lent)) = self.unload(slot) else { return Done::Nothing };
         let got = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
         Done::Filled { token, lent, got }
     }
 
+    #[inline(always)]
     fn sent(&mut self, slot: u32, token: u32, result: i32) -> Done {
-        let Some(flight) = self.flights.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return Done::Nothing;
-        };
+        let flight = &mut self.flights[slot as usize];
         // Whatever the kernel says of a silent send: from now on it is one like the others.
         let silent = core::mem::take(&mut flight.silent);
         let ok = match usize::try_from(result) {
             Ok(count) => {
-                flight.cargo.advance(count);
-                let rest = !flight.cargo.is_done();
+                flight.advance(count);
+                let rest = !flight.is_done();
                 if rest && count > 0 {
                     self.launch(Kind::Send, slot, token);
                     return Done::Nothing;
@@ -374,6 +379,7 @@ impl Ring {
         Done::Sent { token, slot, ok, silent: false }
     }
 
+    #[inline]
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: what an entry points at is a flight kept in `flights` until its completion, the alarm's
         // time, which is read when the entry is submitted and lies in a box of its own, or nothing; receives
@@ -393,9 +399,7 @@ impl Drop for Ring {
         if self.receives > 0 {
             self.buffers.leak();
         }
-        for flight in self.flights.drain(..).flatten() {
-            core::mem::forget(flight);
-        }
+        self.flights.drain(..).for_each(core::mem::forget);
     }
 }
 

@@ -16,7 +16,6 @@ use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use super::descriptor::Descriptor;
-use super::flight::Cargo;
 use super::ring::{Arrival, Done, Ring};
 use super::{clock, process};
 use crate::base::span::Span;
@@ -167,7 +166,7 @@ fn own_ring(mut near: UnixStream, far: UnixStream) -> io::Result<()> {
     near.write_all(b"!")?;
     ring.poll(&far, libc::POLLIN, 0);
     ring.receive(&far, 1);
-    ring.send(&far, 2, Cargo::Bytes(vec![0; 8], 0));
+    ring.send(&far, 2, vec![0; 8]);
     let parcel = Parcel { own: vec![0], pieces: vec![Piece::Own(Span::new(0, 1))], ..Parcel::default() };
     ring.send_parcel(&far, 3, parcel, true);
     ring.wake_by(clock::now() + Duration::from_secs(1));

@@ -94,7 +94,7 @@ impl Line {
 
     /// Tells the exchange and performs what it asks for. Inlined, with the exchange's own `step`: who knows
     /// what happened goes straight to what it means, and no input is moved about.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self, input: Input, ops: &mut impl Ops) {
         if self.closing && !matches!(input, Input::Dialed { .. }) {
             return;
