@@ -291,7 +291,8 @@ impl Exchange {
         core::mem::take(&mut self.to_origin)
     }
 
-    /// One thing happened.
+    /// One thing happened. Inlined, so that who knows what happened goes straight to what it means.
+    #[inline]
     pub fn step(&mut self, cx: &mut Cx<'_>, input: Input) {
         match input {
             Input::ClientRecv { lent, got } => self.on_client_recv(cx, lent, got),

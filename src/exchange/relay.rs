@@ -139,6 +139,11 @@ impl Relay {
         }
     }
 
+    /// Neither over nor cut, and no last words were heard.
+    pub(super) fn is_midway(&self) -> bool {
+        self.ending == Ending::Open && !self.pump.ended() && !self.pump.seen().done
+    }
+
     /// The record of the request, ending like this. An answer that was not relayed to its end was not served.
     pub(super) fn record(&mut self, cx: &mut Cx<'_>, outcome: Outcome) -> Record {
         let fault = match outcome {

@@ -17,6 +17,13 @@ impl Exchange {
         }
     }
 
+    /// In the middle of an answer: when the send to the client that was asked for last is over, nothing will
+    /// be asked for but more of the answer.
+    #[must_use]
+    pub fn is_midway(&self) -> bool {
+        matches!(&self.state, State::Relay(relay) if relay.is_midway())
+    }
+
     /// Takes the ticket of the attempt in hand, if one is under way. For an exchange that ends by no step of
     /// its own.
     pub fn take_ticket(&mut self) -> Option<Ticket> {

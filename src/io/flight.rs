@@ -140,111 +140,146 @@ unsafe impl IoVecBuf for Gather {
     }
 }
 
-/// What one send of our own ring carries, and how far it has come.
+/// What one operation of our own ring carries, and how far it has come.
 pub(super) enum Cargo {
-    /// One place of a parcel, whose `own` had this length before its pieces were joined.
-    Stretch(Stretch, usize),
+    /// Nothing: the place is free.
+    Nothing,
+    /// One place of the flight's parcel, and how many bytes of it are sent.
+    Stretch(Piece, usize),
     /// Several places of a parcel, with the header that names them.
-    Gather(Gather, Box<libc::msghdr>),
+    Gather(Box<(Gather, libc::msghdr)>),
     /// Bytes of our own (ciphertext), and how many of them are sent.
     Bytes(Vec<u8>, usize),
     /// Nothing is sent: a receive fills the room of this buffer.
     Room(Filling),
 }
 
-/// What comes back out of a [`Cargo`].
-#[derive(Debug)]
-pub enum Load {
-    /// As it went in.
-    Parcel(Parcel),
-    /// As they went in.
-    Bytes(Vec<u8>),
-    /// With its cursors as they were.
-    Room(Lent),
-}
-
-impl Cargo {
-    /// A parcel, sent in the way that costs least.
-    pub(super) fn parcel(mut parcel: Parcel) -> Self {
-        let own = parcel.own.len();
-        let piece = match shape(&parcel) {
-            Shape::Nothing => Piece::Own(Span::default()),
-            Shape::One(piece) => piece,
-            Shape::Joined => join(&mut parcel),
-            Shape::Gathered => {
-                // SAFETY: every field of a msghdr may be zero: null pointers with lengths of 0.
-                let header = unsafe { core::mem::zeroed::<libc::msghdr>() };
-                return Self::Gather(Gather::new(parcel, Vec::new()), Box::new(header));
-            }
-        };
-        Self::Stretch(Stretch::new(parcel, piece), own)
-    }
-
-    /// The kernel took `count` bytes.
-    pub(super) fn advance(&mut self, count: usize) {
-        match self {
-            Self::Stretch(stretch, _) => stretch.advance(count),
-            Self::Gather(gather, _) => gather.advance(count),
-            Self::Bytes(_, sent) => *sent += count,
-            Self::Room(_) => {}
-        }
-    }
-
-    /// Everything was taken.
-    pub(super) fn is_done(&self) -> bool {
-        match self {
-            Self::Stretch(stretch, _) => stretch.rest().is_empty(),
-            Self::Gather(gather, _) => gather.is_done(),
-            Self::Bytes(bytes, sent) => *sent >= bytes.len(),
-            Self::Room(_) => true,
-        }
-    }
-
-    /// The memory again.
-    pub(super) fn into_load(self) -> Load {
-        match self {
-            Self::Stretch(Stretch { mut parcel, .. }, own) => {
-                parcel.own.truncate(own);
-                Load::Parcel(parcel)
-            }
-            Self::Gather(gather, _) => Load::Parcel(gather.into_parts().0),
-            Self::Bytes(bytes, _) => Load::Bytes(bytes),
-            Self::Room(filling) => Load::Room(filling.0),
-        }
-    }
-}
-
-/// An operation of our own ring that moves memory we own.
+/// An operation of our own ring that moves memory we own, or the place for one. Parcels are written into it
+/// and taken out of it once: on the way nobody moves them.
 pub(super) struct Flight {
     pub(super) cargo: Cargo,
     pub(super) fd: RawFd,
     pub(super) token: u32,
+    /// A send that ends while it is submitted, whatever comes of it, and completes only when not all of it
+    /// was taken.
+    pub(super) silent: bool,
+    /// Of a stretch; empty otherwise.
+    parcel: Parcel,
+    /// Length of the parcel's own bytes before its pieces were joined.
+    own: usize,
 }
 
 impl Flight {
+    /// A free place.
+    pub(super) fn vacant() -> Self {
+        Self { cargo: Cargo::Nothing, fd: -1, token: 0, silent: false, parcel: Parcel::default(), own: 0 }
+    }
+
+    /// Takes a parcel aboard, to be sent in the way that costs least. Only one that is sent from one place
+    /// can be `silent`.
+    #[inline]
+    pub(super) fn board(&mut self, parcel: Parcel, silent: bool) {
+        debug_assert!(matches!(self.cargo, Cargo::Nothing), "one cargo at a time");
+        self.own = parcel.own.len();
+        self.silent = silent;
+        // What is forgotten is empty: asking it whether it must be freed would cost more than the move.
+        core::mem::forget(core::mem::replace(&mut self.parcel, parcel));
+        if let &[piece] = &*self.parcel.pieces {
+            self.cargo = Cargo::Stretch(piece, 0);
+        } else {
+            self.board_pieces();
+        }
+    }
+
+    fn board_pieces(&mut self) {
+        self.cargo = match shape(&self.parcel) {
+            Shape::Nothing => Cargo::Stretch(Piece::Own(Span::default()), 0),
+            Shape::One(piece) => Cargo::Stretch(piece, 0),
+            Shape::Joined => Cargo::Stretch(join(&mut self.parcel), 0),
+            Shape::Gathered => {
+                self.silent = false;
+                // SAFETY: every field of a msghdr may be zero: null pointers with lengths of 0.
+                let header = unsafe { core::mem::zeroed::<libc::msghdr>() };
+                let gather = Gather::new(core::mem::take(&mut self.parcel), Vec::new());
+                Cargo::Gather(Box::new((gather, header)))
+            }
+        };
+    }
+
+    /// The parcel, as it came aboard; the place is free again.
+    #[inline]
+    pub(super) fn take_parcel(&mut self) -> Parcel {
+        let Cargo::Stretch(..) = self.cargo else { return self.take_gathered() };
+        self.cargo = Cargo::Nothing;
+        self.parcel.own.truncate(self.own);
+        core::mem::take(&mut self.parcel)
+    }
+
+    fn take_gathered(&mut self) -> Parcel {
+        match core::mem::replace(&mut self.cargo, Cargo::Nothing) {
+            Cargo::Gather(gathered) => gathered.0.into_parts().0,
+            _ => Parcel::default(),
+        }
+    }
+
+    /// The kernel took `count` bytes.
+    #[inline]
+    pub(super) fn advance(&mut self, count: usize) {
+        match &mut self.cargo {
+            Cargo::Gather(gathered) => gathered.0.advance(count),
+            Cargo::Stretch(_, sent) | Cargo::Bytes(_, sent) => *sent += count,
+            Cargo::Room(_) | Cargo::Nothing => {}
+        }
+    }
+
+    /// Everything was taken.
+    #[inline]
+    pub(super) fn is_done(&self) -> bool {
+        match &self.cargo {
+            Cargo::Stretch(piece, sent) => *sent >= piece.span().len(),
+            Cargo::Gather(gathered) => gathered.0.is_done(),
+            Cargo::Bytes(bytes, sent) => *sent >= bytes.len(),
+            Cargo::Room(_) | Cargo::Nothing => true,
+        }
+    }
+
     /// The operation for what is left. A short send is continued by the kernel, a closed peer is an error and
     /// no signal. The entry points into memory that `self` owns and that does not move with it.
+    ///
+    /// A silent send neither waits nor is continued (`MSG_DONTWAIT`); being taken in part is a failure
+    /// (`MSG_WAITALL`), and failures complete in spite of `SKIP_SUCCESS`.
+    #[inline]
     pub(super) fn entry(&mut self) -> squeue::Entry {
         const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
-        let one = |rest: &[u8]| {
-            let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-            opcode::Send::new(Fd(self.fd), rest.as_ptr(), length).flags(FLAGS).build()
-        };
+        let (silently, spoken) = (FLAGS | libc::MSG_DONTWAIT, squeue::Flags::empty());
         match &mut self.cargo {
-            Cargo::Stretch(stretch, _) => one(stretch.rest()),
-            Cargo::Bytes(bytes, sent) => one(bytes.get(*sent..).unwrap_or_default()),
+            Cargo::Stretch(piece, sent) => {
+                let rest = self.parcel.bytes(*piece).get(*sent..).unwrap_or_default();
+                let (flags, entry_flags) =
+                    if self.silent { (silently, squeue::Flags::SKIP_SUCCESS) } else { (FLAGS, spoken) };
+                send_of(self.fd, rest).flags(flags).build().flags(entry_flags)
+            }
+            Cargo::Bytes(bytes, sent) => {
+                send_of(self.fd, bytes.get(*sent..).unwrap_or_default()).flags(FLAGS).build()
+            }
             Cargo::Room(filling) => {
                 let (start, length) = (filling.write_ptr(), filling.bytes_total());
                 let length = u32::try_from(length).unwrap_or(u32::MAX);
                 opcode::Recv::new(Fd(self.fd), start, length).build()
             }
-            Cargo::Gather(gather, header) => {
+            Cargo::Gather(gathered) => {
+                let (gather, header) = &mut **gathered;
                 header.msg_iov = gather.read_iovec_ptr().cast_mut();
                 header.msg_iovlen = gather.read_iovec_len() as _;
-                opcode::SendMsg::new(Fd(self.fd), &raw const **header).flags(FLAGS as u32).build()
+                opcode::SendMsg::new(Fd(self.fd), &raw const *header).flags(FLAGS as u32).build()
             }
+            Cargo::Nothing => opcode::Nop::new().build(),
         }
     }
+}
+
+fn send_of(fd: RawFd, bytes: &[u8]) -> opcode::Send {
+    opcode::Send::new(Fd(fd), bytes.as_ptr(), u32::try_from(bytes.len()).unwrap_or(u32::MAX))
 }
 
 /// How a parcel leaves.

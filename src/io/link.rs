@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use super::connect::{Begun, ConnectFault, Target, TlsTarget, begin, fault};
 use super::descriptor::{disconnect, send_now};
-use super::flight::{Cargo, Load};
 use super::ring::Ring;
 use super::session::{Session, Step};
 use crate::wire::buf::Lent;
@@ -83,6 +82,16 @@ pub struct Link {
     end: Option<End>,
     /// Under TLS: the parcel being sent, and how many of its bytes are encrypted already.
     parcel: Option<(Parcel, usize)>,
+    /// A parcel that is back and not yet taken: in the clear it lies where its send was.
+    back: Option<Back>,
+}
+
+/// Where a parcel lies whose send is over.
+enum Back {
+    /// In this slot of the ring.
+    Slot(u32),
+    /// Here: under TLS the ring never saw it.
+    Here(Parcel),
 }
 
 impl Link {
@@ -137,6 +146,7 @@ impl Link {
             waiting: VecDeque::new(),
             end: None,
             parcel: None,
+            back: None,
         }
     }
 
@@ -161,46 +171,65 @@ impl Link {
         Ok(())
     }
 
-    /// Sends all of `parcel`; one at a time. [`Link::sent`] gives it back.
-    pub fn send(&mut self, ring: &mut Ring, token: u32, parcel: Parcel) {
+    /// Sends all of `parcel`; one at a time. [`Link::sent`] tells when that is over. A `silent` send does not
+    /// end a wait by itself: for one that nobody waits for. Under TLS none is silent.
+    #[inline]
+    pub fn send(&mut self, ring: &mut Ring, token: u32, parcel: Parcel, silent: bool) {
+        debug_assert!(self.back.is_none(), "a parcel is back and was not taken");
         if self.session.is_some() {
-            debug_assert!(self.parcel.is_none(), "one send at a time");
-            self.parcel = Some((parcel, 0));
-            return self.flush(ring, token);
+            return self.send_secure(ring, token, parcel);
         }
         debug_assert!(!self.sending, "one send at a time");
         self.sending = true;
-        ring.send(&self.fd, token, Cargo::parcel(parcel));
+        ring.send_parcel(&self.fd, token, parcel, silent);
     }
 
-    /// A send has completed. The parcel comes back when all of it is sent, or will not be: `false`.
-    pub fn sent(&mut self, ring: &mut Ring, token: u32, load: Load, ok: bool) -> Option<(Parcel, bool)> {
+    #[cold]
+    fn send_secure(&mut self, ring: &mut Ring, token: u32, parcel: Parcel) {
+        debug_assert!(self.parcel.is_none(), "one send at a time");
+        self.parcel = Some((parcel, 0));
+        self.flush(ring, token);
+    }
+
+    /// A send has completed. `Some` when with it all of a parcel is sent, or will not be: `false`. It is for
+    /// [`Link::take_sent`] then.
+    #[inline]
+    pub fn sent(&mut self, ring: &mut Ring, token: u32, slot: u32, ok: bool) -> Option<bool> {
         self.sending = false;
-        match load {
-            // No send carries room.
-            Load::Room(_) => None,
-            Load::Parcel(parcel) => {
-                if self.finishing {
-                    self.shutdown_write();
-                }
-                Some((parcel, ok))
-            }
-            Load::Bytes(bytes) => {
-                if let Some(session) = &mut self.session {
-                    session.restore_outgoing(bytes);
-                }
-                if !ok {
-                    return self.parcel.take().map(|(parcel, _)| (parcel, false));
-                }
-                let whole = self.parcel.as_ref().is_some_and(|(parcel, sent)| *sent >= parcel.total());
-                let done = if whole { self.parcel.take().map(|(parcel, _)| (parcel, true)) } else { None };
-                if self.finishing {
-                    self.shutdown_write();
-                } else {
-                    self.flush(ring, token);
-                }
-                done
-            }
+        if self.session.is_some() {
+            return self.sent_secure(ring, token, slot, ok);
+        }
+        if self.finishing {
+            self.shutdown_write();
+        }
+        self.back = Some(Back::Slot(slot));
+        Some(ok)
+    }
+
+    fn sent_secure(&mut self, ring: &mut Ring, token: u32, slot: u32, ok: bool) -> Option<bool> {
+        if let (Some(bytes), Some(session)) = (ring.unload_bytes(slot), &mut self.session) {
+            session.restore_outgoing(bytes);
+        }
+        let whole = self.parcel.as_ref().is_some_and(|(parcel, sent)| *sent >= parcel.total());
+        let is_over = self.parcel.is_some() && (whole || !ok);
+        if is_over {
+            self.back = self.parcel.take().map(|(parcel, _)| Back::Here(parcel));
+        }
+        if ok && self.finishing {
+            self.shutdown_write();
+        } else if ok {
+            self.flush(ring, token);
+        }
+        is_over.then_some(ok)
+    }
+
+    /// The parcel of a send that is over, once.
+    #[inline]
+    pub fn take_sent(&mut self, ring: &mut Ring) -> Parcel {
+        match self.back.take() {
+            Some(Back::Slot(slot)) => ring.unload_parcel(slot),
+            Some(Back::Here(parcel)) => parcel,
+            None => Parcel::default(),
         }
     }
 
@@ -220,7 +249,7 @@ impl Link {
                     // The session is broken. An empty send on an ended socket fails, and with it the parcel.
                     self.shutdown();
                     self.sending = true;
-                    return ring.send(&self.fd, token, Cargo::Bytes(Vec::new(), 0));
+                    return ring.send(&self.fd, token, Vec::new());
                 }
             },
             Some(_) | None => session.take_outgoing(),
@@ -231,7 +260,7 @@ impl Link {
             return session.restore_outgoing(bytes);
         }
         self.sending = true;
-        ring.send(&self.fd, token, Cargo::Bytes(bytes, 0));
+        ring.send(&self.fd, token, bytes);
     }
 
     /// Drives the handshake with what came in.

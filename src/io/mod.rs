@@ -46,11 +46,10 @@ pub mod unix;
 mod tests;
 
 pub use connect::{ConnectFault, Dial, Target, TlsTarget, connect};
-pub use flight::Load;
 pub use link::{Handshake, Link};
 pub use listen::{AcceptedFd, DirectListener, Listener};
 pub use mailbox::{DirectMailbox, Mailbox, MailboxHalf, Message, Post, mailbox};
-pub use ring::{Done, Ring};
+pub use ring::{Arrival, Done, Ring};
 pub use runtime::{Driver, DriverChoice, give_way, pin_to_core, probe, run_on_core};
 pub use socket::{Socket, recv, send};
 pub use unix::SocketFile;

@@ -20,10 +20,11 @@ use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::Buffers;
-use super::flight::{Cargo, Filling, Flight, Load};
+use super::flight::{Cargo, Filling, Flight};
 use crate::base::limits::WINDOW_FIRST_BYTES;
 use crate::base::time::Moment;
 use crate::wire::buf::Lent;
+use crate::wire::parcel::Parcel;
 use crate::wire::spares::Spares;
 
 /// Entries of the submission queue; a full one is flushed.
@@ -43,9 +44,8 @@ pub enum Done {
     Received {
         /// Of the receive.
         token: u32,
-        /// A filled buffer; `None` is the end. An error ends the receive; `ENOBUFS` and `ECANCELED` are not
-        /// the connection's fault.
-        got: io::Result<Option<Lent>>,
+        /// What it was.
+        got: Arrival,
         /// More will come without asking.
         armed: bool,
     },
@@ -58,17 +58,30 @@ pub enum Done {
         /// Bytes behind `filled`; 0 is the end.
         got: io::Result<usize>,
     },
-    /// A send is over.
+    /// A send is over. Its cargo stays where it is until [`Ring::unload`].
     Sent {
         /// Of the send.
         token: u32,
-        /// What was sent.
-        load: Load,
+        /// Where its cargo lies.
+        slot: u32,
         /// All of it was taken by the kernel.
         ok: bool,
+        /// It was over when the wait began, and the kernel said nothing of it.
+        silent: bool,
     },
     /// The alarm, or the end of a cancellation.
     Nothing,
+}
+
+/// What a receive has brought.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A filled buffer.
+    Bytes(Lent),
+    /// The end.
+    End,
+    /// An `errno`, which ends the receive; `ENOBUFS` and `ECANCELED` are not the connection's fault.
+    Failed(i32),
 }
 
 /// What a completion belongs to; the top byte of its user data.
@@ -93,8 +106,12 @@ pub struct Ring {
     ring: IoUring,
     buffers: Buffers,
     /// Sends in flight, by slot.
-    flights: Vec<Option<Flight>>,
+    flights: Vec<Flight>,
     free: Vec<u32>,
+    /// Slots of the sends that are silent, and of some that were.
+    silent: Vec<u32>,
+    /// All of them were begun, and so ended, before the last wait.
+    silent_over: bool,
     /// Receives that can still write into buffers.
     receives: usize,
     /// When the running alarm goes off.
@@ -125,6 +142,8 @@ impl Ring {
             buffers,
             flights: Vec::new(),
             free: Vec::new(),
+            silent: Vec::new(),
+            silent_over: false,
             receives: 0,
             alarm: Moment::NEVER,
             alarms: 0,
@@ -168,19 +187,68 @@ impl Ring {
         self.push(&entry.user_data(user_data(Kind::Poll, 0, token)));
     }
 
-    /// Sends all of `cargo`. The socket stays open until [`Done::Sent`]; one send per socket at a time.
-    pub(super) fn send(&mut self, socket: &impl AsFd, token: u32, cargo: Cargo) {
-        self.take_off(Kind::Send, socket, token, cargo);
+    /// Sends all of `bytes`. The socket stays open until [`Done::Sent`]; one send per socket at a time.
+    pub(super) fn send(&mut self, socket: &impl AsFd, token: u32, bytes: Vec<u8>) {
+        self.take_off(Kind::Send, socket, token, Cargo::Bytes(bytes, 0));
+    }
+
+    /// Sends a parcel. A `silent` send does not end the wait when the kernel takes all of it at once, as it
+    /// does with nearly every short one: [`Done::Sent`] then comes with the next thing that happens.
+    #[inline]
+    pub(super) fn send_parcel(&mut self, socket: &impl AsFd, token: u32, parcel: Parcel, silent: bool) {
+        let slot = self.slot();
+        let flight = &mut self.flights[slot as usize];
+        flight.board(parcel, silent);
+        (flight.fd, flight.token) = (fd(socket).0, token);
+        if flight.silent {
+            self.silent.push(slot);
+        }
+        let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
+        self.push(&entry);
     }
 
     fn take_off(&mut self, kind: Kind, socket: &impl AsFd, token: u32, cargo: Cargo) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.flights.push(None);
+        let slot = self.slot();
+        let flight = &mut self.flights[slot as usize];
+        flight.cargo = cargo;
+        (flight.fd, flight.token, flight.silent) = (fd(socket).0, token, false);
+        self.launch(kind, slot, token);
+    }
+
+    /// A free place.
+    #[inline]
+    fn slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.flights.push(Flight::vacant());
             u32::try_from(self.flights.len() - 1).expect("fewer sends than descriptors")
-        });
-        let flight = self.flights[slot as usize].insert(Flight { cargo, fd: fd(socket).0, token });
-        let entry = flight.entry().user_data(user_data(kind, slot, token));
+        })
+    }
+
+    /// Begins what is left of a flight.
+    #[cold]
+    fn launch(&mut self, kind: Kind, slot: u32, token: u32) {
+        let entry = self.flights[slot as usize].entry().user_data(user_data(kind, slot, token));
         self.push(&entry);
+    }
+
+    /// Takes the parcel of a send that is over.
+    #[inline]
+    pub(super) fn unload_parcel(&mut self, slot: u32) -> Parcel {
+        self.free.push(slot);
+        self.flights[slot as usize].take_parcel()
+    }
+
+    /// Takes the bytes of a send that is over; `None` if it was something else.
+    pub(super) fn unload_bytes(&mut self, slot: u32) -> Option<Vec<u8>> {
+        match self.unload(slot) {
+            Cargo::Bytes(bytes, _) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn unload(&mut self, slot: u32) -> Cargo {
+        self.free.push(slot);
+        core::mem::replace(&mut self.flights[slot as usize].cargo, Cargo::Nothing)
     }
 
     /// Makes [`Ring::wait`] return at `moment` at the latest. Moving it later costs nothing: the wait then
@@ -204,21 +272,30 @@ impl Ring {
     /// submitted stays in the queue for the next wait.
     pub fn wait(&mut self) -> io::Result<()> {
         const PASSING: [i32; 3] = [libc::EINTR, libc::EBUSY, libc::EAGAIN];
-        match self.ring.submit_and_wait(1) {
+        let waited = self.ring.submit_and_wait(1);
+        if !self.silent.is_empty() {
+            // What the kernel has begun of them has also ended, and what did not end well is among the
+            // completions, unless those overflowed.
+            let begun = self.ring.submission();
+            self.silent_over = begun.is_empty() && !begun.cq_overflow();
+        }
+        match waited {
             Err(error) if !error.raw_os_error().is_some_and(|code| PASSING.contains(&code)) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
     /// The next thing that is done, without waiting. A received buffer is replaced from `spares`.
+    #[inline(always)]
     pub fn next(&mut self, spares: &mut Spares) -> Option<Done> {
-        let done = self.ring.completion().next()?;
+        let Some(done) = self.ring.completion().next() else { return self.next_silent() };
         let (data, result) = (done.user_data(), done.result());
         let token = (data & 0xffff_ffff) as u32;
+        let slot = (data >> 32 & 0xff_ffff) as u32;
         Some(match (data >> 56) as u8 {
             kind if kind == Kind::Receive as u8 => self.received(token, result, done.flags(), spares),
-            kind if kind == Kind::Send as u8 => self.sent((data >> 32 & 0xff_ffff) as u32, result),
-            kind if kind == Kind::Fill as u8 => self.filled((data >> 32 & 0xff_ffff) as u32, result),
+            kind if kind == Kind::Send as u8 => self.sent(slot, token, result),
+            kind if kind == Kind::Fill as u8 => self.filled(slot, token, result),
             kind if kind == Kind::Poll as u8 => Done::Ready { token },
             kind if kind == Kind::Alarm as u8 && token == self.alarms => {
                 self.alarm = Moment::NEVER;
@@ -228,6 +305,23 @@ impl Ring {
         })
     }
 
+    /// The next silent send that is over. It comes after all completions: one that failed, or was taken in
+    /// part, has spoken up there.
+    fn next_silent(&mut self) -> Option<Done> {
+        while self.silent_over {
+            let Some(slot) = self.silent.pop() else {
+                self.silent_over = false;
+                break;
+            };
+            let flight = &mut self.flights[slot as usize];
+            if core::mem::take(&mut flight.silent) {
+                return Some(Done::Sent { token: flight.token, slot, ok: true, silent: true });
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
     fn received(&mut self, token: u32, result: i32, flags: u32, spares: &mut Spares) -> Done {
         let armed = cqueue::more(flags);
         self.receives -= usize::from(!armed);
@@ -235,66 +329,57 @@ impl Ring {
         let got = match (usize::try_from(result), buffer) {
             (Ok(0), unused) => {
                 unused.into_iter().for_each(|storage| spares.recycle(storage));
-                Ok(None)
+                Arrival::End
             }
             (Ok(filled), Some(storage)) => {
                 debug_assert!(filled <= storage.len());
-                Ok(Some(Lent { filled: filled.min(storage.len()), storage, taken: 0 }))
+                Arrival::Bytes(Lent { filled: filled.min(storage.len()), storage, taken: 0 })
             }
-            (Ok(_), None) => Err(io::ErrorKind::InvalidData.into()),
+            (Ok(_), None) => Arrival::Failed(libc::EIO),
             (Err(_), unused) => {
                 unused.into_iter().for_each(|storage| spares.recycle(storage));
-                Err(io::Error::from_raw_os_error(-result))
+                Arrival::Failed(-result)
             }
         };
         Done::Received { token, got, armed }
     }
 
-    fn filled(&mut self, slot: u32, result: i32) -> Done {
-        let Some(flight) = self.flights.get_mut(slot as usize) else { return Done::Nothing };
-        if result == -libc::EINTR
-            && let Some(flight) = flight
-        {
-            let entry = flight.entry().user_data(user_data(Kind::Fill, slot, flight.token));
-            self.push(&entry);
+    #[cold]
+    fn filled(&mut self, slot: u32, token: u32, result: i32) -> Done {
+        if result == -libc::EINTR {
+            self.launch(Kind::Fill, slot, token);
             return Done::Nothing;
         }
-        let Some(Flight { cargo: Cargo::Room(Filling(lent)), token, .. }) = flight.take() else {
-            return Done::Nothing;
-        };
-        self.free.push(slot);
+        let Cargo::Room(Filling(lent)) = self.unload(slot) else { return Done::Nothing };
         let got = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
         Done::Filled { token, lent, got }
     }
 
-    fn sent(&mut self, slot: u32, result: i32) -> Done {
-        let Some(flight) = self.flights.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return Done::Nothing;
-        };
-        let token = flight.token;
+    #[inline(always)]
+    fn sent(&mut self, slot: u32, token: u32, result: i32) -> Done {
+        let flight = &mut self.flights[slot as usize];
+        // Whatever the kernel says of a silent send: from now on it is one like the others.
+        let silent = core::mem::take(&mut flight.silent);
         let ok = match usize::try_from(result) {
             Ok(count) => {
-                flight.cargo.advance(count);
-                let rest = !flight.cargo.is_done();
+                flight.advance(count);
+                let rest = !flight.is_done();
                 if rest && count > 0 {
-                    let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
-                    self.push(&entry);
+                    self.launch(Kind::Send, slot, token);
                     return Done::Nothing;
                 }
                 !rest
             }
-            Err(_) if result == -libc::EINTR => {
-                let entry = flight.entry().user_data(user_data(Kind::Send, slot, token));
-                self.push(&entry);
+            Err(_) if result == -libc::EINTR || silent && result == -libc::EAGAIN => {
+                self.launch(Kind::Send, slot, token);
                 return Done::Nothing;
             }
             Err(_) => false,
         };
-        let load = self.flights[slot as usize].take().expect("looked at above").cargo.into_load();
-        self.free.push(slot);
-        Done::Sent { token, load, ok }
+        Done::Sent { token, slot, ok, silent: false }
     }
 
+    #[inline]
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: what an entry points at is a flight kept in `flights` until its completion, the alarm's
         // time, which is read when the entry is submitted and lies in a box of its own, or nothing; receives
@@ -314,9 +399,7 @@ impl Drop for Ring {
         if self.receives > 0 {
             self.buffers.leak();
         }
-        for flight in self.flights.drain(..).flatten() {
-            core::mem::forget(flight);
-        }
+        self.flights.drain(..).for_each(core::mem::forget);
     }
 }
 

@@ -16,9 +16,10 @@ use monoio::time::TimeDriver;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use super::descriptor::Descriptor;
-use super::flight::Cargo;
-use super::ring::{Done, Ring};
+use super::ring::{Arrival, Done, Ring};
 use super::{clock, process};
+use crate::base::span::Span;
+use crate::wire::parcel::{Parcel, Piece};
 use crate::wire::spares::Spares;
 
 /// Entries of the submission queue. A full one is flushed, so this bounds a batch, not the operations in
@@ -158,27 +159,31 @@ fn monoio_ring(mut near: UnixStream, far: UnixStream) -> io::Result<()> {
     })
 }
 
-/// Everything a worker asks of the kernel: an armed receive that stays armed, a send, a poll and an alarm.
+/// Everything a worker asks of the kernel: an armed receive that stays armed, a send, a silent one, a poll
+/// and an alarm.
 fn own_ring(mut near: UnixStream, far: UnixStream) -> io::Result<()> {
     let (mut ring, mut spares) = (Ring::new()?, Spares::default());
     near.write_all(b"!")?;
     ring.poll(&far, libc::POLLIN, 0);
     ring.receive(&far, 1);
-    ring.send(&far, 2, Cargo::Bytes(vec![0; 8], 0));
+    ring.send(&far, 2, vec![0; 8]);
+    let parcel = Parcel { own: vec![0], pieces: vec![Piece::Own(Span::new(0, 1))], ..Parcel::default() };
+    ring.send_parcel(&far, 3, parcel, true);
     ring.wake_by(clock::now() + Duration::from_secs(1));
-    let (mut ready, mut received, mut sent) = (false, false, false);
-    while !(ready && received && sent) {
+    let (mut ready, mut received, mut sent, mut silent) = (false, false, false, false);
+    while !(ready && received && sent && silent) {
         ring.wait()?;
         while let Some(done) = ring.next(&mut spares) {
             match done {
                 Done::Ready { .. } => ready = true,
                 Done::Received { got, armed, .. } => {
-                    received = armed && got?.is_some_and(|lent| lent.filled == 1);
+                    received = armed && matches!(got, Arrival::Bytes(lent) if lent.filled == 1);
                     if !received {
                         return Err(io::ErrorKind::Unsupported.into());
                     }
                 }
-                Done::Sent { ok: true, .. } => sent = true,
+                Done::Sent { token: 2, ok: true, .. } => sent = true,
+                Done::Sent { token: 3, ok: true, silent: true, .. } => silent = true,
                 // The alarm: what works takes microseconds.
                 Done::Sent { .. } | Done::Filled { .. } | Done::Nothing => {
                     return Err(io::ErrorKind::Unsupported.into());

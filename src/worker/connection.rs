@@ -91,7 +91,7 @@ async fn live(core: Rc<Core>, client: Rc<Socket>) {
         },
         line: Line::new(core, clock::now()),
     };
-    connection.step(None);
+    connection.line.start(&mut connection.ops);
     poll_fn(|cx| connection.poll(cx)).await;
 }
 
@@ -129,16 +129,16 @@ where
         self.line.now = clock::now();
         self.line.core.exchange_health(self.line.now);
         if let Some(notice) = self.line.bell.notice() {
-            self.step(Some(match notice {
+            self.step(match notice {
                 Notice::Drain => Input::Drain,
                 Notice::Stop => Input::Stop,
-            }));
+            });
         }
         let mut left = STREAK;
         loop {
             self.ops.started = false;
             while let Some(input) = self.ops.completion(cx) {
-                self.step(Some(input));
+                self.step(input);
                 left = left.saturating_sub(1);
             }
             if !self.ops.started {
@@ -153,7 +153,7 @@ where
             return Poll::Ready(());
         }
         if self.line.bell.take_ring() && self.line.bell.due.get() <= self.line.now {
-            self.step(Some(Input::Deadline));
+            self.step(Input::Deadline);
             if self.ops.started {
                 cx.waker().wake_by_ref();
             }
@@ -161,7 +161,7 @@ where
         Poll::Pending
     }
 
-    fn step(&mut self, input: Option<Input>) {
+    fn step(&mut self, input: Input) {
         self.line.step(input, &mut self.ops);
     }
 }
@@ -229,7 +229,7 @@ where
         self.started = true;
     }
 
-    fn client_send(&mut self, parcel: Parcel) {
+    fn client_send(&mut self, parcel: Parcel, _midway: bool) {
         self.client_send.start(Rc::clone(&self.client), parcel);
         self.started = true;
     }

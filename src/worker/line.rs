@@ -39,8 +39,8 @@ pub(super) struct PoolTerms {
 pub(super) trait Ops {
     /// Receives from the client.
     fn client_recv(&mut self, lent: Lent);
-    /// Sends to the client.
-    fn client_send(&mut self, parcel: Parcel);
+    /// Sends to the client. `midway` in an answer, the end of the send only means that more of it is wanted.
+    fn client_send(&mut self, parcel: Parcel, midway: bool);
     /// Ends our side towards the client.
     fn client_half_close(&mut self);
     /// Takes a connection out of the pool; false when there is none.
@@ -86,45 +86,49 @@ impl Line {
         Self { core, bell, now, closing: false, unix, unix_until, exchange, actions, pool: None }
     }
 
-    /// Tells the exchange and performs what it asks for; `None` starts it. What an operation answers at once
-    /// is told at once.
-    pub(super) fn step(&mut self, input: Option<Input>, ops: &mut impl Ops) {
-        if self.closing && !matches!(input, Some(Input::Dialed { .. })) {
+    /// Begins: asks for the first bytes.
+    pub(super) fn start(&mut self, ops: &mut impl Ops) {
+        self.tell(|exchange, cx| exchange.start(cx));
+        self.perform_all(ops);
+    }
+
+    /// Tells the exchange and performs what it asks for. Inlined, with the exchange's own `step`: who knows
+    /// what happened goes straight to what it means, and no input is moved about.
+    #[inline(always)]
+    pub(super) fn step(&mut self, input: Input, ops: &mut impl Ops) {
+        if self.closing && !matches!(input, Input::Dialed { .. }) {
             return;
         }
         self.read_wall_clock();
-        let (mut told, mut actions) = (None, core::mem::take(&mut self.actions));
-        self.tell(input, &mut actions, ops, &mut told);
-        while told.is_some() {
-            let input = told.take();
-            self.tell(input, &mut actions, ops, &mut told);
-        }
-        self.actions = actions;
-        if !self.closing {
-            self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
-        }
+        self.tell(|exchange, cx| exchange.step(cx, input));
+        self.perform_all(ops);
     }
 
-    /// One step of the exchange, and what it asks for. `told` is what an operation has answered at once.
-    fn tell(
-        &mut self,
-        input: Option<Input>,
-        actions: &mut Vec<Action>,
-        ops: &mut impl Ops,
-        told: &mut Option<Input>,
-    ) {
-        let Self { core, exchange, now, unix, .. } = self;
+    /// One step of the exchange.
+    #[inline]
+    fn tell(&mut self, step: impl FnOnce(&mut Exchange, &mut Cx<'_>)) {
+        let Self { core, exchange, now, unix, actions, .. } = self;
         // Borrowed, not cloned: its count is shared by all cores.
         let mut newest = core.snapshot.borrow_mut();
         let mut state = core.state.borrow_mut();
         let mut cx = Cx { now: *now, unix: *unix, snapshot: newest.load(), core: &mut state, actions };
-        match input {
-            Some(input) => exchange.step(&mut cx, input),
-            None => exchange.start(&mut cx),
+        step(exchange, &mut cx);
+    }
+
+    /// Performs what the exchange has asked for. What an operation answers at once is told at once.
+    fn perform_all(&mut self, ops: &mut impl Ops) {
+        loop {
+            let mut told = None;
+            // Taken from the end: nothing is moved up, and mostly there is one.
+            self.actions.reverse();
+            while let Some(action) = self.actions.pop() {
+                self.perform(action, ops, &mut told);
+            }
+            let Some(input) = told else { break };
+            self.tell(|exchange, cx| exchange.step(cx, input));
         }
-        drop((state, newest));
-        for action in actions.drain(..) {
-            self.perform(action, ops, told);
+        if !self.closing {
+            self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
         }
     }
 
@@ -141,7 +145,10 @@ impl Line {
     fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Option<Input>) {
         match action {
             Action::ClientRecv => ops.client_recv(self.exchange.lend_inbox()),
-            Action::ClientSend => ops.client_send(self.exchange.take_client_parcel()),
+            Action::ClientSend => {
+                let midway = self.exchange.is_midway();
+                ops.client_send(self.exchange.take_client_parcel(), midway);
+            }
             Action::ClientHalfClose => ops.client_half_close(),
             Action::Dial { provider: _, fresh } => answer(told, self.dial(fresh, ops)),
             Action::AbortDial => ops.abort_dial(),

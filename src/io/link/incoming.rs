@@ -7,7 +7,7 @@ use std::io;
 
 use super::{End, Link, Receive, outcome};
 use crate::base::limits::STRAIGHT_BYTES;
-use crate::io::ring::Ring;
+use crate::io::ring::{Arrival, Ring};
 use crate::io::session::Step;
 use crate::wire::buf::Lent;
 use crate::wire::spares::Spares;
@@ -32,24 +32,23 @@ impl Link {
     }
 
     /// Takes in what [`super::ring::Done::Received`] brought.
-    pub fn received(&mut self, ring: &mut Ring, token: u32, got: io::Result<Option<Lent>>, armed: bool) {
+    #[inline]
+    pub fn received(&mut self, ring: &mut Ring, token: u32, got: Arrival, armed: bool) {
         let single = self.ahead && self.receive == Receive::Armed;
         if !armed {
             self.receive = Receive::Idle;
         }
         match got {
-            Ok(Some(lent)) => {
+            Arrival::Bytes(lent) => {
                 // Nothing waited, and this was all there is.
                 if single && self.waiting.is_empty() && lent.filled < lent.storage.len() {
                     self.ahead = false;
                 }
                 self.waiting.push_back(lent);
             }
-            Ok(None) => self.end = Some(End::Ordered),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ENOBUFS | libc::ECANCELED | libc::EINTR) => {}
-                code => self.end = Some(End::Failed(code.unwrap_or(libc::EIO))),
-            },
+            Arrival::End => self.end = Some(End::Ordered),
+            Arrival::Failed(libc::ENOBUFS | libc::ECANCELED | libc::EINTR) => {}
+            Arrival::Failed(code) => self.end = Some(End::Failed(code)),
         }
         if self.receive == Receive::Armed && self.waiting.len() >= WAITING_MAX {
             self.receive = Receive::Stopping;

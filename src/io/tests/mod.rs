@@ -9,6 +9,7 @@ mod link;
 mod link_tls;
 mod plain;
 mod ring;
+mod silent;
 mod tls_client;
 mod tls_peers;
 mod tls_server;

@@ -27,6 +27,8 @@ pub(super) struct Turns {
     links: Vec<Option<(Link, Tally)>>,
     sent: Vec<(u32, Parcel, bool)>,
     polled: Vec<u32>,
+    /// Sends that were over without a word of the kernel.
+    pub(super) silent: usize,
 }
 
 impl Turns {
@@ -37,7 +39,7 @@ impl Turns {
             return None;
         }
         let (ring, spares) = (Ring::new().unwrap(), Spares::default());
-        Some(Self { ring, spares, links: Vec::new(), sent: Vec::new(), polled: Vec::new() })
+        Some(Self { ring, spares, links: Vec::new(), sent: Vec::new(), polled: Vec::new(), silent: 0 })
     }
 
     /// A link over an accepted connection.
@@ -110,17 +112,20 @@ impl Turns {
                 Done::Received { token, got, armed } => {
                     let (link, tally) = self.links[token as usize].as_mut().unwrap();
                     match &got {
-                        Ok(Some(_)) => tally.buffers += 1,
-                        Ok(None) => {}
-                        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => tally.dry += 1,
-                        Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => tally.stopped += 1,
-                        Err(_) => {}
+                        Arrival::Bytes(_) => tally.buffers += 1,
+                        Arrival::Failed(libc::ENOBUFS) => tally.dry += 1,
+                        Arrival::Failed(libc::ECANCELED) => tally.stopped += 1,
+                        Arrival::End | Arrival::Failed(_) => {}
                     }
                     link.received(&mut self.ring, token, got, armed);
                 }
-                Done::Sent { token, load, ok } => {
-                    let told = self.with(token, |link, ring, _| link.sent(ring, token, load, ok));
-                    self.sent.extend(told.map(|(parcel, ok)| (token, parcel, ok)));
+                Done::Sent { token, slot, ok, silent } => {
+                    self.silent += usize::from(silent);
+                    let told = self.with(token, |link, ring, _| {
+                        let ok = link.sent(ring, token, slot, ok)?;
+                        Some((token, link.take_sent(ring), ok))
+                    });
+                    self.sent.extend(told);
                 }
                 Done::Ready { token } => {
                     self.link(token).polled();
@@ -202,7 +207,12 @@ impl Turns {
 
     /// Starts a send.
     pub(super) fn send(&mut self, token: u32, parcel: Parcel) {
-        self.with(token, |link, ring, _| link.send(ring, token, parcel));
+        self.with(token, |link, ring, _| link.send(ring, token, parcel, false));
+    }
+
+    /// Starts a send whose end nobody waits for.
+    pub(super) fn send_silently(&mut self, token: u32, parcel: Parcel) {
+        self.with(token, |link, ring, _| link.send(ring, token, parcel, true));
     }
 
     /// The parcel of a send that is over, and whether all of it went out.

@@ -115,8 +115,9 @@ impl Links {
     /// Frees a connection that is nobody's once the kernel holds nothing of it, and no news names it: those
     /// would be taken for news of the next connection with its number. The news free it then.
     pub(super) fn reclaim(&mut self, token: u32, spares: &mut Spares) {
-        let is_over =
-            |entry: &&mut Entry| entry.owner == Owner::Nobody && entry.link.is_quiet() && !entry.queued;
+        let is_over = |entry: &&mut Entry| {
+            entry.owner == Owner::Nobody && entry.link.is_quiet() && !entry.queued && !entry.untold
+        };
         let Some(entry) = self.find(token).filter(is_over) else { return };
         entry.link.forget(spares);
         // Closes the socket.

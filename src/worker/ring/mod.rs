@@ -29,9 +29,8 @@ use crate::base::time::Moment;
 use crate::exchange::Input;
 use crate::io::connect::QUEUE_PAUSE;
 use crate::io::{AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core};
-use crate::wire::parcel::Parcel;
 use links::{Links, Owner};
-use ops::{RingOps, Wires};
+use ops::{News, RingOps, Wires};
 
 /// Connections taken one after the other before the others of the core get a turn.
 const STREAK: u32 = 32;
@@ -62,10 +61,9 @@ impl Door {
     }
 }
 
-/// A send that is over and not yet told.
+/// A send that is over and not yet told; the link has its parcel.
 struct Sent {
     token: u32,
-    parcel: Parcel,
     ok: bool,
 }
 
@@ -80,6 +78,8 @@ struct Turn {
     seats: Vec<Option<Box<Seat>>>,
     vacant: Vec<u32>,
     sent: Vec<Sent>,
+    /// Those that were over when the wait began.
+    sent_before: Vec<Sent>,
     /// Seats whose deadline has passed.
     rung: Vec<u32>,
     /// Seats whose dial waits for room in the queue of a unix socket, and until when.
@@ -117,6 +117,7 @@ impl Turn {
             seats: Vec::new(),
             vacant: Vec::new(),
             sent: Vec::new(),
+            sent_before: Vec::new(),
             rung: Vec::new(),
             queued: Vec::new(),
             requeue: Moment::NEVER,
@@ -141,10 +142,12 @@ impl Turn {
             }
             self.ring.wake_by(self.core.deadlines.wakes().min(self.pause).min(self.last).min(self.requeue));
             self.ring.wait()?;
+            self.reap();
+            // They were over when the wait began, so that is the time they are told.
+            self.tell_sent_before();
             self.now = clock::now();
             // Before the news, so that after a long wait a request is routed by what the others know now.
             self.core.exchange_health(self.now);
-            self.reap();
             self.tell_sent();
             self.tell_news();
             if std::mem::take(&mut self.mail) {
@@ -189,13 +192,15 @@ impl Turn {
                     self.links.entry(token).link.filled(lent, got);
                     self.links.announce(token);
                 }
-                Done::Sent { token, load, ok } => {
+                Done::Sent { token, slot, ok, silent } => {
                     let entry = self.links.entry(token);
-                    if let Some((parcel, ok)) = entry.link.sent(&mut self.ring, token, load, ok) {
+                    if let Some(ok) = entry.link.sent(&mut self.ring, token, slot, ok) {
                         entry.untold = true;
-                        self.sent.push(Sent { token, parcel, ok });
+                        let sent = if silent { &mut self.sent_before } else { &mut self.sent };
+                        sent.push(Sent { token, ok });
+                    } else {
+                        self.links.reclaim(token, spares);
                     }
-                    self.links.reclaim(token, spares);
                 }
                 Done::Ready { token: MAILBOX } => self.mail = true,
                 Done::Ready { token: token @ LISTENERS.. } => self.knocks.push(token - LISTENERS),
@@ -210,32 +215,47 @@ impl Turn {
         }
     }
 
+    /// Tells of the sends that ended while they were submitted.
+    fn tell_sent_before(&mut self) {
+        let sent = std::mem::take(&mut self.sent_before);
+        self.sent_before = self.tell_each(sent);
+    }
+
     /// Sends come first: when a request's send and its answer completed in one turn, the answer is not an
     /// early one, and its connection may serve again.
     fn tell_sent(&mut self) {
-        if self.sent.is_empty() {
-            return;
-        }
-        let mut sent = std::mem::take(&mut self.sent);
-        for Sent { token, parcel, ok } in sent.drain(..) {
-            let owner = self.links.find(token).map(|entry| {
-                entry.untold = false;
-                entry.owner
-            });
-            match owner {
-                Some(Owner::Client(seat)) => self.step(seat, Input::ClientSent { parcel, ok }),
-                Some(Owner::Origin(seat)) => self.step(seat, Input::OriginSent { parcel, ok }),
-                Some(Owner::Parting(seat)) => {
+        let sent = std::mem::take(&mut self.sent);
+        self.sent = self.tell_each(sent);
+    }
+
+    fn tell_each(&mut self, mut sent: Vec<Sent>) -> Vec<Sent> {
+        for Sent { token, ok } in sent.drain(..) {
+            let entry = self.links.entry(token);
+            entry.untold = false;
+            match entry.owner {
+                Owner::Client(seat) => self.work(seat, |line, ops| {
+                    let parcel = ops.take_sent(token);
+                    line.step(Input::ClientSent { parcel, ok }, ops);
+                }),
+                Owner::Origin(seat) => self.work(seat, |line, ops| {
+                    let parcel = ops.take_sent(token);
+                    line.step(Input::OriginSent { parcel, ok }, ops);
+                }),
+                Owner::Parting(seat) => {
+                    let parcel = entry.link.take_sent(&mut self.ring);
                     if let Some(seat) = self.seats[seat as usize].as_mut() {
                         seat.wires.parting = None;
                     }
                     self.links.part(token, false);
                     self.step(seat, Input::OriginSent { parcel, ok });
                 }
-                Some(Owner::Dial(_) | Owner::Idle(_) | Owner::Nobody) | None => {}
+                Owner::Dial(_) | Owner::Idle(_) | Owner::Nobody => {
+                    let _nobodys = entry.link.take_sent(&mut self.ring);
+                    self.links.reclaim(token, &mut self.core.state.borrow_mut().spares);
+                }
             }
         }
-        self.sent = sent;
+        sent
     }
 
     /// Hands what came in to those who asked for it.
@@ -243,10 +263,11 @@ impl Turn {
         while let Some(token) = self.links.news() {
             match self.links.entry(token).owner {
                 Owner::Client(seat) | Owner::Origin(seat) | Owner::Dial(seat) => {
-                    self.work(seat, |line, ops| {
-                        if let Some(input) = ops.news(token) {
-                            line.step(Some(input), ops);
-                        }
+                    self.work(seat, |line, ops| match ops.news(token) {
+                        Some(News::Client(lent, got)) => line.step(Input::ClientRecv { lent, got }, ops),
+                        Some(News::Origin(lent, got)) => line.step(Input::OriginRecv { lent, got }, ops),
+                        Some(News::Other(input)) => line.step(input, ops),
+                        None => {}
                     });
                 }
                 Owner::Nobody => {
@@ -261,14 +282,14 @@ impl Turn {
     fn dial_again(&mut self, seat: u32) {
         self.work(seat, |line, ops| {
             if let Some(input) = ops.dial_again() {
-                line.step(Some(input), ops);
+                line.step(input, ops);
             }
         });
     }
 
     /// Tells one exchange.
     fn step(&mut self, seat: u32, input: Input) {
-        self.work(seat, |line, ops| line.step(Some(input), ops));
+        self.work(seat, |line, ops| line.step(input, ops));
     }
 
     /// Works for one seat. A panic ends its connection and nothing else.
@@ -311,7 +332,7 @@ impl Turn {
         let greeted_by = self.now + core.snapshot().deadlines.client_head;
         let (bell, notice) = (Rc::clone(&line.bell), line.bell.notice());
         self.seats[number as usize] = Some(Box::new(Seat { line, wires: Wires::new(token), greeted_by }));
-        self.work(number, |line, ops| line.step(None, ops));
+        self.work(number, |line, ops| line.start(ops));
         if is_tls {
             core.deadlines.arm(&bell, self.now, greeted_by);
         }

@@ -42,6 +42,16 @@ pub(super) struct Dialing {
     waits: bool,
 }
 
+/// What a connection has to say.
+pub(super) enum News {
+    /// The client has sent something.
+    Client(Lent, Got),
+    /// The origin has.
+    Origin(Lent, Got),
+    /// The dial has come to something.
+    Other(Input),
+}
+
 /// Everything a core's connections share, borrowed for one step of one of them.
 pub(super) struct RingOps<'a> {
     pub(super) ring: &'a mut Ring,
@@ -75,8 +85,15 @@ impl RingOps<'_> {
         }
     }
 
-    fn send(&mut self, token: u32, parcel: Parcel) {
-        self.links.entry(token).link.send(self.ring, token, parcel);
+    #[inline]
+    fn send(&mut self, token: u32, parcel: Parcel, silent: bool) {
+        self.links.entry(token).link.send(self.ring, token, parcel, silent);
+    }
+
+    /// The parcel of a send that is over.
+    #[inline]
+    pub(super) fn take_sent(&mut self, token: u32) -> Parcel {
+        self.links.entry(token).link.take_sent(self.ring)
     }
 
     fn origin(&self) -> u32 {
@@ -126,16 +143,17 @@ impl RingOps<'_> {
     }
 
     /// Something happened to one of the seat's connections: what its exchange is to hear of it.
-    pub(super) fn news(&mut self, token: u32) -> Option<Input> {
+    #[inline]
+    pub(super) fn news(&mut self, token: u32) -> Option<News> {
         let core = self.core;
         let spares = &mut core.state.borrow_mut().spares;
         let entry = self.links.entry(token);
         let is_client = match entry.owner {
-            Owner::Dial(_) => return self.dial_on(token, spares),
+            Owner::Dial(_) => return self.dial_on(token, spares).map(News::Other),
             owner => matches!(owner, Owner::Client(_)),
         };
         if let Some((lent, result)) = entry.link.take_filled() {
-            return Some(Input::ClientRecv { lent, got: got(&result) });
+            return Some(News::Client(lent, got(&result)));
         }
         let mut lent = entry.lent.take()?;
         let Some(result) = entry.link.take(self.ring, token, &mut lent, spares) else {
@@ -143,7 +161,7 @@ impl RingOps<'_> {
             return None;
         };
         let got = got(&result);
-        Some(if is_client { Input::ClientRecv { lent, got } } else { Input::OriginRecv { lent, got } })
+        Some(if is_client { News::Client(lent, got) } else { News::Origin(lent, got) })
     }
 
     /// Something happened to the connection being dialled.
@@ -184,8 +202,12 @@ impl Ops for RingOps<'_> {
         self.recv(self.wires.client, lent);
     }
 
-    fn client_send(&mut self, parcel: Parcel) {
-        self.send(self.wires.client, parcel);
+    fn client_send(&mut self, parcel: Parcel, midway: bool) {
+        // More of the answer comes with a completion, which is early enough to hear of the send; unless it is
+        // here already.
+        let is_here = |origin: u32| self.links.entry(origin).link.has_news();
+        let silent = midway && !self.wires.origin.is_none_or(is_here);
+        self.send(self.wires.client, parcel, silent);
     }
 
     fn client_half_close(&mut self) {
@@ -217,7 +239,8 @@ impl Ops for RingOps<'_> {
     }
 
     fn origin_send(&mut self, parcel: Parcel) {
-        self.send(self.origin(), parcel);
+        // What follows is the answer, or a deadline.
+        self.send(self.origin(), parcel, true);
     }
 
     fn origin_recv(&mut self, lent: Lent) {

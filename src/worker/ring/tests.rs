@@ -20,7 +20,7 @@ use crate::io::{Driver, DriverChoice, mailbox, probe};
 use crate::policy::catalog::{AuthMode, Snapshot, WaitingComment};
 use crate::policy::health::board::Board;
 use crate::wire::buf::Lent;
-use crate::wire::parcel::Piece;
+use crate::wire::parcel::{Parcel, Piece};
 use crate::worker::Shared;
 use crate::worker::line::{Ops, PoolTerms};
 
@@ -217,12 +217,12 @@ fn a_send_that_is_over_but_not_told_is_told_after_the_release() {
     let (seat, _client) = client(&mut turn);
     let (token, _far) = origin(&mut turn, seat);
     with(&mut turn, seat, |ops| ops.origin_send(parcel(b"request")));
-    reap_until(&mut turn, |turn| !turn.sent.is_empty());
+    reap_until(&mut turn, |turn| !turn.sent_before.is_empty());
     // Something else of this turn makes the exchange part from the origin before it hears of the send.
     let now = turn.now;
     with(&mut turn, seat, |ops| ops.release(None, now));
     assert_eq!(turn.links.entry(token).owner, Owner::Parting(seat), "nobody would be told");
-    turn.tell_sent();
+    turn.tell_sent_before();
     assert_eq!(turn.seats[seat as usize].as_ref().unwrap().wires.parting, None);
     assert_eq!(turn.links.entry(token).owner, Owner::Nobody);
     turn.tell_news();
