@@ -87,7 +87,9 @@ fn writes(model: &Model) -> bool {
 /// The known base prices of a model's endpoints.
 fn prices<'s>(snapshot: &'s Snapshot, model: &'s Model) -> impl Iterator<Item = &'s Prices> {
     let endpoints = model.endpoints.iter().map(|id| &snapshot.endpoints[id.index()]);
-    endpoints.filter_map(|endpoint| Some(&endpoint.facts.prices.as_ref()?.base)).filter(|prices| prices.known())
+    endpoints
+        .filter_map(|endpoint| Some(&endpoint.facts.prices.as_ref()?.base))
+        .filter(|prices| prices.known())
 }
 
 /// Has it an endpoint within the tier's bounds?
@@ -109,9 +111,13 @@ fn placed(snapshot: &Snapshot, models: &[(u8, ModelId)]) -> Box<[AutoModel]> {
     };
     let known: Vec<i128> = models.iter().filter_map(|(_, id)| price_of(*id)).collect();
     let percentile = |id: ModelId| {
-        price_of(id).map_or(100, |own| (known.iter().filter(|other| **other < own).count() * 100 / known.len()) as u8)
+        price_of(id)
+            .map_or(100, |own| (known.iter().filter(|other| **other < own).count() * 100 / known.len()) as u8)
     };
-    models.iter().map(|(tier, model)| AutoModel { model: *model, tier: *tier, percentile: percentile(*model) }).collect()
+    models
+        .iter()
+        .map(|(tier, model)| AutoModel { model: *model, tier: *tier, percentile: percentile(*model) })
+        .collect()
 }
 
 #[cfg(test)]

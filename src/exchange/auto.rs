@@ -21,8 +21,10 @@ pub(super) struct Names<'n> {
     pub(super) decision: Decision,
 }
 
-const NO_MESSAGES: BadPreference =
-    BadPreference { field: "messages", allowed: "a list of messages, from which millrace/auto takes a model" };
+const NO_MESSAGES: BadPreference = BadPreference {
+    field: "messages",
+    allowed: "a list of messages, from which millrace/auto takes a model",
+};
 
 /// The names to plan for, when the body names `millrace/auto` and the operator has models for it. Further
 /// mentions of it are left out, and the models named beside it keep their places.
@@ -79,7 +81,11 @@ impl<'n> Names<'n> {
     fn expand(&mut self, scene: &Scene<'n>, choice: &Choice, suffix: &str) {
         for model in choice.models() {
             let id = &*scene.snapshot.models[model.index()].id;
-            self.push(if suffix.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{id}{suffix}")) });
+            self.push(if suffix.is_empty() {
+                Cow::Borrowed(id)
+            } else {
+                Cow::Owned(format!("{id}{suffix}"))
+            });
         }
     }
 }

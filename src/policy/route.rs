@@ -22,7 +22,7 @@ mod explain;
 mod plan;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use crate::base::ids::{EndpointId, ModelId, ProviderId};
 use crate::base::limits::MODELS_PER_REQUEST;

@@ -81,7 +81,10 @@ fn auto(config: &Config, models: &[Model]) -> Auto {
         let found: Vec<usize> = names.iter().filter_map(place).collect();
         found.into_iter().map(move |at| AutoModel { model: ModelId(at as u32), tier, percentile: 0 })
     };
-    let tiers = config.auto.iter().map(|(name, from_score, _)| Tier { name: name.as_str().into(), from_score: *from_score });
+    let tiers = config
+        .auto
+        .iter()
+        .map(|(name, from_score, _)| Tier { name: name.as_str().into(), from_score: *from_score });
     Auto {
         tiers: tiers.collect(),
         models: (0..).zip(&config.auto).flat_map(of_tier).collect(),

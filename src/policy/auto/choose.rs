@@ -188,7 +188,9 @@ impl View<'_, '_> {
                 continue;
             }
             let prices = match endpoint().and_then(|one| one.facts.prices.as_ref()) {
-                Some(rules) if row.flags & rows::PRICE_RULES != 0 => RowPrices::of(&rules.at(prompt_tokens, minute)),
+                Some(rules) if row.flags & rows::PRICE_RULES != 0 => {
+                    RowPrices::of(&rules.at(prompt_tokens, minute))
+                }
                 _ => row.prices,
             };
             let cost = prices.cost(prompt_tokens as f32, needs.answer_tokens() as f32);

@@ -17,7 +17,10 @@ pub fn exercise(body: &[u8]) {
     let weights = Weights::default();
     assert!(seen.score(&weights) <= pictured.score(&weights));
     // With tools in front, everything else stays as it was.
-    if peek.tools.is_none() && peek.member_count > 0 && !peek.members().iter().any(|one| one.key.text() == "tools") {
+    if peek.tools.is_none()
+        && peek.member_count > 0
+        && !peek.members().iter().any(|one| one.key.text() == "tools")
+    {
         let start = peek.object.start as usize + 1;
         let more = [&body[..start], b"\"tools\":[{}],", &body[start..]].concat();
         if let Ok(peek) = crate::wire::json::peek::peek(&more) {

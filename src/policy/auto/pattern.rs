@@ -39,7 +39,9 @@ mod tests {
         match pattern.split_first() {
             None => name.is_empty(),
             Some((b'*', rest)) => (0..=name.len()).any(|skipped| naive(rest, &name[skipped..])),
-            Some((byte, rest)) => name.split_first().is_some_and(|(first, name)| first == byte && naive(rest, name)),
+            Some((byte, rest)) => {
+                name.split_first().is_some_and(|(first, name)| first == byte && naive(rest, name))
+            }
         }
     }
 
@@ -67,7 +69,9 @@ mod tests {
     #[test]
     fn it_agrees_with_the_plain_reading() {
         let texts: Vec<Vec<u8>> = (0..81_u32 * 3)
-            .map(|number| (0..number % 6).map(|place| b"ab*"[(number / 3_u32.pow(place) % 3) as usize]).collect())
+            .map(|number| {
+                (0..number % 6).map(|place| b"ab*"[(number / 3_u32.pow(place) % 3) as usize]).collect()
+            })
             .collect();
         for pattern in &texts {
             for name in texts.iter().filter(|name| !name.contains(&b'*')) {

@@ -188,7 +188,11 @@ impl<'b> Wishes<'b> {
     /// Which of these models are allowed, one bit each: of at most 128.
     #[must_use]
     pub fn allowed<'m>(&self, models: impl Iterator<Item = &'m str> + Clone) -> u128 {
-        let all = if self.allowed == Patterns::default() { u128::MAX } else { self.allowed.matched(models.clone()) };
+        let all = if self.allowed == Patterns::default() {
+            u128::MAX
+        } else {
+            self.allowed.matched(models.clone())
+        };
         all & !self.excluded.matched(models)
     }
 }
@@ -238,7 +242,10 @@ mod tests {
         check(r#"[{"id":"web","allowed_models":3}]"#, Ok((all, CostTier::Max)));
         check(&auto(r#","allowed_models":["openai/*"]"#), Ok((&[0, 1], CostTier::Max)));
         check(&auto(r#","allowed_models":[],"excluded_models":null,"own":1"#), Ok((all, CostTier::Max)));
-        check(&auto(r#","allowed_models":["openai/*","*/claude*"],"excluded_models":["*-mini"]"#), Ok((&[1, 2], CostTier::Max)));
+        check(
+            &auto(r#","allowed_models":["openai/*","*/claude*"],"excluded_models":["*-mini"]"#),
+            Ok((&[1, 2], CostTier::Max)),
+        );
         check(&auto(r#","excluded_models":["*"],"cost_tier":"low""#), Ok((&[], CostTier::Low)));
         check(&auto(r#","enabled":false,"excluded_models":["*"]"#), Ok((all, CostTier::Max)));
         for (members, field) in [

@@ -39,7 +39,8 @@ pub fn signals(peek: &Peek, body: &[u8], content: Modalities) -> Signals {
     let turns = turns(peek, body);
     let prompt_bytes = peek.messages.map_or(0, Span::len);
     let output = [peek.max_tokens, peek.max_completion_tokens].into_iter().flatten().max();
-    let results = turns.results >= TOOL_RESULTS || (turns.results_bytes * 4 >= prompt_bytes && turns.results > 0);
+    let results =
+        turns.results >= TOOL_RESULTS || (turns.results_bytes * 4 >= prompt_bytes && turns.results > 0);
     Signals::NONE
         .with_if(Signal::Content, content != Modalities::NONE)
         .with_if(Signal::LongPrompt, prompt_bytes >= LONG_PROMPT_BYTES)

@@ -86,7 +86,8 @@ impl Decision {
         let mut heaviest = [None; REASONS];
         let mut left = self.signals;
         for slot in &mut heaviest {
-            let Some(signal) = left.iter().max_by_key(|one| (auto.weights.of(*one), core::cmp::Reverse(*one as u8)))
+            let Some(signal) =
+                left.iter().max_by_key(|one| (auto.weights.of(*one), core::cmp::Reverse(*one as u8)))
             else {
                 break;
             };

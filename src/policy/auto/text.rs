@@ -82,7 +82,8 @@ impl Reading {
                     let Some((hex, behind)) = rest.split_at_checked(4) else { break };
                     rest = behind;
                     // Above ASCII one byte stands for all of them: only the share counts.
-                    let code = core::str::from_utf8(hex).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok());
+                    let code =
+                        core::str::from_utf8(hex).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok());
                     self.push(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(0xff));
                 }
                 b'b' | b'f' | b'r' => self.push(b' '),
@@ -141,7 +142,7 @@ impl Reading {
             b'$' => self.latex += u32::from(self.dollars == 2),
             b'"' => self.opened += u32::from(matches!(self.last_visible, b'{' | b'[')),
             b'\n' => self.code_marks += u32::from(matches!(self.last, b';' | b'{')),
-            b'+' | b'*' | b'^' | b'<' | b'/' => self.operators += 1,
+            b'+' | b'*' | b'^' | b'<' => self.operators += 1,
             b'=' => {
                 self.operators += 1;
                 self.code_marks += u32::from(matches!(self.last, b'=' | b'!' | b'+'));
@@ -199,12 +200,14 @@ impl Reading {
     /// What all that amounts to.
     pub(super) fn signals(&self) -> Signals {
         let share = |count: u32, of_hundred: u32| {
-            self.bytes >= SHARE_BYTES && u64::from(count) * 100 >= u64::from(self.bytes) * u64::from(of_hundred)
+            self.bytes >= SHARE_BYTES
+                && u64::from(count) * 100 >= u64::from(self.bytes) * u64::from(of_hundred)
         };
         let fenced = self.fences > 0;
         let code = fenced || self.code_marks >= CODE_MARKS || self.code_words >= 2;
         let figures = self.digits >= 3 && self.operators >= 3 && !fenced && self.code_marks < CODE_MARKS;
-        let math = self.latex > 0 || self.math_words >= 2 || (self.math_words == 1 && self.digits > 0) || figures;
+        let math =
+            self.latex > 0 || self.math_words >= 2 || (self.math_words == 1 && self.digits > 0) || figures;
         Signals::NONE
             .with_if(Signal::Plain, self.plain > 0)
             .with_if(Signal::Code, code)
@@ -255,7 +258,10 @@ mod tests {
         check("--- a/x\\n+++ b/x\\n", &["diff"]);
         check("--- and a rule", &[]);
         check("Traceback (most recent call last):\\n  File \\\"x.py\\\", line 3", &["stack_trace"]);
-        check("\\tat com.example.A.run(A.java)\\n\\tat com.example.B.run(B.java)\\n", &["code", "stack_trace"]);
+        check(
+            "\\tat com.example.A.run(A.java)\\n\\tat com.example.B.run(B.java)\\n",
+            &["code", "stack_trace"],
+        );
         check("Show that \\\\frac{a}{b} is rational", &["math"]);
         check("C:\\\\Users\\\\fraction", &[]);
         check("what is 12 + 30 * (4 + 5)", &["math"]);
