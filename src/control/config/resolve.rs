@@ -96,7 +96,9 @@ impl Resolver<'_> {
             self.report("server.auth", Some("none"), message);
         }
         for (key, value, message) in auto::problems(&auto) {
-            self.report(&key, value.as_deref(), message);
+            if !self.reported(&key) {
+                self.report(&key, value.as_deref(), message);
+            }
         }
         Config {
             server,

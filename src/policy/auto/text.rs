@@ -12,6 +12,8 @@ use super::words::{self, Kind, WORD_BYTES};
 const LINE_BYTES: usize = 32;
 /// A plain task says so at once: among this many words.
 const OPENING_WORDS: u32 = 6;
+/// A greeting of more words is the beginning of something else.
+const GREETING_WORDS: u32 = 8;
 /// Marks of a programming language from which on a text is code.
 const CODE_MARKS: u32 = 3;
 /// Letters from which on a share of them says anything.
@@ -28,6 +30,7 @@ pub(super) struct Reading {
     tabs: u32,
     /// Words of each kind.
     plain: u32,
+    greetings: u32,
     code_words: u32,
     math_words: u32,
     hard: u32,
@@ -168,6 +171,7 @@ impl Reading {
         let Some(kind) = self.word.get(..len).and_then(words::kind) else { return };
         match kind {
             Kind::Plain => self.plain += u32::from(self.words <= OPENING_WORDS),
+            Kind::Greeting => self.greetings += 1,
             Kind::Code => self.code_words += 1,
             Kind::Math => self.math_words += 1,
             Kind::Hard => self.hard += 1,
@@ -203,13 +207,14 @@ impl Reading {
             self.bytes >= SHARE_BYTES
                 && u64::from(count) * 100 >= u64::from(self.bytes) * u64::from(of_hundred)
         };
+        let greeting = self.greetings > 0 && self.words <= GREETING_WORDS && self.questions == 0;
         let fenced = self.fences > 0;
         let code = fenced || self.code_marks >= CODE_MARKS || self.code_words >= 2;
         let figures = self.digits >= 3 && self.operators >= 3 && !fenced && self.code_marks < CODE_MARKS;
         let math =
             self.latex > 0 || self.math_words >= 2 || (self.math_words == 1 && self.digits > 0) || figures;
         Signals::NONE
-            .with_if(Signal::Plain, self.plain > 0)
+            .with_if(Signal::Plain, self.plain > 0 || greeting)
             .with_if(Signal::Code, code)
             .with_if(Signal::Diff, self.hunks > 0 || (self.old_file && self.new_file))
             .with_if(Signal::StackTrace, self.trace || self.frames >= 2)
@@ -249,6 +254,7 @@ mod tests {
         check("", &[]);
         check("What is the capital of France?", &[]);
         check("Hello there!", &["plain"]);
+        check("Hi! Could you tell me how the tides work?", &[]);
         check("Please translate this into German: good morning", &["plain"]);
         check("The minutes of a meeting about how we could one day summarize things", &[]);
         check("Write a Python function that reverses a list", &["code"]);

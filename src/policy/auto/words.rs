@@ -9,6 +9,8 @@
 pub(super) enum Kind {
     /// A plain task.
     Plain,
+    /// A greeting.
+    Greeting,
     /// Programming.
     Code,
     /// Mathematics.
@@ -36,7 +38,7 @@ const WORDS: &[(&str, Kind)] = &[
     ("bash", Kind::Code),
     ("begin", Kind::Latex),
     ("bug", Kind::Code),
-    ("bye", Kind::Plain),
+    ("bye", Kind::Greeting),
     ("calculus", Kind::Math),
     ("cdot", Kind::Latex),
     ("classify", Kind::Plain),
@@ -59,11 +61,11 @@ const WORDS: &[(&str, Kind)] = &[
     ("extract", Kind::Plain),
     ("frac", Kind::Latex),
     ("function", Kind::Code),
-    ("goodbye", Kind::Plain),
+    ("goodbye", Kind::Greeting),
     ("grammar", Kind::Plain),
-    ("hello", Kind::Plain),
-    ("hey", Kind::Plain),
-    ("hi", Kind::Plain),
+    ("hello", Kind::Greeting),
+    ("hey", Kind::Greeting),
+    ("hi", Kind::Greeting),
     ("hypothesis", Kind::Thoughtful),
     ("implement", Kind::Code),
     ("implications", Kind::Thoughtful),
@@ -119,8 +121,8 @@ const WORDS: &[(&str, Kind)] = &[
     ("summarize", Kind::Plain),
     ("summary", Kind::Plain),
     ("tag", Kind::Plain),
-    ("thank", Kind::Plain),
-    ("thanks", Kind::Plain),
+    ("thank", Kind::Greeting),
+    ("thanks", Kind::Greeting),
     ("theorem", Kind::Hard),
     ("tradeoff", Kind::Thoughtful),
     ("tradeoffs", Kind::Thoughtful),
