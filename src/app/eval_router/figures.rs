@@ -180,19 +180,50 @@ pub(super) fn budget_of(rows: &[Row], cost: f64) -> f64 {
     if strong > cheap { ((cost - cheap) / (strong - cheap)).clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// The share of always-strong's quality that a threshold must reach where it is chosen.
-pub(super) const KEPT_QUALITY: f64 = 0.95;
+/// One tier for all rows.
+pub(super) fn always(rows: &[Row], tier: usize) -> Point {
+    point(rows.iter(), |row| row.outcomes[tier])
+}
 
-/// The highest threshold by which, on `rows`, the strongest tier for scores at or above it keeps
-/// [`KEPT_QUALITY`] of always-strong's quality; 0 sends everything there.
+/// The cheapest right answer to each row, or the cheapest of all where none is right: nobody does better.
+pub(super) fn cheapest_right(rows: &[Row]) -> Point {
+    let cheapest = |row: &Row, right: bool| {
+        let fit = row.outcomes.iter().filter(|one| one.correct || !right);
+        fit.min_by(|one, other| one.cost.total_cmp(&other.cost)).copied()
+    };
+    point(rows.iter(), |row| cheapest(row, true).or_else(|| cheapest(row, false)).unwrap_or(row.cheap()))
+}
+
+/// The best that a coin does between two of the tiers, each for all rows, at this cost.
+pub(super) fn mixed_at(rows: &[Row], cost: f64) -> f64 {
+    let tiers = rows.first().map_or(0, |row| row.outcomes.len());
+    let singles: Vec<Point> = (0..tiers).map(|tier| always(rows, tier)).collect();
+    let mut best = 0.0_f64;
+    for low in singles.iter().filter(|one| one.cost <= cost * (1.0 + 1e-9)) {
+        best = best.max(low.quality);
+        for high in singles.iter().filter(|one| one.cost > cost) {
+            let share = ((cost - low.cost) / (high.cost - low.cost)).clamp(0.0, 1.0);
+            best = best.max(low.quality + (high.quality - low.quality) * share);
+        }
+    }
+    best
+}
+
+/// The score from which on the strongest tier is worth most on `rows`: where the share of the gap in quality
+/// that is recovered exceeds the share of the gap in cost that is spent by most. Of equals, the highest.
 pub(super) fn threshold(rows: &[&Row]) -> f64 {
-    let enough = point(rows.iter().copied(), Row::strong).quality * KEPT_QUALITY;
+    let every = || rows.iter().copied();
+    let (cheap, strong) = (point(every(), Row::cheap), point(every(), Row::strong));
+    let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let worth = |from: f64| {
+        let point = split(every(), from);
+        share(point.quality - cheap.quality, strong.quality - cheap.quality)
+            - share(point.cost - cheap.cost, strong.cost - cheap.cost)
+    };
     let mut scores: Vec<f64> = rows.iter().map(|row| row.score).collect();
-    scores.push(f64::INFINITY);
     scores.sort_by(f64::total_cmp);
     scores.dedup();
-    let keeps = |from: &f64| split(rows.iter().copied(), *from).quality >= enough;
-    scores.into_iter().rev().find(keeps).unwrap_or(0.0)
+    scores.into_iter().max_by(|one, other| worth(*one).total_cmp(&worth(*other))).unwrap_or(0.0)
 }
 
 /// The strongest tier at or above a score, the weakest below.
@@ -284,11 +315,20 @@ mod tests {
     fn a_perfect_score_finds_its_threshold() {
         let rows: Vec<Row> = (0..20).map(|turn| row(f64::from(turn), turn < 10, true)).collect();
         let all: Vec<&Row> = rows.iter().collect();
-        // One of twenty may be wrong.
-        assert_eq!(threshold(&all), 11.0);
+        assert_eq!(threshold(&all), 10.0);
         assert_eq!(split(rows.iter(), 10.0), Point { quality: 1.0, cost: 60.0 });
         let useless: Vec<Row> = (0..20).map(|turn| row(0.0, turn < 10, true)).collect();
         assert_eq!(threshold(&useless.iter().collect::<Vec<_>>()), 0.0);
+    }
+
+    #[test]
+    fn nobody_does_better_than_the_cheapest_right_answer() {
+        let rows: Vec<Row> = (0..20).map(|turn| row(0.0, turn < 10, turn != 19)).collect();
+        assert_eq!(cheapest_right(&rows), Point { quality: 0.95, cost: 10.0 + 45.0 + 1.0 });
+        assert_eq!(mixed_at(&rows, 20.0), 0.5);
+        assert!((mixed_at(&rows, 60.0) - 0.725).abs() < 1e-9);
+        assert_eq!(mixed_at(&rows, 100.0), 0.95);
+        assert_eq!(always(&rows, 1), always_strong(&rows));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::figures::{
-    self, KEPT_QUALITY, Point, Random, Ranking, Row, always_cheap, always_strong, auc, budget_of, interval,
+    self, Point, Random, Ranking, Row, always_cheap, always_strong, auc, budget_of, interval, mixed_at,
     quality_at, random_at, split, threshold,
 };
 use super::noise::Noise;
@@ -123,27 +123,19 @@ impl Page<'_> {
 
     fn print_policy(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nThe policy as configured")?;
-        let (cheap, strong, own) =
-            (always_cheap(self.rows), always_strong(self.rows), figures::policy(self.rows));
         let line = |out: &mut dyn Write, name: &str, point: Point| {
-            writeln!(
-                out,
-                "  {name:<20} quality {:.3}  cost {:>12.6}  budget {:.3}",
-                point.quality,
-                point.cost,
-                budget_of(self.rows, point.cost)
-            )
+            let budget = budget_of(self.rows, point.cost);
+            let (quality, cost) = (point.quality, point.cost);
+            writeln!(out, "  {name:<24} quality {quality:.3}  cost {cost:>12.6}  budget {budget:.3}")
         };
-        line(out, &format!("always {}", self.weakest()), cheap)?;
+        for (tier, name) in self.tiers.iter().enumerate() {
+            line(out, &format!("always {name}"), figures::always(self.rows, tier))?;
+        }
+        let own = figures::policy(self.rows);
         line(out, "policy", own)?;
-        line(out, &format!("always {}", self.strongest()), strong)?;
-        let budget = budget_of(self.rows, own.cost);
-        let oracle = quality_at(self.rows, Ranking::Oracle, budget, Random(self.seed));
-        writeln!(
-            out,
-            "  at the policy's budget: random {:.3}, oracle {oracle:.3}",
-            random_at(self.rows, budget)
-        )?;
+        let mixed = Point { quality: mixed_at(self.rows, own.cost), cost: own.cost };
+        line(out, "a coin at the same cost", mixed)?;
+        line(out, "oracle", figures::cheapest_right(self.rows))?;
         let shares = self.tiers.iter().enumerate().map(|(tier, name)| {
             let count = self.rows.iter().filter(|row| row.tier == tier).count();
             format!("{name} {:.0} %", 100.0 * count as f64 / self.rows.len().max(1) as f64)
@@ -153,35 +145,34 @@ impl Page<'_> {
 
     /// Nothing is trained here, so what a held-out domain tests is the threshold: it is set on the others.
     fn print_domains(&self, out: &mut dyn Write) -> io::Result<()> {
+        let strongest = self.strongest();
         writeln!(
             out,
-            "\nEach domain held out: the threshold keeps {:.0} % of always-{}'s quality on the others",
-            KEPT_QUALITY * 100.0,
-            self.strongest()
+            "\nEach domain held out: always-{strongest} from a score on that is set on the others"
         )?;
-        writeln!(out, "  domain                    n    AUC  threshold  quality  always-strong  cost share")?;
+        writeln!(
+            out,
+            "  domain                    n    AUC  threshold  budget  quality  random  always-{strongest}"
+        )?;
         for (domain, name) in self.domains.iter().enumerate() {
             if self.held_out.is_some_and(|wanted| wanted != domain) {
                 continue;
             }
             let others: Vec<&Row> = self.rows.iter().filter(|row| row.domain != domain).collect();
             let own: Vec<Row> = self.rows.iter().filter(|row| row.domain == domain).cloned().collect();
-            let inside = auc(own.iter(), |row| row.score, Row::weakest_fails);
-            let strong = always_strong(&own);
+            let inside = shown(auc(own.iter(), |row| row.score, Row::weakest_fails));
+            let count = own.len();
             if others.is_empty() {
-                writeln!(out, "  {name:<20} {:>6}  {}  no other domain", own.len(), shown(inside))?;
+                writeln!(out, "  {name:<20} {count:>6}  {inside}  no other domain")?;
                 continue;
             }
             let from = threshold(&others);
             let point = split(own.iter(), from);
-            let share = if strong.cost > 0.0 { point.cost / strong.cost } else { 1.0 };
+            let (budget, quality) = (budget_of(&own, point.cost), point.quality);
+            let (random, strong) = (random_at(&own, budget), always_strong(&own).quality);
             writeln!(
                 out,
-                "  {name:<20} {:>6}  {}  {from:>9}  {:>7.3}  {:>13.3}  {share:>10.3}",
-                own.len(),
-                shown(inside),
-                point.quality,
-                strong.quality
+                "  {name:<20} {count:>6}  {inside}  {from:>9}  {budget:>6.3}  {quality:>7.3}  {random:>6.3}  {strong:.3}"
             )?;
         }
         Ok(())

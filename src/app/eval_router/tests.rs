@@ -71,12 +71,13 @@ fn a_perfect_policy_is_shown_as_one() {
     for line in [
         "labels: the file does not say how its labels came about: take them for opinions",
         "  the weakest tier fails       score        AUC 1.000  (1.000 to 1.000)",
-        "  policy               quality 1.000  cost    12.000000  budget 0.500",
-        "  always small         quality 0.500  cost     4.000000  budget 0.000",
-        "  always large         quality 1.000  cost    20.000000  budget 1.000",
-        "  at the policy's budget: random 0.750, oracle 1.000",
+        "  policy                   quality 1.000  cost    12.000000  budget 0.500",
+        "  always small             quality 0.500  cost     4.000000  budget 0.000",
+        "  always large             quality 1.000  cost    20.000000  budget 1.000",
+        "  a coin at the same cost  quality 0.750  cost    12.000000  budget 0.500",
+        "  oracle                   quality 1.000  cost    12.000000  budget 0.500",
         "  requests by tier: small 50 %, large 50 %",
-        "  a                         2  1.000         20    1.000          1.000       0.600",
+        "  a                         2  1.000         20   0.500    1.000   0.750  1.000",
         "     0.5   1.000",
         "  typos                    0.0 % of 4, 0.0 % to a weaker tier",
     ] {
