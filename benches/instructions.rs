@@ -19,6 +19,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the table is what the program is for")]
 
+#[path = "support/auto.rs"]
+mod auto;
 #[path = "support/cases.rs"]
 mod cases;
 #[path = "support/edge.rs"]

@@ -1,6 +1,8 @@
 //! Decisions on the path of every request: whose key it is, and which endpoints are tried. And what is done
 //! off that path: the catalogue read, and the snapshot of all of it built.
 
+#[path = "support/auto.rs"]
+mod auto;
 #[path = "support/cpu_time.rs"]
 mod cpu_time;
 #[path = "support/world.rs"]
@@ -163,6 +165,22 @@ fn plans(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// `millrace/auto`, from a body whose members are known to the models that are planned for.
+fn automatic(criterion: &mut Criterion<CpuTime>) {
+    let snapshot = auto::with_tiers(snapshot(Size { models: MODELS, endpoints_per_model: 8, keys: 1 }));
+    let mut group = criterion.benchmark_group("policy/auto, 30 models of 8 endpoints");
+    group.throughput(Throughput::Elements(1));
+    let bodies = auto::SIZES.map(|bytes| (format!("{bytes} B"), auto::body(bytes), 6));
+    let agent = ("100000 B of an agent".to_owned(), auto::agent_body(100_000), 4);
+    for (name, body, models) in bodies.into_iter().chain([agent]) {
+        let peek = peek(body.as_bytes()).expect("a body");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| assert_eq!(auto::decide(&snapshot, &peek, body.as_bytes()), models));
+        });
+    }
+    group.finish();
+}
+
 fn catalogue(criterion: &mut Criterion<CpuTime>) {
     const TEXT: &str = include_str!("../catalog/models.toml");
     let sources = Sources { environment: &|_| None, read_file: &|_| Ok(String::new()) };
@@ -186,6 +204,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = keys, plans, contracts, catalogue
+    targets = keys, plans, contracts, automatic, catalogue
 }
 criterion_main!(benches);

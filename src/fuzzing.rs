@@ -5,6 +5,7 @@
 
 use crate::control::config;
 use crate::exchange::sim;
+use crate::policy::auto;
 use crate::wire::{http1, json, sse};
 
 macro_rules! targets {
@@ -18,6 +19,8 @@ macro_rules! targets {
 }
 
 targets! {
+    /// A request to `millrace/auto`: any body is survived, and a signal more never scores lower.
+    auto = auto::exercise::exercise,
     /// The chunked coding: any cut gives the same payload, and decoding in place agrees.
     chunked = http1::exercise::exercise_chunked,
     /// A configuration file: every problem lies inside it, every snapshot is whole.

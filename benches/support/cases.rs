@@ -18,6 +18,7 @@ use millrace::wire::json::peek::{Key, peek};
 use millrace::wire::json::splice::{Piece, Splice};
 use millrace::wire::sse::{EventKind, Watch};
 
+use crate::auto as automatic;
 use crate::edge::Edge;
 use crate::texts::{self, DONE_EVENT, chunk, delta_event, usage_event};
 use crate::world::{Size, key_text, model_name, snapshot};
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
     streams(&mut cases);
     judged(&mut cases);
     decisions(&worlds, &mut cases);
+    automatic(&worlds[0], &mut cases);
     exchanges(&worlds, &mut cases);
     cases
 }
@@ -242,6 +244,20 @@ fn decisions(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {
         let plan = route::plan(&scene, Tenant { key: None }, &Ask::ANYTHING, names);
         black_box(plan).map_or(0, |plan| plan.candidates(world).count())
     }));
+}
+
+fn automatic(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
+    let world = Arc::new(automatic::with_tiers(Snapshot::clone(world)));
+    let [small, usual, long] = automatic::SIZES.map(automatic::body);
+    for (name, body, models) in [
+        ("policy/auto, 100 B", small, 6),
+        ("policy/auto, 2 KB", usual, 6),
+        ("policy/auto, 100 KB", long, 6),
+        ("policy/auto, 100 KB of an agent", automatic::agent_body(100_000), 4),
+    ] {
+        let (world, peek) = (Arc::clone(&world), peek(body.as_bytes()).expect("a body"));
+        cases.push(plain(name, models, move || automatic::decide(&world, &peek, body.as_bytes())));
+    }
 }
 
 /// The bytes of a call, in reads, and what the exchange tells about it.

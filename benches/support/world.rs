@@ -8,6 +8,7 @@ use millrace::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId
 use millrace::base::limits::{Deadlines, Limits};
 use millrace::base::secret::Secret;
 use millrace::dialect::{DialectName, StreamUsage};
+use millrace::policy::auto::Auto;
 use millrace::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
@@ -52,6 +53,7 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
         deadlines: Deadlines::default(),
         waiting: WaitingComment { text: "PROCESSING".into(), delay: None },
         ambiguous_failover: true,
+        auto: Auto::default(),
     };
     (0..size.endpoints_per_model).for_each(|turn| add_provider(&mut snapshot, turn));
     (0..size.models).for_each(|turn| add_model(&mut snapshot, turn, size.endpoints_per_model));

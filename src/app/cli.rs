@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use sha2::{Digest, Sha256};
 
 use super::catalog::ImportOptions;
+use super::eval_router::EvalOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
@@ -66,6 +67,8 @@ pub enum Command {
     /// The catalogue of models
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// Score the policy of millrace/auto on labelled requests
+    EvalRouter(EvalOptions),
 }
 
 /// What to do with the catalogue.

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod eval_router;
 mod listen;
 mod serve;
 mod upstream_tls;
@@ -24,6 +25,9 @@ pub fn main() -> ExitCode {
         Command::Check(options) => cli::check(&options, &mut stdout().lock(), &mut stderr().lock()),
         Command::Catalog(CatalogCommand::Import(options)) => {
             catalog::import(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
+        Command::EvalRouter(options) => {
+            eval_router::eval_router(&options, &mut stdout().lock(), &mut stderr().lock())
         }
         Command::Key(KeyCommand::New(options)) => {
             cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())

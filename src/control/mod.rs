@@ -6,6 +6,7 @@
 //! | [`config`] | TOML and environment to a checked configuration, or every problem at once |
 //! | [`catalog`] | the models that ship with Millrace, and the import of new facts about them |
 //! | [`snapshot`] | configuration to what the workers run on |
+//! | [`auto`] | the tiers of `millrace/auto` |
 //! | [`dns`] | keeps the snapshot's addresses fresh |
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`sim`] | the built-in upstream |
@@ -15,6 +16,7 @@
 //! up is read from counters.
 
 pub mod api;
+pub mod auto;
 pub mod catalog;
 pub mod config;
 pub mod dns;

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::auto;
 use super::catalog::{self, Catalogue};
 use super::config::{Config, EndpointEntry, Exposure, ModelEntry, Upstream};
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::auto::Auto;
 use crate::policy::catalog::{
     Credential, Endpoint, EndpointFacts, Host, Key, Model, ModelFacts, Provider, ServiceTier, Snapshot,
     WaitingComment,
@@ -148,6 +150,7 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
         builder.add_unreachable(catalogue);
     }
     builder.add_models(config, extras);
+    builder.snapshot.auto = auto::tiers(config, &builder.snapshot);
     let used: Vec<PoolId> = builder.snapshot.providers.iter().map(|provider| provider.pool).collect();
     builder.interner.keep_only(&used);
     // Here and not on the way of the first request that needs them.
@@ -175,6 +178,7 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         deadlines: config.deadlines.clone(),
         waiting: WaitingComment { text: config.waiting.comment.clone(), delay: config.waiting.delay },
         ambiguous_failover: config.retry.ambiguous_failover,
+        auto: Auto::default(),
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn write_document_head(own: &mut Vec<u8>, attempt: &Attempt, body: Do
     let kept = &attempt.kept;
     let inference = !matches!(attempt.request.subject, Subject::Control);
     let mut head = begin_head(own, kept.status, inference.then_some(&attempt.request.id));
+    tell_choice(&mut head, attempt);
     if !kept.content_type.is_empty() {
         head.field("content-type", &kept.content_type);
     }
@@ -59,17 +60,25 @@ fn begin_head<'o>(own: &'o mut Vec<u8>, status: u16, id: Option<&GenerationId>) 
     }
 }
 
+/// Says what `millrace/auto` has decided, if it was asked for.
+fn tell_choice(head: &mut HeadWriter<'_>, attempt: &Attempt) {
+    if let Subject::Inference { auto: Some(decision), .. } = &attempt.request.subject {
+        head.field("x-millrace-auto", decision.receipt(&attempt.snapshot().auto).as_bytes());
+    }
+}
+
 /// Writes the head of an event stream.
 pub(super) fn write_events_head(
     own: &mut Vec<u8>,
-    id: GenerationId,
+    attempt: &Attempt,
     content_type: &[u8],
     out: BodyOut,
     close: bool,
 ) {
-    begin_head(own, 200, Some(&id)).pause();
+    begin_head(own, 200, Some(&attempt.request.id)).pause();
     own.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
     let mut head = HeadWriter::resumed(own);
+    tell_choice(&mut head, attempt);
     head.field("content-type", content_type);
     if out == BodyOut::Chunked {
         head.field("transfer-encoding", b"chunked");

@@ -447,10 +447,10 @@ impl Exchange {
         let emit = Emit::new(BodyOut::Chunked);
         if !attempt.greeted {
             attempt.greeted = true;
-            let id = attempt.request.id;
             let close = !attempt.request.terms.keep_alive || self.client.draining;
             let kind = b"text/event-stream; charset=utf-8";
-            super::answer_head::write_events_head(&mut self.to_client.own, id, kind, BodyOut::Chunked, close);
+            let own = &mut self.to_client.own;
+            super::answer_head::write_events_head(own, attempt, kind, BodyOut::Chunked, close);
             self.to_client.push_own(0);
         }
         let comment = format!(": {}\n\n", attempt.snapshot().waiting.text);

@@ -23,6 +23,7 @@ mod answer;
 mod answer_head;
 mod ask;
 mod attempt;
+mod auto;
 mod availability;
 mod close;
 mod context;

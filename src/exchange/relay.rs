@@ -199,7 +199,7 @@ impl Exchange {
     /// The first real event is here.
     pub(super) fn commit_events(&mut self, cx: &mut Cx<'_>) {
         let Some(mut attempt) = self.commit() else { return };
-        let (terms, greeted, id) = (attempt.request.terms, attempt.greeted, attempt.request.id);
+        let (terms, greeted) = (attempt.request.terms, attempt.greeted);
         let out = if terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
         relay.events = true;
@@ -207,7 +207,7 @@ impl Exchange {
         relay.pump.accept_first(greeted.then(|| self.window.bytes()), &mut relay.emit);
         if !greeted {
             let close = terms.http10 || !terms.keep_alive || self.client.draining;
-            write_events_head(&mut self.to_client.own, id, &attempt.kept.content_type, out, close);
+            write_events_head(&mut self.to_client.own, &attempt, &attempt.kept.content_type, out, close);
             self.to_client.push_own(0);
         }
         self.enter_relay(cx, attempt, relay);

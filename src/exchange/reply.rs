@@ -32,6 +32,8 @@ pub enum Refusal {
         /// As asked for.
         model: String,
     },
+    /// The request allows none of the models that `millrace/auto` chooses from.
+    NoneAllowed,
     /// A member of `provider`, or one beside it, is malformed.
     Preference(BadPreference),
     /// A model's suffix asks for what cannot be served.
@@ -205,6 +207,7 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::ModelUnknown { model } => {
             (400, format!("{model} is not a valid model ID; GET /v1/models lists what is configured"))
         }
+        Refusal::NoneAllowed => (404, "No models match your request and model restrictions".to_owned()),
         Refusal::Preference(BadPreference { field, allowed }) => (400, format!("{field} must be {allowed}")),
         Refusal::Variant(unserved) => (400, unserved.text().to_owned()),
         Refusal::Unavailable(availability) => (404, availability.message()),

@@ -15,8 +15,9 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Answer;
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
-use crate::exchange::{Cx, Exchange, State, availability};
+use crate::exchange::{Cx, Exchange, State, auto, availability};
 use crate::policy::auth::Tenant;
+use crate::policy::auto::Decision;
 use crate::policy::route::{self, Ask, Plan, Scene};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
@@ -45,6 +46,8 @@ pub(super) enum Subject {
         stream: bool,
         /// Usage-only events are left out of the stream.
         drop_usage: bool,
+        /// What `millrace/auto` has decided.
+        auto: Option<Decision>,
     },
     /// A path for the control plane.
     Control,
@@ -103,9 +106,9 @@ impl Exchange {
                 let mut peek = cx.core.peek.take().unwrap_or_default();
                 let read = peek.read(body).map_err(Refusal::Flaw);
                 match read.and_then(|()| planned(cx, tenant, &peek, body)) {
-                    Ok(plan) => {
+                    Ok((plan, auto)) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
-                        let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
+                        let subject = Subject::Inference { api, stream: peek.stream, drop_usage, auto };
                         self.leaves_nulls_out = openrouter && peek.stream;
                         self.launch(cx, body_len, subject, plan, Some(&peek));
                     }
@@ -180,8 +183,13 @@ impl Exchange {
     }
 }
 
-/// Plans for the models that the body names.
-fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<Plan, Refusal> {
+/// Plans for the models that the body names, or that are chosen in place of `millrace/auto`.
+fn planned(
+    cx: &mut Cx<'_>,
+    tenant: Tenant,
+    peek: &Peek,
+    body: &[u8],
+) -> Result<(Plan, Option<Decision>), Refusal> {
     let mut names = requested_names(peek, body).peekable();
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
@@ -195,8 +203,14 @@ fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<
     cx.core.health.request(cx.now);
     let scene =
         Scene { snapshot: cx.snapshot, live: cx.core.health.live(), random, minute: cx.unix.minute_of_day() };
-    route::plan(&scene, tenant, &ask, names)
-        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))
+    if let Some(names) = auto::names(&scene, tenant, &ask, peek, body)? {
+        let plan = route::plan(&scene, tenant, &ask, names.iter());
+        let plan = plan.map_err(|why| availability::refusal(why, &scene, tenant, &ask, || names.iter()))?;
+        return Ok((plan, Some(names.decision)));
+    }
+    let plan = route::plan(&scene, tenant, &ask, names)
+        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))?;
+    Ok((plan, None))
 }
 
 /// The requested models, first choice first.

@@ -15,6 +15,7 @@ use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::auto::Auto;
 use crate::policy::heads::Heads;
 use crate::policy::rows::Rows;
 use crate::policy::table::{ByDigest, ByName};
@@ -226,6 +227,8 @@ pub struct Snapshot {
     pub waiting: WaitingComment,
     /// Fail over once after an ambiguous failure (the first attempt may be billed).
     pub ambiguous_failover: bool,
+    /// The tiers of `millrace/auto`.
+    pub auto: Auto,
 }
 
 #[cfg(test)]
@@ -248,6 +251,7 @@ impl Snapshot {
             deadlines: Deadlines::default(),
             waiting: WaitingComment { text: "WAITING".into(), delay: None },
             ambiguous_failover: true,
+            auto: Auto::default(),
         }
     }
 }

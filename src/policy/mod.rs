@@ -5,6 +5,7 @@
 //! that).
 
 pub mod auth;
+pub mod auto;
 pub mod catalog;
 pub mod filter;
 pub mod heads;

@@ -24,7 +24,7 @@ mod fill;
 mod plan;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use crate::base::ids::{EndpointId, ModelId, ProviderId};
 use crate::base::limits::MODELS_PER_REQUEST;

@@ -14,6 +14,7 @@ use crate::base::limits::{Deadlines, Limits};
 use crate::base::metrics::{COUNTERS, Counter};
 use crate::base::money::PicoDollars;
 use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::auto::Auto;
 use crate::policy::catalog::{
     AuthMode, Credential, Endpoint, EndpointFacts, Model, PriceRules, Prices, Provider, WaitingComment,
 };
@@ -62,6 +63,7 @@ fn snapshot() -> Snapshot {
         deadlines: Deadlines::default(),
         waiting: WaitingComment { text: "WAITING".into(), delay: None },
         ambiguous_failover: true,
+        auto: Auto::default(),
     }
 }
 

@@ -9,6 +9,7 @@
 //! Deliberately absent: access to the process's environment (it is passed in as a function), the building of
 //! snapshots (`control::snapshot`), and watching a file for changes.
 
+mod auto;
 mod exercise;
 mod exposure;
 mod listeners;
@@ -30,6 +31,7 @@ mod tests;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use auto::{AutoTable, TierTable};
 #[doc(hidden)]
 pub use exercise::exercise_config;
 pub use exposure::{Exposure, check_exposure};
@@ -98,6 +100,8 @@ pub struct Config {
     pub aliases: Vec<AliasEntry>,
     /// Client keys.
     pub keys: Vec<KeyTable>,
+    /// The tiers of `millrace/auto`.
+    pub auto: AutoTable,
     places: Places,
 }
 

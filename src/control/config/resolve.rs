@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::auto;
 use super::listeners;
 use super::models::{AliasTable, EndpointTable, ModelTable, price_problems};
 use super::problem::{Problem, Problems, did_you_mean};
@@ -74,7 +75,7 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key } = file;
+        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key, auto } = file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);
@@ -94,6 +95,11 @@ impl Resolver<'_> {
             let message = "keys are configured: leave this out, or remove every [[key]]";
             self.report("server.auth", Some("none"), message);
         }
+        for (key, value, message) in auto::problems(&auto) {
+            if !self.reported(&key) {
+                self.report(&key, value.as_deref(), message);
+            }
+        }
         Config {
             server,
             tls,
@@ -105,6 +111,7 @@ impl Resolver<'_> {
             models,
             aliases,
             keys: key,
+            auto,
             places: self.places.clone(),
         }
     }

@@ -8,6 +8,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::path::PathBuf;
 
+use super::auto::AutoTable;
 use super::models::{ALIASES_MAX, AliasTable, MODELS_MAX, ModelTable};
 use super::reader::{Optional, Required, Section, section, table, tables};
 pub use super::rules::Cores;
@@ -79,6 +80,8 @@ section! {
         alias: Vec<AliasTable> = Vec::new(), tables(ALIASES_MAX);
         /// Client keys.
         key: Vec<KeyTable> = Vec::new(), tables(KEYS_MAX);
+        /// The choice of a model.
+        auto: AutoTable = AutoTable::default(), table();
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::base::address::UnixName;
 use crate::base::limits::{Deadlines, Limits};
+use crate::policy::auto::Auto;
 use crate::policy::catalog::{AuthMode, Host, WaitingComment};
 
 /// What a scripted look-up does.
@@ -87,6 +88,7 @@ fn snapshot(hosts: Vec<Host>) -> Snapshot {
         deadlines: Deadlines::default(),
         waiting: WaitingComment { text: "WAITING".into(), delay: None },
         ambiguous_failover: true,
+        auto: Auto::default(),
     }
 }
 

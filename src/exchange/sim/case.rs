@@ -7,6 +7,8 @@
 //! ```text
 //! [config]
 //! model NAME = PROVIDER/NAME PROVIDER/NAME   a model and its endpoints, tried in this order
+//! auto TIER N = NAME NAME     a tier of `millrace/auto`, weakest first, its least score, its models; the second
+//!                             one is the default
 //! deadline KIND 100ms         connect response-head first-event answer idle total
 //!                             client-head client-body client-send client-idle
 //! limit KIND N                body bodies attempts
@@ -93,6 +95,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Model names with their endpoints: index of the provider, and the provider's name of the model.
     pub models: Vec<(String, Vec<(usize, String)>)>,
+    /// Tiers of `millrace/auto`: name, least score, names of models.
+    pub auto: Vec<(String, u16, Vec<String>)>,
     /// Deadlines, of clients and providers alike.
     pub deadlines: Deadlines,
     /// Bounds.
@@ -220,6 +224,7 @@ impl Case {
             config: Config {
                 providers: Vec::new(),
                 models: Vec::new(),
+                auto: Vec::new(),
                 deadlines: Deadlines::default(),
                 limits: Limits::default(),
                 waiting: None,

@@ -140,6 +140,13 @@ fn config(config: &mut Config, word: &str, rest: &str) -> Result<()> {
             }
             config.models.push((name.trim().to_owned(), list));
         }
+        "auto" => {
+            let (tier, names) = rest.split_once('=').ok_or("expected =")?;
+            let (name, least) = split(tier);
+            let least = u16::try_from(number(least)?).map_err(|_| "a score is small")?;
+            let names = names.split_whitespace().map(str::to_owned).collect();
+            config.auto.push((name.to_owned(), least, names));
+        }
         "deadline" => {
             let (kind, time) = split(rest);
             *deadline(&mut config.deadlines, kind).ok_or("unknown deadline")? = duration(time)?;

@@ -8,6 +8,7 @@ use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::exchange::sim::case::Config;
+use crate::policy::auto::{Auto, AutoModel, Tier};
 use crate::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
@@ -44,6 +45,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
     let provider_ids = providers.iter().enumerate().map(|(index, one)| id_of(index, &one.id));
     let model_ids = models.iter().enumerate().map(|(index, one)| id_of(index, &one.id));
     let sha256 = client_key_digest();
+    let auto = auto(config, &models);
     Snapshot {
         hosts: config
             .providers
@@ -68,6 +70,26 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         deadlines: config.deadlines.clone(),
         waiting: WaitingComment { text: "waiting".into(), delay: config.waiting },
         ambiguous_failover: config.ambiguous,
+        auto,
+    }
+}
+
+/// The tiers of `millrace/auto`, for requests without signals the second one.
+fn auto(config: &Config, models: &[Model]) -> Auto {
+    let place = |name: &String| models.iter().position(|model| *model.id == **name);
+    let of_tier = |(tier, (.., names)): (u8, &(String, u16, Vec<String>))| {
+        let found: Vec<usize> = names.iter().filter_map(place).collect();
+        found.into_iter().map(move |at| AutoModel { model: ModelId(at as u32), tier, percentile: 0 })
+    };
+    let tiers = config
+        .auto
+        .iter()
+        .map(|(name, from_score, _)| Tier { name: name.as_str().into(), from_score: *from_score });
+    Auto {
+        tiers: tiers.collect(),
+        models: (0..).zip(&config.auto).flat_map(of_tier).collect(),
+        default_tier: 1.min(config.auto.len().saturating_sub(1)),
+        ..Auto::default()
     }
 }
 

@@ -39,7 +39,7 @@ fn provider(id: &str) -> Provider {
 
 /// Reads `model: tag fact=value …, tag …; model: …`. A tag's part before `/` is the provider's id. `sick`,
 /// `ttft=` and `tps=` go to the live figures.
-fn world(text: &str) -> (Snapshot, Vec<Figures>) {
+pub(in crate::policy) fn world(text: &str) -> (Snapshot, Vec<Figures>) {
     let mut snapshot = Snapshot { providers: vec![provider("any")], ..Snapshot::bare() };
     let mut figures = Vec::new();
     for (turn, model) in (0..).zip(text.split("; ")) {

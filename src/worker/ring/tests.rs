@@ -17,6 +17,7 @@ use crate::base::limits::{Deadlines, Limits};
 use crate::base::metrics::Counters;
 use crate::base::span::Span;
 use crate::io::{Driver, DriverChoice, mailbox, probe};
+use crate::policy::auto::Auto;
 use crate::policy::catalog::{AuthMode, Snapshot, WaitingComment};
 use crate::policy::health::board::Board;
 use crate::wire::buf::Lent;
@@ -44,6 +45,7 @@ fn snapshot() -> Snapshot {
         deadlines: Deadlines::default(),
         waiting: WaitingComment { text: "waiting".into(), delay: None },
         ambiguous_failover: true,
+        auto: Auto::default(),
     }
 }
 

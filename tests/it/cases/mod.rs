@@ -210,5 +210,13 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
             text.push_str(&format!("[[model.endpoint]]\nprovider = \"{provider}\"\nname = \"{name}\"\n"));
         }
     }
+    if let Some((default, ..)) = config.auto.get(1).or(config.auto.first()) {
+        text.push_str(&format!("[auto]\ndefault_tier = \"{default}\"\n"));
+    }
+    for (name, least, models) in &config.auto {
+        text.push_str(&format!(
+            "[[auto.tier]]\nname = \"{name}\"\nfrom_score = {least}\nmodels = {models:?}\n"
+        ));
+    }
     text
 }

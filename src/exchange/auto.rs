@@ -1,0 +1,91 @@
+//! `millrace/auto` in a request: the names to plan for in its place.
+//!
+//! Deliberately absent: the choice itself (`policy/auto`), and the memory of conversations.
+
+use std::borrow::Cow;
+
+use crate::exchange::reply::Refusal;
+use crate::exchange::request::requested_names;
+use crate::policy::auth::Tenant;
+use crate::policy::auto::{self, Choice, Decision, Wishes};
+use crate::policy::prefs::BadPreference;
+use crate::policy::route::{Ask, CHOICES, Scene};
+use crate::wire::json::peek::Peek;
+
+/// The requested models, with models chosen in place of `millrace/auto`.
+#[derive(Debug)]
+pub(super) struct Names<'n> {
+    list: [Cow<'n, str>; CHOICES],
+    count: usize,
+    /// What was decided.
+    pub(super) decision: Decision,
+}
+
+const NO_MESSAGES: BadPreference = BadPreference {
+    field: "messages",
+    allowed: "a list of messages, from which millrace/auto takes a model",
+};
+
+/// The names to plan for, when the body names `millrace/auto` and the operator has models for it. Further
+/// mentions of it are left out, and the models named beside it keep their places.
+///
+/// # Errors
+/// When its plugin is malformed or allows no model, or there is nothing to choose by.
+pub(super) fn names<'n>(
+    scene: &Scene<'n>,
+    tenant: Tenant,
+    ask: &Ask<'_>,
+    peek: &Peek,
+    body: &'n [u8],
+) -> Result<Option<Names<'n>>, Refusal> {
+    let snapshot = scene.snapshot;
+    let ours = |name: &str| auto::suffix(name).is_some() && !snapshot.model_ids.contains_key(name);
+    if !snapshot.auto.is_on() || !requested_names(peek, body).any(|name| ours(&name)) {
+        return Ok(None);
+    }
+    if peek.messages.is_none() {
+        return Err(Refusal::Preference(NO_MESSAGES));
+    }
+    let wishes = Wishes::read(peek, body).map_err(Refusal::Preference)?;
+    let others = requested_names(peek, body).filter(|name| !ours(name)).count();
+    let content = ask.needs.content();
+    let seen = (auto::signals(peek, body, content), content);
+    let most = CHOICES.saturating_sub(others).max(1);
+    let choice = auto::choose(scene, tenant, ask, &wishes, seen, most, None).ok_or(Refusal::NoneAllowed)?;
+    let mut names = Names { list: Default::default(), count: 0, decision: choice.decision };
+    let mut expanded = false;
+    for name in requested_names(peek, body) {
+        if !ours(&name) {
+            names.push(name);
+        } else if !core::mem::replace(&mut expanded, true) {
+            names.expand(scene, &choice, auto::suffix(&name).unwrap_or_default());
+        }
+    }
+    Ok(Some(names))
+}
+
+impl<'n> Names<'n> {
+    /// The names, first choice first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Cow<'n, str>> + use<'n, '_> {
+        self.list[..self.count].iter().cloned()
+    }
+
+    fn push(&mut self, name: Cow<'n, str>) {
+        if let Some(slot) = self.list.get_mut(self.count) {
+            *slot = name;
+            self.count += 1;
+        }
+    }
+
+    /// The chosen models. Routing suffixes of `millrace/auto` are theirs.
+    fn expand(&mut self, scene: &Scene<'n>, choice: &Choice, suffix: &str) {
+        for model in choice.models() {
+            let id = &*scene.snapshot.models[model.index()].id;
+            self.push(if suffix.is_empty() {
+                Cow::Borrowed(id)
+            } else {
+                Cow::Owned(format!("{id}{suffix}"))
+            });
+        }
+    }
+}
