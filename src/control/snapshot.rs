@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::catalog::{self, Catalogue};
-use super::config::{Config, EndpointEntry, Exposure, ModelEntry, Upstream};
+use super::config::{Config, EndpointEntry, Exposure, KeyTable, ModelEntry, Upstream};
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
@@ -157,8 +157,13 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
 
 /// A snapshot without providers and models.
 fn empty(config: &Config, exposure: Exposure) -> Snapshot {
-    let keys: Vec<Key> =
-        config.keys.iter().map(|key| Key { name: key.name.clone(), sha256: key.sha256 }).collect();
+    let row = |key: &KeyTable| Key {
+        name: key.name.clone(),
+        sha256: key.sha256,
+        debug: key.debug,
+        regions: key.regions.clone().unwrap_or_default().into(),
+    };
+    let keys: Vec<Key> = config.keys.iter().map(row).collect();
     Snapshot {
         hosts: Vec::new(),
         providers: Vec::new(),

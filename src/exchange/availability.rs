@@ -67,6 +67,16 @@ fn excluded<'b>(
 }
 
 impl Availability {
+    /// Is it the key that may not go where the endpoints are?
+    fn by_region(&self) -> bool {
+        self.excluded.iter().all(|(filter, _)| *filter == Filter::Region)
+    }
+
+    /// 403 when the key's regions alone exclude everything, else 404.
+    pub(super) fn status(&self) -> u16 {
+        if self.by_region() { 403 } else { 404 }
+    }
+
     /// One sentence, with the models, the filters and what each of them excluded.
     pub(super) fn message(&self) -> String {
         let mut text = format!("no endpoint is left for {}: ", self.models.join(", "));
@@ -81,7 +91,11 @@ impl Availability {
     pub(super) fn json(&self) -> String {
         let privacy = |filter: &Filter| matches!(filter, Filter::Zdr | Filter::DataCollection);
         let only_privacy = self.excluded.iter().all(|(filter, _)| privacy(filter));
-        let code = if only_privacy { "privacy_restricted" } else { "constraint_filtered" };
+        let code = match (self.by_region(), only_privacy) {
+            (true, _) => "region_restricted",
+            (_, true) => "privacy_restricted",
+            _ => "constraint_filtered",
+        };
         let mut providers: Vec<&str> = Vec::new();
         for name in self.excluded.iter().flat_map(|(_, names)| names) {
             if !providers.contains(&&**name) {
@@ -142,6 +156,8 @@ mod tests {
         let zdr = (Filter::Zdr, names(&["x", "y"]));
         let json = check(vec![zdr.clone()], "privacy_restricted");
         assert_eq!(json["filters"][0]["excluded"], 2);
+        check(vec![(Filter::Region, names(&["x"]))], "region_restricted");
+        check(vec![(Filter::Region, names(&["x"])), zdr.clone()], "constraint_filtered");
         let json = check(vec![zdr, (Filter::MaxPrice, names(&["y", "z"]))], "constraint_filtered");
         assert_eq!(json["affected_providers"], serde_json::json!(["x", "y", "z"]));
     }

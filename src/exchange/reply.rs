@@ -207,7 +207,7 @@ fn words(refusal: &Refusal) -> Words {
         }
         Refusal::Preference(BadPreference { field, allowed }) => (400, format!("{field} must be {allowed}")),
         Refusal::Variant(unserved) => (400, unserved.text().to_owned()),
-        Refusal::Unavailable(availability) => (404, availability.message()),
+        Refusal::Unavailable(availability) => (availability.status(), availability.message()),
         Refusal::Busy => {
             (503, "the router holds as many request bytes as it may; repeat the request".to_owned())
         }

@@ -40,6 +40,8 @@ macro_rules! filters {
 filters! {
     /// Only other keys may use it; its existence is not told.
     Private = "private", "the key";
+    /// Computes outside of the regions that the key may use, or nobody knows where.
+    Region = "data_region", "the regions of the key";
     /// Not in `provider.only`.
     Only = "allowed_providers", "provider.only";
     /// In `provider.ignore`.
@@ -138,6 +140,12 @@ impl Needs<'_> {
         if content == Modalities::NONE { tokens } else { tokens.min(TOKENS_OF_CONTENT) }
     }
 
+    /// So many tokens the prompt has at least, if it is text and nothing else.
+    #[must_use]
+    pub const fn prompt_tokens_least(&self) -> u32 {
+        self.prompt.len() as u32 / BYTES_PER_TOKEN_MOST
+    }
+
     /// About how many tokens the answer will have.
     #[must_use]
     pub fn answer_tokens(&self) -> u32 {
@@ -215,6 +223,8 @@ impl Slug<'_> {
 #[derive(Debug)]
 pub(super) struct Gate<'b> {
     key: Option<KeyId>,
+    /// The only regions the key may use; empty is everywhere.
+    regions: &'b [Box<str>],
     only: Option<Slugs<'b>>,
     ignore: Option<Slugs<'b>>,
     pub(super) order: Option<Slugs<'b>>,
@@ -232,7 +242,7 @@ pub(super) struct Gate<'b> {
 
 impl<'b> Gate<'b> {
     pub(super) fn new(
-        snapshot: &Snapshot,
+        snapshot: &'b Snapshot,
         key: Option<KeyId>,
         preferences: &Preferences<'b>,
         needs: &Needs<'_>,
@@ -240,6 +250,7 @@ impl<'b> Gate<'b> {
         let flag = |bit: u16, set: bool| if set { bit } else { 0 };
         Self {
             key,
+            regions: key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[], |key| &key.regions),
             only: Slugs::of(snapshot, preferences.only),
             ignore: Slugs::of(snapshot, preferences.ignore),
             order: Slugs::of(snapshot, preferences.order),
@@ -263,8 +274,7 @@ impl<'b> Gate<'b> {
     pub(super) fn measure(&mut self, content: Modalities, needs: &Needs<'_>) {
         self.content = content;
         let text_only = content == Modalities::NONE;
-        self.prompt_tokens_least =
-            if text_only { needs.prompt.len() as u32 / BYTES_PER_TOKEN_MOST } else { 0 };
+        self.prompt_tokens_least = if text_only { needs.prompt_tokens_least() } else { 0 };
     }
 
     /// The first filter that excludes this endpoint. `tiers` are the flags of tiers that may take part;
@@ -287,7 +297,10 @@ impl<'b> Gate<'b> {
             && self.prompt_tokens_least <= row.prompt_tokens
             && self.output_tokens <= row.output_tokens
             && self.content.0 & !row.input == 0;
-        let simple = self.only.is_none() && self.ignore.is_none() && !self.max_price.given();
+        let simple = self.only.is_none()
+            && self.ignore.is_none()
+            && self.regions.is_empty()
+            && !self.max_price.given();
         if fits && simple && (self.order.is_none() || self.allow_fallbacks) {
             return None;
         }
@@ -313,6 +326,7 @@ impl<'b> Gate<'b> {
                 Filter::Private,
                 flagged(rows::PRIVATE) && !endpoint.is_some_and(|one| one.visible_to(self.key)),
             ),
+            (Filter::Region, !in_regions(endpoint, self.regions)),
             (Filter::Only, listed(only) == Some(false)),
             (Filter::Ignore, listed(ignore) == Some(true)),
             (Filter::Fallbacks, !self.allow_fallbacks && listed(order) == Some(false)),
@@ -347,6 +361,19 @@ impl<'b> Gate<'b> {
             || above(most.request, Some(prices.request.map_or(0, |price| price.0)))
             || above(most.image, Some(prices.image.map_or(0, |price| price.0)))
     }
+}
+
+/// Does it compute in one of these regions? `eu` is `eu` and every region whose name begins with `eu-`. What
+/// is not known to be inside is outside.
+fn in_regions(endpoint: Option<&Endpoint>, regions: &[Box<str>]) -> bool {
+    if regions.is_empty() {
+        return true;
+    }
+    let Some(own) = endpoint.and_then(|one| one.facts.region.as_deref()) else { return false };
+    regions.iter().any(|region| {
+        let (inside, behind) = own.as_bytes().split_at_checked(region.len()).unwrap_or_default();
+        inside.eq_ignore_ascii_case(region.as_bytes()) && matches!(behind.first(), None | Some(b'-'))
+    })
 }
 
 /// The row of a name that is passed through: nothing is known about it.

@@ -20,6 +20,7 @@
 mod ask;
 mod explain;
 mod plan;
+mod receipt;
 
 #[cfg(test)]
 mod tests;
@@ -35,9 +36,10 @@ use crate::policy::rows::{self, Row, RowPrices};
 use crate::policy::strategy::{Contender, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
-pub use ask::{Ask, used_parameters};
+pub use ask::{Ask, kept_parameters, used_parameters};
 pub use explain::{Considered, Scored, considered};
 pub use plan::{Candidate, Plan};
+pub use receipt::{Receipt, usd};
 
 use plan::Entry;
 

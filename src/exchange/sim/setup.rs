@@ -60,7 +60,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         endpoints,
         rows: Rows::default(),
         models,
-        keys: vec![Key { name: "client".into(), sha256 }],
+        keys: vec![Key { name: "client".into(), sha256, debug: config.debug, regions: Box::default() }],
         key_digests: [(sha256, KeyId(0))].into_iter().collect(),
         auth: if config.keys { AuthMode::Keys } else { AuthMode::Open },
         control: config.control.map(|index| ProviderId(index as u32)),

@@ -40,6 +40,8 @@ pub struct Scored {
     pub cost: f32,
     /// It is well.
     pub healthy: bool,
+    /// What goes before tier and score: the bits that the head of `route` lists, lower goes first.
+    pub standing: u32,
 }
 
 struct Notes<'a> {
@@ -70,6 +72,7 @@ impl Watch for Notes<'_> {
                 score: one.score,
                 cost: one.cost,
                 healthy: one.figures.healthy,
+                standing: one.standing,
             };
             self.add(model, At::Endpoint(EndpointId(one.endpoint)), None, Some(scored));
         }

@@ -33,4 +33,4 @@ mod peek_tests;
 #[cfg(test)]
 mod splice_tests;
 
-pub use text::{escape, unescape};
+pub use text::{Quoted, escape, unescape};
