@@ -75,6 +75,10 @@ impl Exchange {
                 // What is private to this key exists for it alone.
                 head.field("x-millrace-key", key.name.as_bytes());
             }
+            if request.wishes.anthropic() {
+                // The lists of models then have the shape that this client reads.
+                head.field("anthropic-version", b"2023-06-01");
+            }
             head.end();
             return parcel.push_own(0);
         };

@@ -17,6 +17,8 @@ pub struct Availability {
     models: Vec<String>,
     /// Each filter with the endpoints it excluded, as `provider` or `provider/variant`.
     excluded: Vec<(Filter, Vec<String>)>,
+    /// `openrouter_metadata`, for a client that wants it.
+    pub(super) metadata: Option<String>,
 }
 
 /// The refusal for a request without a plan. Allocates: no provider is asked, so there is time.
@@ -40,7 +42,8 @@ pub(super) fn refusal<'b, M: Iterator<Item = Cow<'b, str>>>(
                 // All there is belongs to other keys: as if there were nothing.
                 return unknown();
             }
-            Refusal::Unavailable(Availability { models: names().map(Cow::into_owned).collect(), excluded })
+            let models = names().map(Cow::into_owned).collect();
+            Refusal::Unavailable(Availability { models, excluded, metadata: None })
         }
     }
 }
@@ -141,7 +144,8 @@ mod tests {
     fn each_filter_is_named_with_what_it_excluded() {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let check = |excluded: Vec<(Filter, Vec<String>)>, code: &str| {
-            let availability = Availability { models: names(&["a/\"b"]), excluded };
+            let models = names(&["a/\"b"]);
+            let availability = Availability { models, excluded, metadata: None };
             let json: serde_json::Value = serde_json::from_str(&availability.json()).expect("valid JSON");
             assert_eq!((&json["code"], &json["retryable"]), (&code.into(), &false.into()));
             assert_eq!(json["requested_models"][0], "a/\"b");

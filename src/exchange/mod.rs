@@ -29,6 +29,7 @@ mod context;
 mod emit;
 mod intake;
 mod pump;
+mod receipt;
 mod relay;
 pub mod reply;
 mod request;

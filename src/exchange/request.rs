@@ -13,6 +13,7 @@ use crate::base::time::Moment;
 use crate::dialect::Api;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Answer;
+use crate::exchange::receipt::{Receipt, Wishes};
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State, availability};
@@ -55,6 +56,7 @@ pub(super) enum Subject {
 pub(super) struct Request {
     pub(super) id: GenerationId,
     pub(super) tenant: Tenant,
+    pub(super) wishes: Wishes,
     pub(super) terms: ClientTerms,
     pub(super) subject: Subject,
     /// Path and query, as sent.
@@ -79,6 +81,7 @@ impl Exchange {
     pub(super) fn begin(&mut self, cx: &mut Cx<'_>, body_len: usize) {
         let Some(accepted) = self.intake.accepted() else { return };
         let (head_len, terms, tenant, id) = (accepted.head_len, accepted.terms, accepted.tenant, accepted.id);
+        let wishes = accepted.wishes;
         let whole = head_len + body_len;
         let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(id) };
         match accepted.surface {
@@ -91,7 +94,9 @@ impl Exchange {
                 self.answer(cx, status, answer, body, None);
             }
             Surface::Control => match cx.snapshot.control {
-                Some(provider) => self.launch(cx, body_len, Subject::Control, Plan::single(provider), None),
+                Some(provider) => {
+                    self.launch(cx, body_len, Subject::Control, (Plan::single(provider), None), None);
+                }
                 None => self.refuse(cx, &Refusal::PathUnknown, Answer { id: None, ..answer }),
             },
             Surface::Inference { api, openrouter } => {
@@ -101,11 +106,11 @@ impl Exchange {
                 }
                 let mut peek = cx.core.peek.take().unwrap_or_default();
                 let read = peek.read(body).map_err(Refusal::Flaw);
-                match read.and_then(|()| planned(cx, tenant, &peek, body)) {
-                    Ok(plan) => {
+                match read.and_then(|()| planned(cx, tenant, wishes, &peek, body)) {
+                    Ok(route) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
-                        self.launch(cx, body_len, subject, plan, Some(&peek));
+                        self.launch(cx, body_len, subject, route, Some(&peek));
                     }
                     Err(refusal) => self.refuse(cx, &refusal, answer),
                 }
@@ -123,7 +128,7 @@ impl Exchange {
         cx: &mut Cx<'_>,
         body_len: usize,
         subject: Subject,
-        plan: Plan,
+        (plan, receipt): Route,
         peek: Option<&Peek>,
     ) {
         let Some(accepted) = self.intake.accepted() else { return };
@@ -131,6 +136,7 @@ impl Exchange {
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
+            wishes: accepted.wishes,
             terms: accepted.terms,
             subject,
             target: accepted.target,
@@ -138,7 +144,8 @@ impl Exchange {
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };
-        let attempt = Attempt::begin(request, plan, cx);
+        let mut attempt = Attempt::begin(request, plan, cx);
+        attempt.receipt = receipt;
         self.set_request_apart(cx, whole);
         self.total_due = cx.now + cx.snapshot.deadlines.total;
         self.state = State::Attempt(attempt);
@@ -178,8 +185,17 @@ impl Exchange {
     }
 }
 
+/// A plan, and how it was made for a client that wants to know.
+type Route = (Plan, Option<Box<Receipt>>);
+
 /// Plans for the models that the body names.
-fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<Plan, Refusal> {
+fn planned(
+    cx: &mut Cx<'_>,
+    tenant: Tenant,
+    wishes: Wishes,
+    peek: &Peek,
+    body: &[u8],
+) -> Result<Route, Refusal> {
     let mut names = requested_names(peek, body).peekable();
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
@@ -193,8 +209,38 @@ fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<
     cx.core.health.request(cx.now);
     let scene =
         Scene { snapshot: cx.snapshot, live: cx.core.health.live(), random, minute: cx.unix.minute_of_day() };
-    route::plan(&scene, tenant, &ask, names)
-        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))
+    let names_again = || requested_names(peek, body);
+    if wishes.tells() {
+        return told(&scene, tenant, wishes, &ask, names_again);
+    }
+    match route::plan(&scene, tenant, &ask, names) {
+        Ok(plan) => Ok((plan, None)),
+        Err(why) => Err(availability::refusal(why, &scene, tenant, &ask, names_again)),
+    }
+}
+
+/// The same, told while it is done.
+#[cold]
+fn told<'b, M: Iterator<Item = Cow<'b, str>>>(
+    scene: &Scene<'_>,
+    tenant: Tenant,
+    wishes: Wishes,
+    ask: &Ask<'_>,
+    names: impl Fn() -> M,
+) -> Result<Route, Refusal> {
+    let all = names().map(Cow::into_owned).collect();
+    let (told, plan) = route::Receipt::new(scene, tenant, ask, all);
+    let receipt = Receipt::new(&told, scene.snapshot, tenant, wishes);
+    let why = match plan {
+        Ok(plan) => return Ok((plan, Some(Box::new(receipt)))),
+        Err(why) => why,
+    };
+    let mut refusal = availability::refusal(why, scene, tenant, ask, names);
+    if let Refusal::Unavailable(availability) = &mut refusal {
+        // Nothing was tried.
+        availability.metadata = Some(receipt.json(&[], core::iter::empty(), None));
+    }
+    Err(refusal)
 }
 
 /// The requested models, first choice first.

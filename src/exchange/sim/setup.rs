@@ -26,7 +26,7 @@ pub(super) fn credential(provider: &str) -> String {
 }
 
 /// Builds the snapshot.
-pub(super) fn snapshot(config: &Config) -> Snapshot {
+pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
     let mut endpoints = Vec::new();
     let mut models = Vec::new();
     for (id, list) in &config.models {
