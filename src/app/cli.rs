@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use sha2::{Digest, Sha256};
 
 use super::catalog::ImportOptions;
+use super::explain::ExplainOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
@@ -60,6 +61,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Read the configuration and say what is wrong with it
     Check(CheckOptions),
+    /// Say how a request would be routed, and why
+    Explain(ExplainOptions),
     /// Client keys
     #[command(subcommand)]
     Key(KeyCommand),

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod cli;
+pub mod explain;
 mod listen;
 mod serve;
 mod upstream_tls;
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
         Command::Catalog(CatalogCommand::Import(options)) => {
             catalog::import(&options, &mut stdout().lock(), &mut stderr().lock())
         }
+        Command::Explain(options) => explain::explain(&options, &mut stdout().lock(), &mut stderr().lock()),
         Command::Key(KeyCommand::New(options)) => {
             cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())
         }

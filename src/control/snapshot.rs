@@ -317,6 +317,20 @@ impl Builder<'_> {
                 self.snapshot.model_ids.entry((*name).into()).or_insert(id);
             }
         }
+        self.add_latest();
+    }
+
+    /// `~author/family-latest`, for the families of models that everybody may see. What is private has its
+    /// newest member named by its operator.
+    fn add_latest(&mut self) {
+        let Snapshot { models, endpoints, model_ids, .. } = &mut self.snapshot;
+        let public = |id: &EndpointId| endpoints[id.index()].private_to.is_none();
+        let visible = models.iter().filter(|model| model.endpoints.iter().any(public));
+        for (alias, id) in catalog::latest(visible.map(|model| (&*model.id, model.facts.created))) {
+            if let Some(id) = model_ids.get(id).copied() {
+                model_ids.entry(alias.into()).or_insert(id);
+            }
+        }
     }
 
     fn add_model(&mut self, model: &ModelEntry, config: &Config) {
