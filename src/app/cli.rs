@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalog::ImportOptions;
 use super::eval_router::EvalOptions;
+use super::explain::ExplainOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
@@ -61,6 +62,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Read the configuration and say what is wrong with it
     Check(CheckOptions),
+    /// Say how a request would be routed, and why
+    Explain(ExplainOptions),
     /// Client keys
     #[command(subcommand)]
     Key(KeyCommand),

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod eval_router;
+pub mod explain;
 mod listen;
 mod serve;
 mod upstream_tls;
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
         Command::EvalRouter(options) => {
             eval_router::eval_router(&options, &mut stdout().lock(), &mut stderr().lock())
         }
+        Command::Explain(options) => explain::explain(&options, &mut stdout().lock(), &mut stderr().lock()),
         Command::Key(KeyCommand::New(options)) => {
             cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())
         }

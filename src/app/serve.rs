@@ -6,6 +6,7 @@
 //! once ```
 //! Deliberately absent: what a worker does.
 
+use core::net::SocketAddr;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -123,7 +124,8 @@ struct Control {
 async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Result<Control, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what} could not be started: {error}");
     let simulator = Simulator::start().await.map_err(failed("the simulator"))?;
-    let internals = simulator_providers(&simulator, config);
+    let addresses = simulator.addresses();
+    let internals = simulator_providers(|listener| addresses.of(listener), config);
     let models = simulator_models();
     let mut interner = Interner::default();
     let catalogue = catalog::shipped().map_err(|problems| problems.to_string())?;
@@ -167,13 +169,15 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
 }
 
 /// The simulator's listeners as providers.
-fn simulator_providers(simulator: &Simulator, config: &Config) -> Vec<Internal> {
-    let addresses = simulator.addresses();
+pub(super) fn simulator_providers(
+    address: impl Fn(sim::Listener) -> SocketAddr,
+    config: &Config,
+) -> Vec<Internal> {
     sim::Listener::ALL
         .into_iter()
         .map(|listener| Internal {
             id: listener.provider_id().into(),
-            address: addresses.of(listener),
+            address: address(listener),
             base_path: sim::BASE_PATH.into(),
             credential: Credential::None,
             passthrough: false,
@@ -183,7 +187,7 @@ fn simulator_providers(simulator: &Simulator, config: &Config) -> Vec<Internal> 
 }
 
 /// The simulator's models.
-fn simulator_models() -> Vec<ModelEntry> {
+pub(super) fn simulator_models() -> Vec<ModelEntry> {
     let entry = |&(listener, name): &(sim::Listener, &str)| EndpointEntry {
         provider: listener.provider_id().into(),
         name: name.into(),

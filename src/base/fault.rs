@@ -70,6 +70,36 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// One word for it, in records, headers and cases; of a status it is `status`, the number says more.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client-gone",
+            Self::Draining => "draining",
+            Self::ConnectRefused => "refused",
+            Self::NameUnresolved => "unresolved",
+            Self::TlsHandshake => "tls",
+            Self::ResetBeforeAnswer { reused: false } => "no-answer",
+            Self::ResetBeforeAnswer { reused: true } => "stale",
+            Self::BadHead => "bad-head",
+            Self::BadFraming => "bad-framing",
+            Self::Truncated => "truncated",
+            Self::BadContent => "bad-content",
+            Self::Status(_) => "status",
+            Self::Deadline(kind) => match kind {
+                DeadlineKind::ClientIdle => "deadline-client-idle",
+                DeadlineKind::ClientHead => "deadline-client-head",
+                DeadlineKind::ClientBody => "deadline-client-body",
+                DeadlineKind::ClientSend => "deadline-client-send",
+                DeadlineKind::Connect => "deadline-connect",
+                DeadlineKind::ResponseHead => "deadline-response-head",
+                DeadlineKind::FirstEvent => "deadline-first-event",
+                DeadlineKind::Idle => "deadline-idle",
+                DeadlineKind::Total => "deadline-total",
+            },
+        }
+    }
+
     /// Who is to blame.
     #[must_use]
     pub const fn blame(self) -> Blame {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::auto;
 use super::catalog::{self, Catalogue};
-use super::config::{Config, EndpointEntry, Exposure, ModelEntry, Upstream};
+use super::config::{Config, EndpointEntry, Exposure, KeyTable, ModelEntry, Upstream};
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
@@ -160,8 +160,13 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
 
 /// A snapshot without providers and models.
 fn empty(config: &Config, exposure: Exposure) -> Snapshot {
-    let keys: Vec<Key> =
-        config.keys.iter().map(|key| Key { name: key.name.clone(), sha256: key.sha256 }).collect();
+    let row = |key: &KeyTable| Key {
+        name: key.name.clone(),
+        sha256: key.sha256,
+        debug: key.debug,
+        regions: key.regions.clone().unwrap_or_default().into(),
+    };
+    let keys: Vec<Key> = config.keys.iter().map(row).collect();
     Snapshot {
         hosts: Vec::new(),
         providers: Vec::new(),
@@ -314,6 +319,20 @@ impl Builder<'_> {
             let end = catalog::follow(&targets, name);
             if let Some(id) = end.and_then(|end| self.snapshot.model_ids.get(end)).copied() {
                 self.snapshot.model_ids.entry((*name).into()).or_insert(id);
+            }
+        }
+        self.add_latest();
+    }
+
+    /// `~author/family-latest`, for the families of models that everybody may see. What is private has its
+    /// newest member named by its operator.
+    fn add_latest(&mut self) {
+        let Snapshot { models, endpoints, model_ids, .. } = &mut self.snapshot;
+        let public = |id: &EndpointId| endpoints[id.index()].private_to.is_none();
+        let visible = models.iter().filter(|model| model.endpoints.iter().any(public));
+        for (alias, id) in catalog::latest(visible.map(|model| (&*model.id, model.facts.created))) {
+            if let Some(id) = model_ids.get(id).copied() {
+                model_ids.entry(alias.into()).or_insert(id);
             }
         }
     }

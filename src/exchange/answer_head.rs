@@ -3,8 +3,10 @@
 //! Deliberately absent: answers of our own (`close`), and the bodies.
 
 use crate::base::ids::GenerationId;
+use crate::base::record::AttemptRecord;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::emit::BodyOut;
+use crate::exchange::receipt::Told;
 use crate::exchange::request::Subject;
 use crate::wire::http1::HeadWriter;
 
@@ -15,11 +17,22 @@ pub(super) enum DocumentBody {
     UntilClose,
 }
 
-/// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id.
-pub(super) fn write_document_head(own: &mut Vec<u8>, attempt: &Attempt, body: DocumentBody, close: bool) {
+/// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id, and
+/// tell nothing of their way.
+pub(super) fn write_document_head(
+    own: &mut Vec<u8>,
+    attempt: &Attempt,
+    attempts: &[AttemptRecord],
+    body: DocumentBody,
+    close: bool,
+) {
     let kept = &attempt.kept;
     let inference = !matches!(attempt.request.subject, Subject::Control);
-    let mut head = begin_head(own, kept.status, inference.then_some(&attempt.request.id));
+    begin_head(own, kept.status, inference.then_some(&attempt.request.id)).pause();
+    if inference {
+        attempt.told(attempts).write(own);
+    }
+    let mut head = HeadWriter::resumed(own);
     tell_choice(&mut head, attempt);
     if !kept.content_type.is_empty() {
         head.field("content-type", &kept.content_type);
@@ -67,15 +80,19 @@ fn tell_choice(head: &mut HeadWriter<'_>, attempt: &Attempt) {
     }
 }
 
-/// Writes the head of an event stream.
+/// Writes the head of an event stream; `told` is `None` while there is nothing to tell yet.
 pub(super) fn write_events_head(
     own: &mut Vec<u8>,
     attempt: &Attempt,
+    told: Option<Told<'_>>,
     content_type: &[u8],
     out: BodyOut,
     close: bool,
 ) {
     begin_head(own, 200, Some(&attempt.request.id)).pause();
+    if let Some(told) = told {
+        told.write(own);
+    }
     own.extend_from_slice(b"cache-control: no-cache\r\nx-accel-buffering: no\r\n");
     let mut head = HeadWriter::resumed(own);
     tell_choice(&mut head, attempt);

@@ -11,8 +11,8 @@ use crate::dialect::dialect;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::request::{FORWARDED, Subject, requested_names};
 use crate::exchange::{Exchange, State};
-use crate::policy::catalog::{EndpointFacts, Parameter, Parameters, ServiceTier};
-use crate::policy::route::used_parameters;
+use crate::policy::catalog::{EndpointFacts, ServiceTier};
+use crate::policy::route::{kept_parameters, used_parameters};
 use crate::wire::http1::HeadWriter;
 use crate::wire::json::peek::{self, Key, Peek};
 use crate::wire::json::splice::{self, Splice};
@@ -32,14 +32,11 @@ impl Attempt {
     }
 }
 
-/// Parameters that are never taken away: an answer without its bound may cost anything.
-const BOUNDS: Parameters = Parameters::of(&[Parameter::MaxTokens, Parameter::MaxCompletionTokens]);
-
 /// Fits the body to the endpoint: parameters that it does not take go, and where it is of a service tier the
 /// body says so.
 fn adapt(facts: &EndpointFacts, peek: &Peek, body: &[u8], splice: &mut Splice) {
-    if let Some(taken) = facts.parameters {
-        splice.strip(used_parameters(peek).without(taken.union(BOUNDS)).0);
+    if facts.parameters.is_some() {
+        splice.strip(used_parameters(peek).without(kept_parameters(facts)).0);
     }
     let tier = facts.tier();
     if tier == ServiceTier::Default {
@@ -77,6 +74,10 @@ impl Exchange {
             if let Some(key) = request.tenant.key.and_then(|key| attempt.snapshot().keys.get(key.index())) {
                 // What is private to this key exists for it alone.
                 head.field("x-millrace-key", key.name.as_bytes());
+            }
+            if request.wishes.anthropic() {
+                // The lists of models then have the shape that this client reads.
+                head.field("anthropic-version", b"2023-06-01");
             }
             head.end();
             return parcel.push_own(0);
@@ -123,6 +124,7 @@ impl Exchange {
 mod tests {
     use super::*;
     use crate::dialect::{DialectName, StreamUsage};
+    use crate::policy::catalog::{Parameter, Parameters};
 
     #[track_caller]
     fn check(facts: &EndpointFacts, body: &str, want: &str) {

@@ -3,6 +3,9 @@
 //!
 //! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
 
+mod told;
+mod waiting;
+
 use core::time::Duration;
 
 use crate::base::fault::{DeadlineKind, Fault};
@@ -13,8 +16,8 @@ use crate::base::time::Moment;
 use crate::exchange::answer::{Kept, Stage};
 use crate::exchange::close::Answer;
 use crate::exchange::context::Held;
-use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::Pump;
+use crate::exchange::receipt::Receipt;
 use crate::exchange::reply::{self, Refusal};
 use crate::exchange::request::Request;
 use crate::exchange::{Action, Cx, Exchange, State};
@@ -49,6 +52,8 @@ pub(super) struct Attempt {
     /// What the plan says at this turn.
     pub(super) candidate: Candidate,
     pub(super) attempts: Attempts,
+    /// How it was planned, if the client wants to know.
+    pub(super) receipt: Option<Box<Receipt>>,
     /// For the health table: the attempt under way.
     pub(super) ticket: Option<Ticket>,
     ambiguous_left: bool,
@@ -105,6 +110,7 @@ impl Attempt {
             turn: 0,
             candidate: Candidate { provider: ProviderId(0), endpoint: None, model: 0 },
             attempts: Attempts::new(),
+            receipt: None,
             ticket: None,
             ambiguous_left: false,
             fresh: false,
@@ -133,6 +139,7 @@ impl Attempt {
     /// Lets go of what a frame must not keep while it waits for reuse.
     pub(super) fn empty(&mut self) {
         self.snapshot = None;
+        self.receipt = None;
         self.attempts.clear();
     }
 
@@ -400,6 +407,8 @@ impl Exchange {
         }
         cx.count(Counter::RequestsFailed);
         let status = reply::fault_status(fault);
+        let attempts = attempt.attempts_text(status);
+        let closing = attempt.closing(&attempt.attempts, status.max(400));
         let record = attempt.record(cx.now, Outcome::Failed(status));
         let (id, terms, greeted) = (attempt.request.id, attempt.request.terms, attempt.greeted);
         let retry_after = attempt.retry_after;
@@ -407,11 +416,15 @@ impl Exchange {
         cx.act(Action::Record(record));
         self.forget_request(cx);
         if greeted {
-            return self.end_with_error_event(cx, id, fault);
+            return self.end_with_error_event(cx, id, fault, closing);
         }
-        let refusal = Refusal::Exhausted { fault, retry_after };
+        let refusal = Refusal::Exhausted { fault, retry_after, attempts };
         let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: 0, id: Some(id) };
-        self.answer(cx, status, answer, |out| reply::write_body(out, &refusal), Some(&refusal));
+        let body = |out: &mut Vec<u8>| {
+            reply::write_body(out, &refusal);
+            closing.iter().for_each(|closing| closing.push_to(out));
+        };
+        self.answer(cx, status, answer, body, Some(&refusal));
     }
 
     pub(super) fn attempt_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
@@ -427,45 +440,6 @@ impl Exchange {
             | DeadlineKind::ClientIdle
             | DeadlineKind::ClientHead
             | DeadlineKind::ClientBody => self.fail(cx, fault),
-        }
-    }
-
-    /// Tells a waiting streaming client that its request lives. Failing over stays possible: a comment is no
-    /// answer.
-    pub(super) fn send_comment(&mut self, cx: &mut Cx<'_>) {
-        let State::Attempt(attempt) = &mut self.state else { return };
-        let delay = attempt.snapshot().waiting.delay;
-        attempt.comment_due = delay.map_or(Moment::NEVER, |delay| cx.now + delay);
-        match attempt.stage {
-            // An answer that is no stream is on its way: a comment would promise one.
-            Stage::Whole { .. } | Stage::Parting(Then::Report(_)) => return,
-            Stage::Dialing | Stage::Head { .. } | Stage::Events | Stage::Parting(Then::Try) => {}
-        }
-        if self.client.sending {
-            return;
-        }
-        let emit = Emit::new(BodyOut::Chunked);
-        if !attempt.greeted {
-            attempt.greeted = true;
-            let close = !attempt.request.terms.keep_alive || self.client.draining;
-            let kind = b"text/event-stream; charset=utf-8";
-            let own = &mut self.to_client.own;
-            super::answer_head::write_events_head(own, attempt, kind, BodyOut::Chunked, close);
-            self.to_client.push_own(0);
-        }
-        let comment = format!(": {}\n\n", attempt.snapshot().waiting.text);
-        emit.own(comment.as_bytes(), &mut self.to_client);
-        cx.count(Counter::WaitingComments);
-        self.send_to_client(cx);
-    }
-
-    /// A waiting comment is out; what waited for it goes on.
-    pub(super) fn after_comment(&mut self, cx: &mut Cx<'_>) {
-        let State::Attempt(attempt) = &self.state else { return };
-        match attempt.stage {
-            Stage::Parting(Then::Report(fault)) if self.origin.quiet() => self.report(cx, fault),
-            Stage::Parting(_) | Stage::Dialing | Stage::Head { .. } | Stage::Whole { .. } => {}
-            Stage::Events => self.look_for_first_event(cx),
         }
     }
 

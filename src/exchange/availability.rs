@@ -4,7 +4,6 @@
 //! Deliberately absent: the decision (`policy/route`), and endpoints that other keys alone may use.
 
 use core::fmt::Write as _;
-use std::borrow::Cow;
 
 use crate::exchange::reply::{Refusal, write_json_text};
 use crate::policy::auth::Tenant;
@@ -17,10 +16,12 @@ pub struct Availability {
     models: Vec<String>,
     /// Each filter with the endpoints it excluded, as `provider` or `provider/variant`.
     excluded: Vec<(Filter, Vec<String>)>,
+    /// `openrouter_metadata`, for a client that wants it.
+    pub(super) metadata: Option<String>,
 }
 
 /// The refusal for a request without a plan. Allocates: no provider is asked, so there is time.
-pub(super) fn refusal<'b, M: Iterator<Item = Cow<'b, str>>>(
+pub(super) fn refusal<M: Iterator<Item: AsRef<str>>>(
     why: NoPlan,
     scene: &Scene<'_>,
     tenant: Tenant,
@@ -28,7 +29,7 @@ pub(super) fn refusal<'b, M: Iterator<Item = Cow<'b, str>>>(
     names: impl Fn() -> M,
 ) -> Refusal {
     let unknown = || {
-        let models: Vec<Cow<'b, str>> = names().collect();
+        let models: Vec<String> = names().map(|name| name.as_ref().to_owned()).collect();
         Refusal::ModelUnknown { model: models.join(", ") }
     };
     match why {
@@ -40,16 +41,17 @@ pub(super) fn refusal<'b, M: Iterator<Item = Cow<'b, str>>>(
                 // All there is belongs to other keys: as if there were nothing.
                 return unknown();
             }
-            Refusal::Unavailable(Availability { models: names().map(Cow::into_owned).collect(), excluded })
+            let models = names().map(|name| name.as_ref().to_owned()).collect();
+            Refusal::Unavailable(Availability { models, excluded, metadata: None })
         }
     }
 }
 
-fn excluded<'b>(
+fn excluded(
     scene: &Scene<'_>,
     tenant: Tenant,
     ask: &Ask<'_>,
-    names: impl Iterator<Item = Cow<'b, str>>,
+    names: impl Iterator<Item: AsRef<str>>,
 ) -> Vec<(Filter, Vec<String>)> {
     let mut by: Vec<(Filter, Vec<String>)> = Vec::new();
     for one in considered(scene, tenant, ask, names).0 {
@@ -67,6 +69,16 @@ fn excluded<'b>(
 }
 
 impl Availability {
+    /// Is it the key that may not go where the endpoints are?
+    fn by_region(&self) -> bool {
+        self.excluded.iter().all(|(filter, _)| *filter == Filter::Region)
+    }
+
+    /// 403 when the key's regions alone exclude everything, else 404.
+    pub(super) fn status(&self) -> u16 {
+        if self.by_region() { 403 } else { 404 }
+    }
+
     /// One sentence, with the models, the filters and what each of them excluded.
     pub(super) fn message(&self) -> String {
         let mut text = format!("no endpoint is left for {}: ", self.models.join(", "));
@@ -81,7 +93,11 @@ impl Availability {
     pub(super) fn json(&self) -> String {
         let privacy = |filter: &Filter| matches!(filter, Filter::Zdr | Filter::DataCollection);
         let only_privacy = self.excluded.iter().all(|(filter, _)| privacy(filter));
-        let code = if only_privacy { "privacy_restricted" } else { "constraint_filtered" };
+        let code = match (self.by_region(), only_privacy) {
+            (true, _) => "region_restricted",
+            (_, true) => "privacy_restricted",
+            _ => "constraint_filtered",
+        };
         let mut providers: Vec<&str> = Vec::new();
         for name in self.excluded.iter().flat_map(|(_, names)| names) {
             if !providers.contains(&&**name) {
@@ -127,7 +143,8 @@ mod tests {
     fn each_filter_is_named_with_what_it_excluded() {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let check = |excluded: Vec<(Filter, Vec<String>)>, code: &str| {
-            let availability = Availability { models: names(&["a/\"b"]), excluded };
+            let models = names(&["a/\"b"]);
+            let availability = Availability { models, excluded, metadata: None };
             let json: serde_json::Value = serde_json::from_str(&availability.json()).expect("valid JSON");
             assert_eq!((&json["code"], &json["retryable"]), (&code.into(), &false.into()));
             assert_eq!(json["requested_models"][0], "a/\"b");
@@ -142,6 +159,8 @@ mod tests {
         let zdr = (Filter::Zdr, names(&["x", "y"]));
         let json = check(vec![zdr.clone()], "privacy_restricted");
         assert_eq!(json["filters"][0]["excluded"], 2);
+        check(vec![(Filter::Region, names(&["x"]))], "region_restricted");
+        check(vec![(Filter::Region, names(&["x"])), zdr.clone()], "constraint_filtered");
         let json = check(vec![zdr, (Filter::MaxPrice, names(&["y", "z"]))], "constraint_filtered");
         assert_eq!(json["affected_providers"], serde_json::json!(["x", "y", "z"]));
     }

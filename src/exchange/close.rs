@@ -105,8 +105,11 @@ impl Exchange {
                 head.field("www-authenticate", b"Bearer");
             }
             // Every candidate was tried: an SDK that repeats the call would multiply the attempts.
-            Some(Refusal::Exhausted { retry_after, .. }) => {
+            Some(Refusal::Exhausted { retry_after, attempts, .. }) => {
                 head.field("x-should-retry", b"false");
+                if !attempts.is_empty() {
+                    head.field("x-millrace-attempts", attempts.as_bytes());
+                }
                 if let Some(seconds) = retry_after {
                     head.number("retry-after", u64::from(*seconds));
                 }

@@ -24,7 +24,12 @@ pub(super) struct Emit {
     out: BodyOut,
     group: Vec<Span>,
     group_bytes: usize,
+    /// Bytes of our own in the group, where [`OWN`] stands.
+    inserted: Vec<u8>,
 }
+
+/// Stands in a group for the bytes of our own; no window reaches so far.
+const OWN: Span = Span { start: u32::MAX, end: u32::MAX };
 
 /// A point of the current group to return to.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +43,7 @@ impl Emit {
     /// Nothing collected.
     #[must_use]
     pub(super) const fn new(out: BodyOut) -> Self {
-        Self { out, group: Vec::new(), group_bytes: 0 }
+        Self { out, group: Vec::new(), group_bytes: 0, inserted: Vec::new() }
     }
 
     /// Nothing collected; keeps its memory.
@@ -62,6 +67,14 @@ impl Emit {
             _ => self.group.push(span),
         }
         self.group_bytes += span.len();
+    }
+
+    /// Adds bytes of our own to the payload, once between two flushes.
+    pub(super) fn insert(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.inserted.is_empty());
+        self.group.push(OWN);
+        self.group_bytes += bytes.len();
+        self.inserted = bytes;
     }
 
     /// Where the group stands now.
@@ -103,6 +116,12 @@ impl Emit {
             parcel.push_own(from);
         }
         for span in &self.group {
+            if *span == OWN {
+                let from = parcel.own.len();
+                parcel.own.append(&mut self.inserted);
+                parcel.push_own(from);
+                continue;
+            }
             parcel.push_window(span.shifted(base));
         }
         if self.out == BodyOut::Chunked {

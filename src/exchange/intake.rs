@@ -9,6 +9,7 @@ use crate::base::limits::{BODY_AT_ONCE_BYTES, HEAD_BYTES, INBOX_IDLE_BYTES, WIND
 use crate::base::metrics::Counter;
 use crate::base::span::Span;
 use crate::exchange::close::Answer;
+use crate::exchange::receipt::Wishes;
 use crate::exchange::reply::Refusal;
 use crate::exchange::request::{ClientTerms, FORWARDED};
 use crate::exchange::surface::{Surface, surface};
@@ -47,6 +48,7 @@ pub(super) struct Accepted {
     pub(super) head_len: usize,
     pub(super) surface: Surface,
     pub(super) tenant: Tenant,
+    pub(super) wishes: Wishes,
     pub(super) terms: ClientTerms,
     pub(super) id: GenerationId,
     body: Body,
@@ -196,6 +198,7 @@ impl Exchange {
             Ok(tenant) => tenant,
             Err(denied) => return refuse(Refusal::Denied(denied)),
         };
+        let wishes = Wishes::read(head, bytes).permitted(cx.snapshot, tenant);
         if let Some(coding) = head.field(RequestField::ContentEncoding)
             && !coding.of(bytes).eq_ignore_ascii_case(b"identity")
         {
@@ -216,7 +219,7 @@ impl Exchange {
         }
         let target = Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target };
         let forwarded = FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default());
-        let accepted = Accepted { target, forwarded, head_len, surface, tenant, terms, id, body };
+        let accepted = Accepted { target, forwarded, head_len, surface, tenant, wishes, terms, id, body };
         self.intake.head = Some(accepted);
         Ok(())
     }

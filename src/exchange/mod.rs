@@ -31,6 +31,7 @@ mod emit;
 mod intake;
 mod nulls;
 mod pump;
+mod receipt;
 mod relay;
 pub mod reply;
 mod request;

@@ -12,6 +12,7 @@
 //! event longer than `limits::EVENT_HOLD_BYTES` is passed on as it comes.
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
+mod closing;
 mod whole;
 
 use crate::base::limits::EVENT_HOLD_BYTES;
@@ -19,6 +20,7 @@ use crate::base::record::Usage;
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
 use crate::exchange::emit::{BodyOut, Emit, Mark};
+use crate::exchange::receipt::Closing;
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
@@ -118,6 +120,8 @@ pub(super) struct Pump {
     awaiting_first: bool,
     /// Nothing of the stream was left out yet.
     at_start: bool,
+    /// What the end of the stream is to tell, until it is told.
+    closing: Option<Box<Closing>>,
     seen: Seen,
 }
 
@@ -137,6 +141,7 @@ impl Pump {
             finished: false,
             awaiting_first: false,
             at_start: true,
+            closing: None,
             seen: Seen::NOTHING,
         }
     }
@@ -157,6 +162,7 @@ impl Pump {
         self.unfed = Span::default();
         (self.giant, self.finished, self.at_start) = (false, false, true);
         self.awaiting_first = matches!(content, Content::Events { .. });
+        self.closing = None;
         self.seen = Seen::NOTHING;
     }
 
@@ -274,6 +280,7 @@ impl Pump {
         if flow == Flow::Complete && !self.awaiting_first {
             // A stream may end without the last blank line; what is there is the client's.
             self.release_pending(emit);
+            self.close_unmarked(emit);
         }
         if !self.awaiting_first {
             emit.flush(base, parcel);
@@ -408,6 +415,9 @@ impl Pump {
                         *chunk = None;
                     } else if self.awaiting_first {
                         return Some(signal);
+                    } else if self.closing.is_some() {
+                        *chunk = None;
+                        self.release_last(signal, bytes, emit);
                     } else {
                         self.release_pending(emit);
                     }

@@ -16,6 +16,7 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Close;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
+use crate::exchange::receipt::{Closing, Place};
 use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
 use crate::policy::health::outcome::Phase;
@@ -204,10 +205,12 @@ impl Exchange {
         let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
         relay.events = true;
         core::mem::swap(&mut relay.pump, &mut attempt.pump);
+        relay.pump.close_with(attempt.closing(&relay.attempts, 200));
         relay.pump.accept_first(greeted.then(|| self.window.bytes()), &mut relay.emit);
         if !greeted {
             let close = terms.http10 || !terms.keep_alive || self.client.draining;
-            write_events_head(&mut self.to_client.own, &attempt, &attempt.kept.content_type, out, close);
+            let (told, kind) = (attempt.told(&relay.attempts), &attempt.kept.content_type);
+            write_events_head(&mut self.to_client.own, &attempt, Some(told), kind, out, close);
             self.to_client.push_own(0);
         }
         self.enter_relay(cx, attempt, relay);
@@ -225,11 +228,17 @@ impl Exchange {
         relay.announced = true;
         relay.usage = usage;
         let close = !terms.keep_alive || self.client.draining;
-        let body = DocumentBody::Length(payload as u64);
-        write_document_head(&mut self.to_client.own, &attempt, body, close);
+        let place = attempt.place(&relay.attempts, &self.window.bytes()[..payload], Place::last);
+        let added = place.as_ref().map_or(0, |place| place.bytes.len());
+        let body = DocumentBody::Length((payload + added) as u64);
+        write_document_head(&mut self.to_client.own, &attempt, &relay.attempts, body, close);
         self.to_client.push_own(0);
         let base = self.window.cursors().0;
-        self.to_client.push_window(Span::new(base, base + payload));
+        let window = Span::new(base, base + payload);
+        match place {
+            Some(place) => place.push_into(window, &mut self.to_client),
+            None => self.to_client.push_window(window),
+        }
         relay.spent = payload;
         relay.ending = Ending::Complete;
         relay.answered_at = Some(cx.now);
@@ -249,17 +258,23 @@ impl Exchange {
         };
         let out = if announced.is_some() || terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let close = !terms.keep_alive || self.client.draining || terms.http10;
+        let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
+        let place = attempt.place(&relay.attempts, &self.window.bytes()[..payload], Place::first);
+        let added = place.as_ref().map_or(0, |place| place.bytes.len());
         let body = match announced {
-            Some(length) => DocumentBody::Length(length),
+            Some(length) => DocumentBody::Length(length + added as u64),
             None if out == BodyOut::Chunked => DocumentBody::Chunked,
             None => DocumentBody::UntilClose,
         };
-        write_document_head(&mut self.to_client.own, &attempt, body, close);
+        write_document_head(&mut self.to_client.own, &attempt, &relay.attempts, body, close);
         self.to_client.push_own(0);
-        let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
         match attempt.stage {
             Stage::Whole { hold: Hold::Chunked { decoder, .. } } => relay.pump.resume(decoder, payload),
             _ => relay.pump.restart(attempt.kept.framing, Content::Opaque),
+        }
+        if let Some(place) = place {
+            relay.pump.pass_front(place.at, &mut relay.emit);
+            relay.emit.insert(place.bytes);
         }
         relay.announced = announced.is_some();
         self.enter_relay(cx, attempt, relay);
@@ -395,12 +410,13 @@ impl Exchange {
         let (id, tell) = (relay.facts.id, relay.events && !relay.pump.seen().done);
         let (out, mid_event) = (relay.emit.out(), relay.pump.mid_event());
         let silent_end = out == BodyOut::Plain && !relay.announced;
+        let closing = relay.pump.take_closing();
         cx.act(Action::Record(record));
         if tell {
             if mid_event {
                 Emit::new(out).own(b"\n\n", &mut self.to_client);
             }
-            return self.end_with_error_event_as(cx, id, fault, out);
+            return self.end_with_error_event_as(cx, id, fault, out, closing);
         }
         self.state = State::Ended;
         self.discharge(cx);
@@ -408,13 +424,27 @@ impl Exchange {
     }
 
     /// Ends a stream that is out with an error event; the body is left unfinished.
-    pub(super) fn end_with_error_event(&mut self, cx: &mut Cx<'_>, id: GenerationId, fault: Fault) {
-        self.end_with_error_event_as(cx, id, fault, BodyOut::Chunked);
+    pub(super) fn end_with_error_event(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: GenerationId,
+        fault: Fault,
+        closing: Option<Box<Closing>>,
+    ) {
+        self.end_with_error_event_as(cx, id, fault, BodyOut::Chunked, closing);
     }
 
-    fn end_with_error_event_as(&mut self, cx: &mut Cx<'_>, id: GenerationId, fault: Fault, out: BodyOut) {
+    fn end_with_error_event_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: GenerationId,
+        fault: Fault,
+        out: BodyOut,
+        closing: Option<Box<Closing>>,
+    ) {
         let mut event = Vec::new();
         reply::write_error_event(&mut event, id.as_str(), fault);
+        closing.iter().for_each(|closing| closing.push_to(&mut event));
         Emit::new(out).own(&event, &mut self.to_client);
         self.state = State::Close(Close::Sending { keep_alive: false });
         self.total_due = Moment::NEVER;

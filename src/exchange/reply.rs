@@ -8,6 +8,7 @@
 
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::exchange::availability::Availability;
+use crate::exchange::receipt;
 use crate::policy::auth::Denied;
 use crate::policy::prefs::BadPreference;
 use crate::policy::variant::Unserved;
@@ -50,6 +51,8 @@ pub enum Refusal {
         fault: Fault,
         /// Smallest `Retry-After` of all attempts, in seconds.
         retry_after: Option<u32>,
+        /// What was tried, as `X-Millrace-Attempts` tells it.
+        attempts: String,
     },
 }
 
@@ -210,7 +213,7 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::NoneAllowed => (404, "No models match your request and model restrictions".to_owned()),
         Refusal::Preference(BadPreference { field, allowed }) => (400, format!("{field} must be {allowed}")),
         Refusal::Variant(unserved) => (400, unserved.text().to_owned()),
-        Refusal::Unavailable(availability) => (404, availability.message()),
+        Refusal::Unavailable(availability) => (availability.status(), availability.message()),
         Refusal::Busy => {
             (503, "the router holds as many request bytes as it may; repeat the request".to_owned())
         }
@@ -243,12 +246,18 @@ pub fn write_body(out: &mut Vec<u8>, refusal: &Refusal) {
         Refusal::Preference(bad) => format!("\"{}\"", bad.field),
         _ => "null".to_owned(),
     };
+    let metadata = match refusal {
+        Refusal::Unavailable(Availability { metadata: Some(object), .. }) => {
+            format!(",\"openrouter_metadata\":{object}")
+        }
+        _ => String::new(),
+    };
     out.extend_from_slice(b"{\"error\":{\"message\":\"");
     write_json_text(out, &message);
     out.extend_from_slice(
         format!(
             "\",\"code\":{status},\"type\":\"{kind}\",\"param\":{param},\
-             \"metadata\":{{\"error_type\":\"{kind}\"}}{extra}}}}}"
+             \"metadata\":{{\"error_type\":\"{kind}\"}}{extra}}}{metadata}}}"
         )
         .as_bytes(),
     );
@@ -259,8 +268,7 @@ pub fn write_body(out: &mut Vec<u8>, refusal: &Refusal) {
 pub fn write_error_event(out: &mut Vec<u8>, id: &str, fault: Fault) {
     let status = fault_status(fault);
     let (kind, text) = (error_type(status), fault_text(fault));
-    // The id begins with the time of the request.
-    let created = id.get(4..14).and_then(|seconds| seconds.parse::<u64>().ok()).unwrap_or(0);
+    let created = receipt::created(id);
     out.extend_from_slice(
         format!(
             "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":{created},\

@@ -13,6 +13,7 @@ use crate::base::time::Moment;
 use crate::dialect::Api;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::close::Answer;
+use crate::exchange::receipt::{Receipt, Wishes};
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State, auto, availability};
@@ -58,6 +59,7 @@ pub(super) enum Subject {
 pub(super) struct Request {
     pub(super) id: GenerationId,
     pub(super) tenant: Tenant,
+    pub(super) wishes: Wishes,
     pub(super) terms: ClientTerms,
     pub(super) subject: Subject,
     /// Path and query, as sent.
@@ -82,6 +84,7 @@ impl Exchange {
     pub(super) fn begin(&mut self, cx: &mut Cx<'_>, body_len: usize) {
         let Some(accepted) = self.intake.accepted() else { return };
         let (head_len, terms, tenant, id) = (accepted.head_len, accepted.terms, accepted.tenant, accepted.id);
+        let wishes = accepted.wishes;
         let whole = head_len + body_len;
         let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(id) };
         self.leaves_nulls_out = false;
@@ -95,7 +98,9 @@ impl Exchange {
                 self.answer(cx, status, answer, body, None);
             }
             Surface::Control => match cx.snapshot.control {
-                Some(provider) => self.launch(cx, body_len, Subject::Control, Plan::single(provider), None),
+                Some(provider) => {
+                    self.launch(cx, body_len, Subject::Control, (Plan::single(provider), None), None);
+                }
                 None => self.refuse(cx, &Refusal::PathUnknown, Answer { id: None, ..answer }),
             },
             Surface::Inference { api, openrouter } => {
@@ -105,12 +110,12 @@ impl Exchange {
                 }
                 let mut peek = cx.core.peek.take().unwrap_or_default();
                 let read = peek.read(body).map_err(Refusal::Flaw);
-                match read.and_then(|()| planned(cx, tenant, &peek, body)) {
-                    Ok((plan, auto)) => {
+                match read.and_then(|()| planned(cx, tenant, wishes, &peek, body)) {
+                    Ok((route, auto)) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage, auto };
                         self.leaves_nulls_out = openrouter && peek.stream;
-                        self.launch(cx, body_len, subject, plan, Some(&peek));
+                        self.launch(cx, body_len, subject, route, Some(&peek));
                     }
                     Err(refusal) => self.refuse(cx, &refusal, answer),
                 }
@@ -128,7 +133,7 @@ impl Exchange {
         cx: &mut Cx<'_>,
         body_len: usize,
         subject: Subject,
-        plan: Plan,
+        (plan, receipt): Route,
         peek: Option<&Peek>,
     ) {
         let Some(accepted) = self.intake.accepted() else { return };
@@ -136,6 +141,7 @@ impl Exchange {
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
+            wishes: accepted.wishes,
             terms: accepted.terms,
             subject,
             target: accepted.target,
@@ -143,7 +149,8 @@ impl Exchange {
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };
-        let attempt = Attempt::begin(request, plan, cx);
+        let mut attempt = Attempt::begin(request, plan, cx);
+        attempt.receipt = receipt;
         self.set_request_apart(cx, whole);
         self.total_due = cx.now + cx.snapshot.deadlines.total;
         self.state = State::Attempt(attempt);
@@ -183,13 +190,17 @@ impl Exchange {
     }
 }
 
+/// A plan, and how it was made for a client that wants to know.
+type Route = (Plan, Option<Box<Receipt>>);
+
 /// Plans for the models that the body names, or that are chosen in place of `millrace/auto`.
 fn planned(
     cx: &mut Cx<'_>,
     tenant: Tenant,
+    wishes: Wishes,
     peek: &Peek,
     body: &[u8],
-) -> Result<(Plan, Option<Decision>), Refusal> {
+) -> Result<(Route, Option<Decision>), Refusal> {
     let mut names = requested_names(peek, body).peekable();
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
@@ -204,13 +215,50 @@ fn planned(
     let scene =
         Scene { snapshot: cx.snapshot, live: cx.core.health.live(), random, minute: cx.unix.minute_of_day() };
     if let Some(names) = auto::names(&scene, tenant, &ask, peek, body)? {
-        let plan = route::plan(&scene, tenant, &ask, names.iter());
-        let plan = plan.map_err(|why| availability::refusal(why, &scene, tenant, &ask, || names.iter()))?;
-        return Ok((plan, Some(names.decision)));
+        let route = planned_for(&scene, tenant, wishes, &ask, || names.iter())?;
+        return Ok((route, Some(names.decision)));
     }
-    let plan = route::plan(&scene, tenant, &ask, names)
-        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))?;
-    Ok((plan, None))
+    Ok((planned_for(&scene, tenant, wishes, &ask, || requested_names(peek, body))?, None))
+}
+
+fn planned_for<M: Iterator<Item: AsRef<str>>>(
+    scene: &Scene<'_>,
+    tenant: Tenant,
+    wishes: Wishes,
+    ask: &Ask<'_>,
+    names: impl Fn() -> M,
+) -> Result<Route, Refusal> {
+    if wishes.tells() {
+        return told(scene, tenant, wishes, ask, names);
+    }
+    match route::plan(scene, tenant, ask, names()) {
+        Ok(plan) => Ok((plan, None)),
+        Err(why) => Err(availability::refusal(why, scene, tenant, ask, names)),
+    }
+}
+
+/// The same, told while it is done.
+#[cold]
+fn told<M: Iterator<Item: AsRef<str>>>(
+    scene: &Scene<'_>,
+    tenant: Tenant,
+    wishes: Wishes,
+    ask: &Ask<'_>,
+    names: impl Fn() -> M,
+) -> Result<Route, Refusal> {
+    let all = names().map(|name| name.as_ref().to_owned()).collect();
+    let (told, plan) = route::Receipt::new(scene, tenant, ask, all);
+    let receipt = Receipt::new(&told, scene.snapshot, tenant, wishes);
+    let why = match plan {
+        Ok(plan) => return Ok((plan, Some(Box::new(receipt)))),
+        Err(why) => why,
+    };
+    let mut refusal = availability::refusal(why, scene, tenant, ask, names);
+    if let Refusal::Unavailable(availability) = &mut refusal {
+        // Nothing was tried.
+        availability.metadata = Some(receipt.json(&[], core::iter::empty(), None));
+    }
+    Err(refusal)
 }
 
 /// The requested models, first choice first.

@@ -173,6 +173,10 @@ pub struct Key {
     pub name: Box<str>,
     /// SHA-256 of the key's text.
     pub sha256: [u8; 32],
+    /// May ask how its requests were routed, with `X-Millrace-Debug`.
+    pub debug: bool,
+    /// The only regions where its requests may be computed; empty is everywhere.
+    pub regions: Box<[Box<str>]>,
 }
 
 /// Comments for a streaming client that waits.

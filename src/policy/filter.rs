@@ -44,6 +44,8 @@ macro_rules! filters {
 filters! {
     /// Only other keys may use it; its existence is not told.
     Private = "private", "the key";
+    /// Computes outside of the regions that the key may use, or nobody knows where.
+    Region = "data_region", "the regions of the key";
     /// Not in `provider.only`.
     Only = "allowed_providers", "provider.only";
     /// In `provider.ignore`.
@@ -140,6 +142,12 @@ impl Needs<'_> {
     pub fn prompt_tokens(&self, content: Modalities) -> u32 {
         let tokens = self.prompt.len() as u32 / BYTES_PER_TOKEN_USUAL;
         if content == Modalities::NONE { tokens } else { tokens.min(TOKENS_OF_CONTENT) }
+    }
+
+    /// So many tokens the prompt has at least, if it is text and nothing else.
+    #[must_use]
+    pub const fn prompt_tokens_least(&self) -> u32 {
+        self.prompt.len() as u32 / BYTES_PER_TOKEN_MOST
     }
 
     /// About how many tokens the answer will have.
@@ -242,14 +250,17 @@ pub(super) const TIERS: u16 = rows::FLEX | rows::PRIORITY;
 /// The lists of a request, looked up. Hundreds of bytes when they are given, so they stay where they are.
 #[derive(Debug)]
 pub(super) struct Lists<'b> {
+    /// The only regions the key may use; empty is everywhere.
+    regions: &'b [Box<str>],
     only: Option<Slugs<'b>>,
     ignore: Option<Slugs<'b>>,
     pub(super) order: Option<Slugs<'b>>,
 }
 
 impl<'b> Lists<'b> {
-    pub(super) fn of(snapshot: &Snapshot, preferences: &Preferences<'b>) -> Self {
+    pub(super) fn of(snapshot: &'b Snapshot, key: Option<KeyId>, preferences: &Preferences<'b>) -> Self {
         Self {
+            regions: key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[], |key| &key.regions),
             only: Slugs::of(snapshot, preferences.only),
             ignore: Slugs::of(snapshot, preferences.ignore),
             order: Slugs::of(snapshot, preferences.order),
@@ -314,8 +325,7 @@ impl<'a, 'b> Gate<'a, 'b> {
     pub(super) fn measure(&mut self, content: Modalities, needs: &Needs<'_>) {
         self.bounds.input = content.0;
         let text_only = content == Modalities::NONE;
-        self.bounds.prompt_tokens =
-            if text_only { needs.prompt.len() as u32 / BYTES_PER_TOKEN_MOST } else { 0 };
+        self.bounds.prompt_tokens = if text_only { needs.prompt_tokens_least() } else { 0 };
     }
 
     /// A bit for each endpoint of a model that is not excluded. `tiers` are the flags of tiers that may take
@@ -324,8 +334,8 @@ impl<'a, 'b> Gate<'a, 'b> {
     pub(super) fn admits(&self, snapshot: &Snapshot, lanes: Lanes<'_>, tiers: u16, priced: Priced) -> u64 {
         let tier_flags = TIERS & !tiers;
         let bounds = Bounds { forbidden: self.bounds.forbidden | tier_flags, ..self.bounds };
-        let Lists { only, ignore, order } = self.lists;
-        let listed = only.is_some() || ignore.is_some() || order.is_some();
+        let Lists { only, ignore, order, regions } = self.lists;
+        let listed = only.is_some() || ignore.is_some() || order.is_some() || !regions.is_empty();
         if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !self.max_price.given() {
             return lanes.keeping(&bounds);
         }
@@ -347,11 +357,12 @@ impl<'a, 'b> Gate<'a, 'b> {
 
     /// Do the lists exclude it?
     fn is_listed_out(&self, subject: Subject<'_>, tier_flags: u16) -> bool {
-        let Lists { only, ignore, order } = self.lists;
+        let Lists { only, ignore, order, regions } = self.lists;
         let place = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|slugs| slugs.place(subject).is_some());
         let (only, order) = (place(only), place(order));
         only == Some(false)
             || place(ignore) == Some(true)
+            || !in_regions(subject.endpoint(), regions)
             || (!self.allow_fallbacks && order == Some(false))
             || (subject.flags & tier_flags != 0 && only != Some(true) && order != Some(true))
     }
@@ -385,7 +396,7 @@ impl<'a, 'b> Gate<'a, 'b> {
         tiers: u16,
         priced: Priced,
     ) -> Option<Filter> {
-        let (Lists { only, ignore, order }, Bounds { forbidden, .. }) = (self.lists, self.bounds);
+        let (Lists { only, ignore, order, .. }, Bounds { forbidden, .. }) = (self.lists, self.bounds);
         let endpoint = subject.endpoint();
         let listed = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|one| one.place(subject).is_some());
         let tier_named = listed(only) == Some(true) || listed(order) == Some(true);
@@ -394,6 +405,7 @@ impl<'a, 'b> Gate<'a, 'b> {
         let room = prompt_tokens.saturating_add(output_tokens);
         let tests: [(Filter, bool); Filter::ALL.len()] = [
             (Filter::Private, flagged(rows::PRIVATE) && !subject.is_visible_to(self.key)),
+            (Filter::Region, !in_regions(endpoint, self.lists.regions)),
             (Filter::Only, listed(only) == Some(false)),
             (Filter::Ignore, listed(ignore) == Some(true)),
             (Filter::Fallbacks, !self.allow_fallbacks && listed(order) == Some(false)),
@@ -429,6 +441,18 @@ impl<'a, 'b> Gate<'a, 'b> {
 
 /// Within this part of each other, the lanes' prices are taken for equal: four times what a float rounds off.
 const PRECISION: f32 = 4.0 / (1 << 24) as f32;
+/// Does it compute in one of these regions? `eu` is `eu` and every region whose name begins with `eu-`. What
+/// is not known to be inside is outside.
+fn in_regions(endpoint: Option<&Endpoint>, regions: &[Box<str>]) -> bool {
+    if regions.is_empty() {
+        return true;
+    }
+    let Some(own) = endpoint.and_then(|one| one.facts.region.as_deref()) else { return false };
+    regions.iter().any(|region| {
+        let (inside, behind) = own.as_bytes().split_at_checked(region.len()).unwrap_or_default();
+        inside.eq_ignore_ascii_case(region.as_bytes()) && matches!(behind.first(), None | Some(b'-'))
+    })
+}
 
 /// The row of a name that is passed through: nothing is known about it.
 pub(super) fn passed_through(provider: ProviderId) -> Row {

@@ -22,6 +22,7 @@ mod best;
 mod explain;
 mod fill;
 mod plan;
+mod receipt;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -39,9 +40,10 @@ use crate::policy::rows::{self, Lanes};
 use crate::policy::strategy::{Contender, Field, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
-pub use ask::{Ask, used_parameters};
+pub use ask::{Ask, kept_parameters, used_parameters};
 pub use explain::{Considered, Scored, considered};
 pub use plan::{Candidate, Plan};
+pub use receipt::{Receipt, usd};
 
 use fill::Filling;
 use plan::Entry;
@@ -127,7 +129,7 @@ fn run<M: AsRef<str>>(
     models: impl Iterator<Item = M>,
     watch: &mut impl Watch,
 ) -> Result<Plan, NoPlan> {
-    let lists = Lists::of(scene.snapshot, &ask.preferences);
+    let lists = Lists::of(scene.snapshot, tenant.key, &ask.preferences);
     let mut run = Run {
         scene,
         ask,

@@ -12,6 +12,7 @@ use crate::policy::auth::Tenant;
 use crate::policy::auto::{self, Choice, Wishes};
 use crate::policy::catalog::{Modalities, Snapshot};
 use crate::policy::route::{Ask, CHOICES, Scene};
+use crate::policy::rows::RowPrices;
 use crate::wire::json::peek::peek;
 
 /// Tiers whose prices are not known: each costs four times as much as the one below it.
@@ -138,13 +139,13 @@ fn tier_prices(snapshot: &Snapshot) -> Option<Vec<(f64, f64)>> {
     /// Tokens of the prompt by which models are compared.
     const PROMPT_TOKENS: f32 = 1_000.0;
     let auto = &snapshot.auto;
-    let rows = snapshot.rows();
     (0..auto.tiers.len())
         .map(|tier| {
             let own = auto.models.iter().filter(|one| usize::from(one.tier) == tier);
             let endpoints = own.flat_map(|one| &snapshot.models[one.model.index()].endpoints);
-            let prices = endpoints.map(|id| rows[id.index()].prices);
-            let cost = |one: &crate::policy::rows::RowPrices| one.cost(PROMPT_TOKENS, ANSWER_TOKENS);
+            let rules = endpoints.filter_map(|id| snapshot.endpoints[id.index()].facts.prices.as_ref());
+            let prices = rules.map(|rules| RowPrices::of(&rules.base));
+            let cost = |one: &RowPrices| one.cost(PROMPT_TOKENS, ANSWER_TOKENS);
             let cheapest = prices
                 .filter(|one| !cost(one).is_nan())
                 .min_by(|one, other| cost(one).total_cmp(&cost(other)))?;

@@ -18,6 +18,7 @@
 //! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
 
 mod health;
+mod live;
 mod metrics;
 mod models;
 #[cfg(test)]
@@ -41,6 +42,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+
+use live::Watch;
 
 use crate::base::ids::KeyId;
 use crate::base::metrics::Counters;
@@ -84,6 +87,8 @@ pub struct Api {
     /// The value of [`TOKEN_FIELD`] it demands.
     pub token: Secret,
     serving: AbortHandle,
+    /// The history of endpoints.
+    watching: AbortHandle,
 }
 
 /// Starts the API on the current tokio runtime, with a fresh token.
@@ -98,18 +103,28 @@ pub async fn start(state: ApiState) -> io::Result<Api> {
     let address = listener.local_addr()?;
     // A socket that refuses the option is already dead, and serving it ends by itself.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let router = router(state, Secret::new(token.as_str()));
+    let watch = Watch::new(&state.health);
+    let watching = tokio::spawn(watch.clone().run()).abort_handle();
+    let router = router(Shared { state, watch }, Secret::new(token.as_str()));
     let serving = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-    Ok(Api { address, token: Secret::new(token), serving })
+    Ok(Api { address, token: Secret::new(token), serving, watching })
 }
 
 impl Drop for Api {
     fn drop(&mut self) {
         self.serving.abort();
+        self.watching.abort();
     }
 }
 
-fn router(state: ApiState, token: Secret) -> Router {
+/// What the handlers read.
+#[derive(Clone, Debug)]
+struct Shared {
+    state: ApiState,
+    watch: Watch,
+}
+
+fn router(state: Shared, token: Secret) -> Router {
     let shared = Router::new()
         .route("/models", get(list))
         .route("/models/count", get(count))
@@ -146,10 +161,11 @@ impl Asked {
     }
 }
 
-impl FromRequestParts<ApiState> for Asked {
+impl FromRequestParts<Shared> for Asked {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+        let state = &shared.state;
         let text = parts.uri.query().unwrap_or_default();
         let mut query = models::Query::read(text)
             .map_err(|message| error(StatusCode::BAD_REQUEST, "invalid_request", &message))?;
@@ -172,9 +188,9 @@ async fn count(asked: Asked) -> Json<Value> {
 }
 
 /// One model, or its endpoints: an id may hold slashes, so the path is cut here.
-async fn one(Path(path): Path<String>, asked: Asked) -> Response {
+async fn one(Path(path): Path<String>, State(shared): State<Shared>, asked: Asked) -> Response {
     if let Some(id) = path.strip_suffix("/endpoints") {
-        return found(asked.view().endpoints_of(id), id);
+        return found(asked.view().endpoints_of(id, &shared.watch.read()), id);
     }
     found(asked.view().one(&path), &path)
 }
@@ -195,18 +211,18 @@ async fn providers(asked: Asked) -> Json<Value> {
     Json(asked.view().providers())
 }
 
-async fn zdr(asked: Asked) -> Json<Value> {
-    Json(asked.view().zdr())
+async fn zdr(State(shared): State<Shared>, asked: Asked) -> Json<Value> {
+    Json(asked.view().zdr(&shared.watch.read()))
 }
 
-async fn simulator(State(state): State<ApiState>) -> Response {
-    match &state.sim {
+async fn simulator(State(shared): State<Shared>) -> Response {
+    match &shared.state.sim {
         Some(seen) => Json(seen.counts()).into_response(),
         None => error(StatusCode::NOT_FOUND, "not_found", "the simulator is not running"),
     }
 }
 
-async fn metrics(State(state): State<ApiState>) -> Response {
+async fn metrics(State(Shared { state, .. }): State<Shared>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters, &state.snapshot.load(), &state.health))
         .into_response()

@@ -1,13 +1,14 @@
 //! Models, endpoints and providers in the shapes that OpenAI's, OpenRouter's and Anthropic's clients read.
 //!
 //! A caller sees the models that have an endpoint for it; what is private to other keys does not exist.
-//! Deliberately absent: HTTP (`super`), the reading of queries (`query`), and live figures: status is always
-//! `0`, uptime, latency and throughput are null, because no measurement reaches this floor.
+//! Deliberately absent: HTTP (`super`), the reading of queries (`query`), and where live figures come from
+//! (`live`).
 
 mod query;
 
 use serde_json::{Map, Value, json};
 
+use super::live::Live;
 use crate::base::ids::KeyId;
 use crate::base::time::UnixSeconds;
 use crate::control::config::shipped_provider_name;
@@ -15,6 +16,7 @@ use crate::policy::catalog::{
     Endpoint, EndpointFacts, Modalities, Modality, Model, Parameter, Parameters, PriceRules, Prices, Snapshot,
 };
 
+use crate::policy::health::layout::endpoint_tag;
 pub(super) use query::Query;
 
 /// What an answer is made from.
@@ -87,18 +89,23 @@ impl<'a> View<'a> {
     /// One model by its id, alias, or its id with a variant behind a colon.
     pub(super) fn one(&self, id: &str) -> Option<Value> {
         let base = id.rsplit_once(':').map_or(id, |(base, _)| base);
-        self.model(id).or_else(|| self.model(base)).map(|model| self.describe(model))
+        let model = self.model(id).or_else(|| self.model(base))?;
+        let mut told = self.describe(model);
+        if [id, base].iter().all(|name| **name != *model.id) {
+            told["alias_target"] = json!({"slug": model.id, "name": name_of(model)});
+        }
+        Some(told)
     }
 
     /// The endpoints of a model. A variant that is no model of its own has none.
-    pub(super) fn endpoints_of(&self, id: &str) -> Option<Value> {
+    pub(super) fn endpoints_of(&self, id: &str, live: &Live) -> Option<Value> {
         let base = id.rsplit_once(':').map_or(id, |(base, _)| base);
         let (model, exact) = match self.model(id) {
             Some(model) => (model, true),
             None => (self.model(base)?, false),
         };
-        let endpoints: Vec<Value> =
-            self.endpoints(model).filter(|_| exact).map(|endpoint| self.endpoint(model, endpoint)).collect();
+        let shown = self.endpoints(model).filter(|_| exact);
+        let endpoints: Vec<Value> = shown.map(|endpoint| self.endpoint(model, endpoint, live)).collect();
         Some(json!({"data": {
             "id": model.id,
             "name": name_of(model),
@@ -110,11 +117,12 @@ impl<'a> View<'a> {
     }
 
     /// Every endpoint that promises zero data retention.
-    pub(super) fn zdr(&self) -> Value {
+    pub(super) fn zdr(&self, live: &Live) -> Value {
         let of_model = |model: &'a Model| self.endpoints(model).map(move |endpoint| (model, endpoint));
         let all = self.snapshot.models.iter().flat_map(of_model);
         let kept = all.filter(|(_, endpoint)| endpoint.facts.data.zdr());
-        json!({"data": kept.map(|(model, endpoint)| self.endpoint(model, endpoint)).collect::<Vec<Value>>()})
+        let shown = kept.map(|(model, endpoint)| self.endpoint(model, endpoint, live));
+        json!({"data": shown.collect::<Vec<Value>>()})
     }
 
     /// The providers that clients can name.
@@ -177,7 +185,7 @@ impl<'a> View<'a> {
         })
     }
 
-    fn endpoint(&self, model: &Model, endpoint: &Endpoint) -> Value {
+    fn endpoint(&self, model: &Model, endpoint: &Endpoint, live: &Live) -> Value {
         let EndpointFacts { prices, quantization, data, .. } = &endpoint.facts;
         let id = self.provider(endpoint);
         let provider = shipped_provider_name(id).unwrap_or(id);
@@ -185,7 +193,7 @@ impl<'a> View<'a> {
         let choice = Parameters::of(&[Parameter::ToolChoice]);
         // Unknown parameters are not stripped from requests, so they count as taken.
         let chooses = endpoint.facts.parameters.is_none_or(|taken| taken.has_all(choice));
-        json!({
+        let mut told = json!({
             "name": format!("{provider} | {}", model.id),
             "model_id": model.id,
             "model_name": name_of(model),
@@ -203,13 +211,9 @@ impl<'a> View<'a> {
                 "auto": chooses, "function": chooses, "none": chooses, "required": chooses,
             },
             "data_policy": {"retains": data.retains(), "trains": data.trains(), "zdr": data.zdr()},
-            "status": 0,
-            "uptime_last_5m": null,
-            "uptime_last_30m": null,
-            "uptime_last_1d": null,
-            "latency_last_30m": null,
-            "throughput_last_30m": null,
-        })
+        });
+        live.describe(endpoint_tag(id, &endpoint.name), &mut told);
+        told
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
+use super::live::Live;
 use super::models::{Query, View};
 use crate::base::ids::KeyId;
 use crate::base::time::UnixSeconds;
@@ -80,10 +81,10 @@ fn what_is_private_exists_for_its_keys_only() {
     let (bob, ann) = (Some(0), Some(1));
     for (key, models, endpoints) in [(None, 1, 1), (bob, 1, 1), (ann, 2, 2), (Some(7), 1, 1)] {
         assert_eq!(ids(key, "").len(), models, "{key:?}");
-        let of = view(key).endpoints_of("acme/open").unwrap();
+        let of = view(key).endpoints_of("acme/open", &Live::default()).unwrap();
         assert_eq!(of["data"]["endpoints"].as_array().unwrap().len(), endpoints, "{key:?}");
         assert_eq!(view(key).one("acme/tuned").is_some(), key == ann, "{key:?}");
-        assert_eq!(view(key).endpoints_of("acme/tuned").is_some(), key == ann, "{key:?}");
+        assert_eq!(view(key).endpoints_of("acme/tuned", &Live::default()).is_some(), key == ann, "{key:?}");
     }
 }
 
@@ -124,7 +125,7 @@ fn filters_choose() {
 
 #[test]
 fn an_endpoint_has_openrouters_members() {
-    let answer = view(None).endpoints_of("open").unwrap();
+    let answer = view(None).endpoints_of("open", &Live::default()).unwrap();
     let want = json!({
         "name": "fleet | acme/open", "model_id": "acme/open", "model_name": "acme/open",
         "provider_name": "fleet", "tag": "fleet/eu", "quantization": "fp8", "context_length": 32768,
@@ -143,8 +144,11 @@ fn an_endpoint_has_openrouters_members() {
         "latency_last_30m": null, "throughput_last_30m": null,
     });
     assert_eq!(answer["data"]["endpoints"], json!([want]));
-    assert_eq!(view(None).zdr()["data"], json!([want]));
-    assert_eq!(view(None).endpoints_of("acme/open:free").unwrap()["data"]["endpoints"], json!([]));
+    assert_eq!(view(None).zdr(&Live::default())["data"], json!([want]));
+    assert_eq!(
+        view(None).endpoints_of("acme/open:free", &Live::default()).unwrap()["data"]["endpoints"],
+        json!([])
+    );
     assert_eq!(view(None).providers()["data"][0]["slug"], "fleet");
 }
 

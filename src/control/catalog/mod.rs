@@ -10,6 +10,7 @@
 //! Deliberately absent: which providers are configured (the snapshot knows), and live figures.
 
 pub mod import;
+mod latest;
 pub mod merge;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use super::config::{
 };
 use crate::policy::catalog::{DataPolicy, EndpointFacts, ModelFacts};
 
+pub use latest::latest;
 pub use text::render;
 
 /// Name of the shipped file, in messages.

@@ -33,6 +33,25 @@ impl Leaf for Texts {
     }
 }
 
+/// As [`Texts`], but not empty: where an absent list means "all", an empty one could be meant as "none".
+pub(super) struct SomeTexts(pub(super) Texts);
+
+impl Leaf for SomeTexts {
+    type Out = Vec<Box<str>>;
+
+    fn parse(&self, value: &DeValue<'_>) -> Result<Self::Out, &'static str> {
+        self.0.parse(value).and_then(|list| if list.is_empty() { Err("empty") } else { Ok(list) })
+    }
+
+    fn expected(&self) -> String {
+        format!("a list of 1 to {} texts, each {}", self.0.1, Leaf::expected(self.0.0))
+    }
+
+    fn show(&self, value: &Self::Out) -> String {
+        self.0.show(value)
+    }
+}
+
 /// One of the variants of an enum, by its name.
 pub(super) struct Named<T: 'static>(pub(super) &'static [T], pub(super) fn(T) -> &'static str);
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::auto::AutoTable;
 use super::models::{ALIASES_MAX, AliasTable, MODELS_MAX, ModelTable};
+use super::names::{SomeTexts, Texts};
 use super::reader::{Optional, Required, Section, section, table, tables};
 pub use super::rules::Cores;
 use super::rules::{
@@ -238,6 +239,12 @@ section! {
         name: Box<str> = "".into(), Required(LABEL);
         /// SHA-256 of the key, in hexadecimal. The key itself is nowhere in the configuration.
         sha256: [u8; 32] = [0; 32], Required(Digest);
+        /// May ask with `X-Millrace-Debug: route` how a request was routed: every candidate, with the filter
+        /// or the score that placed it.
+        debug: bool = false, Flag;
+        /// The only regions where its requests may be computed, such as `["eu"]`; `eu` is also every region
+        /// whose name begins with `eu-`. Endpoints of unknown region are outside. Absent: everywhere.
+        regions: Option<Vec<Box<str>>> = None, Optional(SomeTexts(Texts(&LABEL, 32)));
     }
 }
 

@@ -20,6 +20,7 @@ impl Pump {
         matches!(self.content, Content::Events { .. })
             && matches!(&self.body, BodyIn::Chunked(decoder) if decoder.is_at_size())
             && !self.awaiting_first
+            && self.closing.is_none()
             && self.pending.is_empty()
             && self.unfed.is_empty()
             && emit.out() == BodyOut::Chunked

@@ -15,12 +15,13 @@
 //! waiting 20ms                a comment is sent to a streaming client that waits this long
 //! ambiguous-failover off      not even one attempt after a failure that may be billed
 //! keys off                    nobody needs a key
+//! debug on                    the clients' key may ask how its requests were routed
 //! usage-always PROVIDER       it reports usage on streams without being asked
 //! passthrough PROVIDER        it takes `PROVIDER/anything`
 //! control PROVIDER            paths that are no inference go there
 //!
 //! [client]                    a client connection; the section may be repeated. One step after the other:
-//! post FLAGS PATH BODY        a request; FLAGS are any of 1.0 close chunked expect no-key
+//! post FLAGS PATH BODY        a request; FLAGS are any of 1.0 close chunked expect no-key field:NAME=VALUE
 //! get FLAGS PATH              likewise; also `head`
 //! send TEXT                   these bytes
 //! answer                      waits for the next answer to be complete (or the connection to end)
@@ -107,6 +108,8 @@ pub struct Config {
     pub ambiguous: bool,
     /// Keys are demanded.
     pub keys: bool,
+    /// The clients' key may ask how its requests were routed.
+    pub debug: bool,
     /// The control plane's place among the providers.
     pub control: Option<usize>,
 }
@@ -230,6 +233,7 @@ impl Case {
                 waiting: None,
                 ambiguous: true,
                 keys: true,
+                debug: false,
                 control: None,
             },
             clients: Vec::new(),

@@ -9,6 +9,7 @@ use crate::exchange::sim::case::{Case, ClientStep, Config};
 use crate::exchange::sim::http::{Block, Kind, Message, Reader, blocks};
 use crate::exchange::sim::report::{AttemptReport, ClientReport, End, Report};
 use crate::exchange::sim::setup::{CLIENT_KEY, credential};
+use crate::exchange::sim::told::{attempts_agree, untold};
 
 type Verdict = Result<(), String>;
 
@@ -137,6 +138,12 @@ impl View<'_> {
                 Ok(())
             };
         };
+        let whole = untold(answer, self.requests.get(index)).ok_or("it is told twice how it was routed")?;
+        self.outcome(record, &whole, &tried, index)?;
+        require(attempts_agree(&self.case.config, answer, record), "other attempts are told than were made")
+    }
+
+    fn outcome(&self, record: &Record, answer: &Message, tried: &[&&AttemptReport], index: usize) -> Verdict {
         let origin = tried.last().and_then(|attempt| attempt.answer.as_ref());
         let terms = self.terms(index);
         let (said, blanked);

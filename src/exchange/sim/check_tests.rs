@@ -60,6 +60,18 @@ fn every_lie_about_a_run_is_found() {
     found(|report| drop(report.attempts.remove(0)), "1 dials");
     found(|report| report.clients[0].records[0].outcome = Outcome::Refused(400), "of our own");
     found(|report| report.clients[0].records[0].outcome = Outcome::ClientGone, "has not left");
+    let field = |report: &mut Report, value: &str| {
+        let fields = &mut report.clients[0].answers[0].fields;
+        fields.retain(|(name, _)| name != "x-millrace-attempts");
+        fields.push(("x-millrace-attempts".to_owned(), value.to_owned()));
+    };
+    for value in ["b:200", "a:500,b:200", "a:503,b:201", "a:503,b:200,b:200", ""] {
+        found(|report| field(report, value), "other attempts are told");
+    }
+    found(
+        |report| report.clients[0].answers[0].fields.retain(|one| one.0 != "x-millrace-attempts"),
+        "other attempts",
+    );
     let again = |report: &mut Report| {
         let record = report.clients[0].records[0].clone();
         report.clients[0].records.push(record);

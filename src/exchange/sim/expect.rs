@@ -4,7 +4,7 @@
 
 use core::fmt::Write as _;
 
-use crate::base::fault::{DeadlineKind, Fault};
+use crate::base::fault::Fault;
 use crate::base::record::{Billed, Outcome, Record};
 use crate::exchange::sim::case::{Case, Expect};
 use crate::exchange::sim::http::{Block, Message, blocks};
@@ -238,29 +238,7 @@ fn record_text(case: &Case, record: &Record) -> String {
 
 fn fault_text(fault: Fault) -> String {
     match fault {
-        Fault::ClientGone => "client-gone",
-        Fault::Draining => "draining",
-        Fault::ConnectRefused => "refused",
-        Fault::NameUnresolved => "unresolved",
-        Fault::TlsHandshake => "tls",
-        Fault::ResetBeforeAnswer { reused: false } => "no-answer",
-        Fault::ResetBeforeAnswer { reused: true } => "stale",
-        Fault::BadHead => "bad-head",
-        Fault::BadFraming => "bad-framing",
-        Fault::Truncated => "truncated",
-        Fault::BadContent => "bad-content",
-        Fault::Status(status) => return status.to_string(),
-        Fault::Deadline(kind) => match kind {
-            DeadlineKind::ClientIdle => "deadline-client-idle",
-            DeadlineKind::ClientHead => "deadline-client-head",
-            DeadlineKind::ClientBody => "deadline-client-body",
-            DeadlineKind::ClientSend => "deadline-client-send",
-            DeadlineKind::Connect => "deadline-connect",
-            DeadlineKind::ResponseHead => "deadline-response-head",
-            DeadlineKind::FirstEvent => "deadline-first-event",
-            DeadlineKind::Idle => "deadline-idle",
-            DeadlineKind::Total => "deadline-total",
-        },
+        Fault::Status(status) => status.to_string(),
+        other => other.word().to_owned(),
     }
-    .to_owned()
 }

@@ -167,7 +167,12 @@ impl Author {
             _ => self.random.below(60),
         };
         let _ = write!(body, ",\"messages\":[\"{{{{x*{padding}}}}}\"]}}");
-        self.line(&format!("post {flags}{prefix}{path} {body}"));
+        let wish = match self.random.below(8) {
+            0 => "field:X-OpenRouter-Metadata=enabled ",
+            1 => "field:X-Millrace-Debug=route ",
+            _ => "",
+        };
+        self.line(&format!("post {flags}{wish}{prefix}{path} {body}"));
     }
 
     fn origin(&mut self, provider: usize, streams: usize) {

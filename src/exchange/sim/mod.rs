@@ -28,6 +28,7 @@ mod perform;
 pub mod report;
 mod setup;
 mod socket;
+mod told;
 pub mod world;
 
 pub use case::Case;
@@ -35,6 +36,8 @@ pub use check::laws;
 pub use expect::{outcome_of, verify};
 pub use report::Report;
 pub use setup::CLIENT_KEY;
+#[cfg(test)]
+pub(super) use setup::snapshot;
 pub use world::{Cut, Tuning, World};
 
 /// A small generator of random words (splitmix64). The same seed gives the same words everywhere.

@@ -158,6 +158,7 @@ fn config(config: &mut Config, word: &str, rest: &str) -> Result<()> {
         "waiting" => config.waiting = Some(duration(rest)?),
         "ambiguous-failover" => config.ambiguous = rest != "off",
         "keys" => config.keys = rest != "off",
+        "debug" => config.debug = rest == "on",
         "usage-always" | "passthrough" => {
             let at = config.provider(rest);
             let provider = &mut config.providers[at];
@@ -229,6 +230,10 @@ fn request(steps: &mut Vec<ClientStep>, word: &str, mut rest: &str) -> Result<()
             "chunked" => chunked = true,
             "expect" => expect = true,
             "no-key" => key = false,
+            _ if flag.starts_with("field:") => {
+                let (name, value) = flag[6..].split_once('=').ok_or("expected field:NAME=VALUE")?;
+                fields.push_str(&format!("{name}: {value}\r\n"));
+            }
             _ => return Err(format!("unknown flag {flag}")),
         }
         rest = others;

@@ -27,7 +27,7 @@ pub(super) fn credential(provider: &str) -> String {
 }
 
 /// Builds the snapshot.
-pub(super) fn snapshot(config: &Config) -> Snapshot {
+pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
     let mut endpoints = Vec::new();
     let mut models = Vec::new();
     for (id, list) in &config.models {
@@ -62,7 +62,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         endpoints,
         rows: Rows::default(),
         models,
-        keys: vec![Key { name: "client".into(), sha256 }],
+        keys: vec![Key { name: "client".into(), sha256, debug: config.debug, regions: Box::default() }],
         key_digests: [(sha256, KeyId(0))].into_iter().collect(),
         auth: if config.keys { AuthMode::Keys } else { AuthMode::Open },
         control: config.control.map(|index| ProviderId(index as u32)),

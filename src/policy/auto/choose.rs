@@ -12,9 +12,9 @@ use super::{Auto, Decision, Signal, Signals, Wishes};
 use crate::base::ids::ModelId;
 use crate::policy::auth::Tenant;
 use crate::policy::catalog::{Modalities, Parameter, Parameters};
-use crate::policy::filter::{Gate, PREFERRED_PARAMETERS, TierAsk};
-use crate::policy::route::{Ask, CHOICES, ENDPOINTS_PER_MODEL, Scene};
-use crate::policy::rows::{self, RowPrices};
+use crate::policy::filter::{Gate, Lists, PREFERRED_PARAMETERS, Priced, TierAsk};
+use crate::policy::route::{Ask, CHOICES, Scene};
+use crate::policy::rows;
 
 /// Models of the chosen tier that are tried.
 const OF_THE_TIER: usize = 4;
@@ -65,7 +65,8 @@ pub fn choose(
     if allowed == 0 {
         return None;
     }
-    let mut gate = Gate::new(scene.snapshot, tenant.key, &ask.preferences, &ask.needs);
+    let lists = Lists::of(scene.snapshot, tenant.key, &ask.preferences);
+    let mut gate = Gate::new(&lists, tenant.key, &ask.preferences, &ask.needs);
     gate.measure(content, &ask.needs);
     let mut view = View { scene, ask, gate, content, required: required(ask, signals) };
     let wanted = auto.tier(signals);
@@ -160,7 +161,7 @@ const _: () = assert!(super::MODELS <= 256 && super::MODELS <= u128::BITS as usi
 struct View<'a, 'b> {
     scene: &'a Scene<'a>,
     ask: &'a Ask<'b>,
-    gate: Gate<'b>,
+    gate: Gate<'a, 'b>,
     content: Modalities,
     required: Parameters,
 }
@@ -170,33 +171,24 @@ impl View<'_, '_> {
     /// `None` when each of its endpoints is excluded.
     fn standing(&self, model: ModelId) -> Option<u64> {
         let Scene { snapshot, live, minute, .. } = *self.scene;
-        let rows = snapshot.rows();
+        let lanes = snapshot.rows().model(model);
         let needs = &self.ask.needs;
         let tiers = match needs.tier {
             TierAsk::Unsaid | TierAsk::Default => 0,
             TierAsk::Flex => rows::FLEX,
             TierAsk::Priority => rows::PRIORITY,
         };
-        let prompt_tokens = needs.prompt_tokens(self.content);
+        let priced = Priced { prompt_tokens: needs.prompt_tokens(self.content), minute };
+        let mut admitted = self.gate.admits(snapshot, lanes, tiers, priced) & !lanes.lacking(self.required);
         let mut best = None;
-        for id in snapshot.models[model.index()].endpoints.iter().take(ENDPOINTS_PER_MODEL) {
-            let row = &rows[id.index()];
-            let endpoint = || snapshot.endpoints.get(id.index());
-            if !row.parameters.has_all(self.required)
-                || self.gate.excludes(row, endpoint, tiers, prompt_tokens, minute).is_some()
-            {
-                continue;
-            }
-            let prices = match endpoint().and_then(|one| one.facts.prices.as_ref()) {
-                Some(rules) if row.flags & rows::PRICE_RULES != 0 => {
-                    RowPrices::of(&rules.at(prompt_tokens, minute))
-                }
-                _ => row.prices,
-            };
-            let cost = prices.cost(prompt_tokens as f32, needs.answer_tokens() as f32);
+        while admitted != 0 {
+            let place = admitted.trailing_zeros() as usize;
+            admitted &= admitted - 1;
+            let prices = lanes.prices(place, priced.prompt_tokens, minute);
+            let cost = prices.cost(priced.prompt_tokens as f32, needs.answer_tokens() as f32);
             // What is not known is dearer than anything known. A float that is not negative sorts by its bits.
             let cost = if cost.is_nan() { f32::INFINITY } else { cost.max(0.0) };
-            let unwell = if live.of(*id).healthy { 0 } else { UNWELL };
+            let unwell = if live.of(lanes.id(place)).healthy { 0 } else { UNWELL };
             let standing = unwell | u64::from(cost.to_bits()) << 8;
             best = Some(best.map_or(standing, |least: u64| least.min(standing)));
         }

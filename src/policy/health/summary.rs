@@ -14,6 +14,8 @@ use crate::policy::live::Percentiles;
 pub struct Summary {
     /// Requests under way.
     pub under_way: u64,
+    /// Cores that have used it.
+    pub cores: u32,
     /// Cores whose breaker is open or half-open.
     pub tripped: u32,
     /// Answers served in the last half minute.
@@ -47,6 +49,7 @@ fn mix_all(mean: &mut Percentiles, value: Percentiles, part: f32) {
 
 impl Summary {
     fn add(&mut self, cell: &Cell) {
+        self.cores += 1;
         self.under_way += u64::from(cell.under_way);
         self.tripped += u32::from(cell.position.tripped);
         self.served += u64::from(cell.served);
@@ -107,6 +110,7 @@ mod tests {
         let all = summaries(&board);
         let one = all[&7];
         assert_eq!((one.under_way, one.tripped, one.served, one.failed), (6, 1, 90, 3));
+        assert_eq!((one.cores, all[&9].cores), (3, 1));
         assert_eq!((one.totals, one.ttft_ms.p50, one.ttft_ms.p99), ([3; KINDS], 150.0, 300.0));
         assert_eq!((one.tokens_per_second, one.connect_ms), (Percentiles::default(), 0.0));
         assert_eq!((all.len(), all[&9].served), (2, 4));

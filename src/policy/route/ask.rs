@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the names of models (the caller hands them over one by one) and the key.
 
-use crate::policy::catalog::{Parameter, Parameters};
+use crate::policy::catalog::{EndpointFacts, Parameter, Parameters};
 use crate::policy::filter::{Needs, TierAsk};
 use crate::policy::prefs::{BadPreference, Preferences, preferences};
 use crate::wire::json::peek::Peek;
@@ -64,6 +64,15 @@ pub fn used_parameters(peek: &Peek) -> Parameters {
         }
     }
     parameters
+}
+
+/// Parameters that are never taken away: an answer without its bound may cost anything.
+const BOUNDS: Parameters = Parameters::of(&[Parameter::MaxTokens, Parameter::MaxCompletionTokens]);
+
+/// The parameters that an endpoint is sent; others are left out of its request.
+#[must_use]
+pub fn kept_parameters(facts: &EndpointFacts) -> Parameters {
+    facts.parameters.map_or(Parameters::ALL, |taken| taken.union(BOUNDS))
 }
 
 /// Any other text is a tier of a provider's own: it is passed on, and asks for none of ours.

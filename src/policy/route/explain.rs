@@ -41,6 +41,8 @@ pub struct Scored {
     pub cost: f32,
     /// It is well.
     pub healthy: bool,
+    /// What goes before tier and score: the bits that the head of `route` lists, lower goes first.
+    pub standing: u32,
 }
 
 struct Notes<'a> {
@@ -71,6 +73,7 @@ impl Watch for Notes<'_> {
                 score: one.score,
                 cost: one.cost,
                 healthy: one.brief.is_well(),
+                standing: u32::from(one.standing),
             };
             self.add(model, At::Endpoint(lanes.id(usize::from(one.place))), None, Some(scored));
         }

@@ -53,11 +53,17 @@ pub enum RequestField {
     XTitle,
     /// `User-Agent`
     UserAgent,
+    /// `Anthropic-Version`
+    AnthropicVersion,
+    /// `X-OpenRouter-Metadata` or `X-OpenRouter-Experimental-Metadata`: tell how the request was routed
+    XOpenRouterMetadata,
+    /// `X-Millrace-Debug`: tell it in full
+    XMillraceDebug,
 }
 
 impl RequestField {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Authorization,
         Self::XApiKey,
         Self::ApiKey,
@@ -70,12 +76,24 @@ impl RequestField {
         Self::HttpReferer,
         Self::XTitle,
         Self::UserAgent,
+        Self::AnthropicVersion,
+        Self::XOpenRouterMetadata,
+        Self::XMillraceDebug,
     ];
 
     /// True when a second one is harmless and ignored: a preference or an attribution. The others decide who
     /// pays and what is meant, so a second one is refused.
     pub(super) const fn first_wins(self) -> bool {
-        matches!(self, Self::Accept | Self::HttpReferer | Self::XTitle | Self::UserAgent)
+        matches!(
+            self,
+            Self::Accept
+                | Self::HttpReferer
+                | Self::XTitle
+                | Self::UserAgent
+                | Self::AnthropicVersion
+                | Self::XOpenRouterMetadata
+                | Self::XMillraceDebug
+        )
     }
 }
 
@@ -166,9 +184,15 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (14, b'c') if imitates(name, b"content-length") => Name::Underscore,
         (15, b'i') if is_name(name, b"idempotency-key") => Name::Kept(R::IdempotencyKey),
         (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
+        (16, b'x') if is_name(name, b"x-millrace-debug") => Name::Kept(R::XMillraceDebug),
+        (17, b'a') if is_name(name, b"anthropic-version") => Name::Kept(R::AnthropicVersion),
         (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
         (17, b't') if imitates(name, b"transfer-encoding") => Name::Underscore,
         (18, b'x') if is_name(name, b"x-openrouter-title") => Name::Kept(R::XTitle),
+        (21, b'x') if is_name(name, b"x-openrouter-metadata") => Name::Kept(R::XOpenRouterMetadata),
+        (34, b'x') if is_name(name, b"x-openrouter-experimental-metadata") => {
+            Name::Kept(R::XOpenRouterMetadata)
+        }
         _ => Name::Other,
     }
 }
@@ -334,7 +358,8 @@ mod tests {
     fn every_name_is_found_and_has_its_slot() {
         let names = [
             "authorization x-api-key api-key content-type content-encoding accept idempotency-key",
-            "openai-beta x-session-id http-referer x-title user-agent",
+            "openai-beta x-session-id http-referer x-title user-agent anthropic-version",
+            "x-openrouter-metadata x-millrace-debug",
         ];
         let names = names.iter().flat_map(|line| line.split(' '));
         for (slot, (name, field)) in names.zip(RequestField::ALL).enumerate() {

@@ -35,4 +35,4 @@ mod peek_tests;
 #[cfg(test)]
 mod splice_tests;
 
-pub use text::{escape, unescape};
+pub use text::{Quoted, escape, unescape};

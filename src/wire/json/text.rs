@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: quotes (they belong to whoever places the string) and where strings end (`scan`).
 
+use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 
 /// Appends `text` escaped for the inside of a JSON string. Only what must be escaped is: `"`, `\` and control
@@ -21,6 +22,24 @@ pub fn escape(text: &str, out: &mut Vec<u8>) {
             }
             _ => out.push(byte),
         }
+    }
+}
+
+/// Shows a text as a JSON string, quotes included.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'t>(pub &'t str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => f.write_fmt(format_args!("\\{c}"))?,
+                '\0'..='\u{1f}' => f.write_fmt(format_args!("\\u{:04x}", u32::from(c)))?,
+                _ => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
     }
 }
 

@@ -1,0 +1,56 @@
+//! What an attempt tells its client of the way of the request.
+//!
+//! Deliberately absent: the words (`receipt`), and where in an answer they go (`receipt/place`).
+
+use super::Attempt;
+use crate::base::record::AttemptRecord;
+use crate::exchange::receipt::{self, Closing, Place, Told};
+use crate::exchange::request::Subject;
+
+impl Attempt {
+    /// What the head of the answer in hand tells.
+    pub(in crate::exchange) fn told<'a>(&'a self, attempts: &'a [AttemptRecord]) -> Told<'a> {
+        let (status, wishes) = (self.kept.status, self.request.wishes);
+        Told { snapshot: self.snapshot(), attempts, status, wishes }
+    }
+
+    /// The attempts in one line; empty for what is no inference.
+    pub(super) fn attempts_text(&self, status: u16) -> String {
+        match self.request.subject {
+            Subject::Inference { .. } => receipt::attempts_text(self.snapshot(), &self.attempts, status),
+            Subject::Control => String::new(),
+        }
+    }
+
+    /// The object that tells the client how its request went, if it wants to know.
+    fn metadata(&self, attempts: &[AttemptRecord], served: bool) -> Option<String> {
+        let receipt = self.receipt.as_ref()?;
+        let tried = self.plan.candidates(self.snapshot()).take(self.turn + 1);
+        Some(receipt.json(attempts, tried, served.then_some(self.candidate)))
+    }
+
+    /// The same, ready for an answer. Never with a 500, which may be about ourselves.
+    pub(in crate::exchange) fn closing(
+        &self,
+        attempts: &[AttemptRecord],
+        status: u16,
+    ) -> Option<Box<Closing>> {
+        let Subject::Inference { api, .. } = self.request.subject else { return None };
+        let object = self.metadata(attempts, status < 400).filter(|_| status != 500)?;
+        let model = self.receipt.as_ref().map_or("", |receipt| receipt.model(self.candidate));
+        Some(Box::new(Closing::new(&object, self.request.id, api, model)))
+    }
+
+    /// Where in a document it goes, and what. What is compressed is not looked into.
+    pub(in crate::exchange) fn place(
+        &self,
+        attempts: &[AttemptRecord],
+        text: &[u8],
+        place: fn(&Closing, &[u8]) -> Option<Place>,
+    ) -> Option<Place> {
+        if self.receipt.is_none() || !self.kept.content_encoding.is_empty() {
+            return None;
+        }
+        self.closing(attempts, self.kept.status).and_then(|closing| place(&closing, text))
+    }
+}
