@@ -102,5 +102,10 @@ fn add_model(snapshot: &mut Snapshot, turn: u32, endpoints: u32) {
 fn add_key(snapshot: &mut Snapshot, turn: u32) {
     let sha256: [u8; 32] = Sha256::digest(key_text(turn)).into();
     snapshot.key_digests.insert(sha256, KeyId(turn));
-    snapshot.keys.push(Key { name: format!("key-{turn}").into(), sha256 });
+    snapshot.keys.push(Key {
+        name: format!("key-{turn}").into(),
+        sha256,
+        debug: false,
+        regions: Box::default(),
+    });
 }

@@ -1,8 +1,8 @@
-//! `millrace explain`: how a request would be routed, told endpoint by endpoint. It reads a request's body, plans
-//! with the configuration as `serve` would, and sends nothing.
+//! `millrace explain`: how a request would be routed, told endpoint by endpoint. It reads a request's body,
+//! plans with the configuration as `serve` would, and sends nothing.
 //!
-//! Deliberately absent: live figures. They live in the cores of a running process, so here every endpoint is well
-//! and unmeasured; a running one tells them in the same form to keys with `debug = true`.
+//! Deliberately absent: live figures. They live in the cores of a running process, so here every endpoint is
+//! well and unmeasured; a running one tells them in the same form to keys with `debug = true`.
 
 use core::fmt::Write as _;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -55,8 +55,8 @@ pub struct ExplainOptions {
 /// Why nothing was explained: exit code and text.
 struct Failure(u8, String);
 
-/// Runs `explain`: 0 with a plan, [`EXIT_NO_ENDPOINT`] without one, [`EXIT_DATA`], [`EXIT_CONFIG`] or [`EXIT_IO`]
-/// when the request, the configuration or a file is at fault.
+/// Runs `explain`: 0 with a plan, [`EXIT_NO_ENDPOINT`] without one, [`EXIT_DATA`], [`EXIT_CONFIG`] or
+/// [`EXIT_IO`] when the request, the configuration or a file is at fault.
 pub fn explain(options: &ExplainOptions, out: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
     let loaded = ServeOptions { config: options.config.clone(), ..ServeOptions::default() }.load();
     let told = match loaded {
@@ -173,13 +173,11 @@ fn table(receipt: &Receipt<'_>, options: &ExplainOptions) -> String {
         None => text.push_str("\nNo endpoint is left.\n"),
     }
     if options.key.is_none() {
-        text.push_str(
-            "No key is named (--key): what is private to a key, or held to a region, is as for nobody.\n",
-        );
+        text.push_str("No key is named (--key): nothing that is private to a key takes part.\n");
     }
     let _ = writeln!(
         text,
-        "Live figures are absent here: every endpoint is taken for well and unmeasured. Draws are of seed {}.",
+        "Live figures are absent here: every endpoint is taken for well and unmeasured; seed {}.",
         options.seed
     );
     text

@@ -436,6 +436,7 @@ impl<'a, 'b> Gate<'a, 'b> {
             // No fee is a fee of nothing, and images without a price are counted as tokens.
             || above(most.request, Some(prices.request.map_or(0, |price| price.0)))
             || above(most.image, Some(prices.image.map_or(0, |price| price.0)))
+            || above(most.audio, Some(prices.audio.map_or(0, |price| price.0)))
     }
 }
 

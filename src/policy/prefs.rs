@@ -86,13 +86,19 @@ pub struct MaxPrice {
     pub request: Option<i128>,
     /// Per image in the prompt.
     pub image: Option<i128>,
+    /// Per token of sound in the prompt.
+    pub audio: Option<i128>,
 }
 
 impl MaxPrice {
     /// Is anything bounded?
     #[must_use]
     pub const fn given(&self) -> bool {
-        self.prompt.is_some() || self.completion.is_some() || self.request.is_some() || self.image.is_some()
+        self.prompt.is_some()
+            || self.completion.is_some()
+            || self.request.is_some()
+            || self.image.is_some()
+            || self.audio.is_some()
     }
 }
 
@@ -145,7 +151,7 @@ impl Preferences<'_> {
         quantizations: None,
         sort: None,
         partition: Partition::Model,
-        max_price: MaxPrice { prompt: None, completion: None, request: None, image: None },
+        max_price: MaxPrice { prompt: None, completion: None, request: None, image: None, audio: None },
         min_throughput: Percentiles { p50: 0.0, p75: 0.0, p90: 0.0, p99: 0.0 },
         max_latency: Percentiles { p50: 0.0, p75: 0.0, p90: 0.0, p99: 0.0 },
         unknown: 0,
@@ -202,8 +208,8 @@ members! {
         "\"price\", \"throughput\" or \"latency\", or an object with one of them as by and \"model\" or \
          \"none\" as partition; this router has no quality figures for \"exacto\"",
     MaxPrice = "max_price":
-        "an object of decimal prices: prompt and completion in USD per million tokens, request and image \
-         in USD each",
+        "an object of decimal prices: prompt and completion in USD per million tokens, request, image \
+         and audio in USD per request, image and token of sound",
     MinThroughput = "preferred_min_throughput":
         "a number of tokens per second, or an object of such numbers under p50, p75, p90 and p99",
     MaxLatency = "preferred_max_latency":
@@ -353,8 +359,7 @@ fn max_price(text: &[u8]) -> Option<MaxPrice> {
             b"completion" => price.completion = Some(value::decimal(value, PER_MILLION)?),
             b"request" => price.request = Some(value::decimal(value, EACH)?),
             b"image" => price.image = Some(value::decimal(value, EACH)?),
-            // The catalogue has no price per unit of sound, so there is nothing to compare.
-            b"audio" => drop(value::decimal(value, EACH)?),
+            b"audio" => price.audio = Some(value::decimal(value, EACH)?),
             _ => return None,
         }
         Some(())

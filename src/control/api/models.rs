@@ -280,6 +280,7 @@ fn price_members(prices: &Prices) -> Map<String, Value> {
         ("completion", prices.completion),
         ("request", prices.request),
         ("image", prices.image),
+        ("audio", prices.audio),
         ("internal_reasoning", prices.reasoning),
         ("input_cache_read", prices.cache_read),
         ("input_cache_write", prices.cache_write),

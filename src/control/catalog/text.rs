@@ -119,6 +119,7 @@ fn price_pairs(prices: &Prices) -> Vec<Pair> {
         ("reasoning", prices.reasoning.map(million)),
         ("request", prices.request.map(|amount| quoted(&amount.as_usd()))),
         ("image", prices.image.map(|amount| quoted(&amount.as_usd()))),
+        ("audio", prices.audio.map(million)),
     ])
 }
 

@@ -133,6 +133,8 @@ section! {
         request: Option<PicoDollars> = None, Optional(Usd);
         /// Per image of the prompt. Absent: images count as prompt tokens.
         image: Option<PicoDollars> = None, Optional(Usd);
+        /// Per million tokens of sound in the prompt. Absent: sound counts as prompt tokens.
+        audio: Option<PicoDollars> = None, Optional(Price);
         /// Other prices for long prompts or at hours of the day; of two that apply the later one wins.
         rule: Vec<RuleTable> = Vec::new(), tables(RULES_MAX);
     }
@@ -161,6 +163,8 @@ section! {
         request: Option<PicoDollars> = None, Optional(Usd);
         /// Per image of the prompt.
         image: Option<PicoDollars> = None, Optional(Usd);
+        /// Per million tokens of sound in the prompt.
+        audio: Option<PicoDollars> = None, Optional(Price);
     }
 }
 
@@ -181,8 +185,9 @@ fn tokens(count: Option<usize>) -> Option<u32> {
 impl From<RuleTable> for PriceRule {
     fn from(rule: RuleTable) -> Self {
         let window = rule.utc_from.zip(rule.utc_to).map(|(start, end)| Window { start, end });
-        let RuleTable { prompt, completion, cache_read, cache_write, reasoning, request, image, .. } = rule;
-        let prices = Prices { prompt, completion, cache_read, cache_write, reasoning, request, image };
+        let RuleTable { prompt, completion, cache_read, cache_write, reasoning, request, .. } = rule;
+        let (image, audio) = (rule.image, rule.audio);
+        let prices = Prices { prompt, completion, cache_read, cache_write, reasoning, request, image, audio };
         Self { above_prompt_tokens: tokens(rule.above_prompt_tokens), window, prices }
     }
 }
@@ -190,8 +195,8 @@ impl From<RuleTable> for PriceRule {
 impl From<PriceTable> for PriceRules {
     fn from(price: PriceTable) -> Self {
         let (prompt, completion) = (Some(price.prompt), Some(price.completion));
-        let PriceTable { cache_read, cache_write, reasoning, request, image, .. } = price;
-        let base = Prices { prompt, completion, cache_read, cache_write, reasoning, request, image };
+        let PriceTable { cache_read, cache_write, reasoning, request, image, audio, .. } = price;
+        let base = Prices { prompt, completion, cache_read, cache_write, reasoning, request, image, audio };
         Self { base, rules: price.rule.into_iter().map(Into::into).collect() }
     }
 }

@@ -34,7 +34,8 @@ impl Closing {
         };
         let (id, created) = (id.as_str(), created(id.as_str()));
         let opening = format!(
-            "data: {{\"id\":\"{id}\",\"object\":\"{kind}\",\"created\":{created},\"model\":{},\"choices\":[],",
+            "data: {{\"id\":\"{id}\",\"object\":\"{kind}\",\"created\":{created},\"model\":{},\
+             \"choices\":[],",
             Quoted(model)
         );
         let member = format!("{MEMBER}{object}");

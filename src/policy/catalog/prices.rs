@@ -22,6 +22,8 @@ pub struct Prices {
     pub request: Option<PicoDollars>,
     /// Per image in the prompt. `None`: images are counted as prompt tokens.
     pub image: Option<PicoDollars>,
+    /// Per token of sound in the prompt. `None`: sound is counted as prompt tokens.
+    pub audio: Option<PicoDollars>,
 }
 
 impl Prices {
@@ -42,6 +44,7 @@ impl Prices {
             reasoning: other.reasoning.or(self.reasoning),
             request: other.request.or(self.request),
             image: other.image.or(self.image),
+            audio: other.audio.or(self.audio),
         }
     }
 }

@@ -47,7 +47,8 @@ fn every_member_is_read() {
     check("{\"sort\":{\"partition\":\"none\"}}", Preferences { partition: Partition::None, ..NONE });
     let max_price = MaxPrice { prompt: Some(1_500_000), completion: Some(2_000_000), ..MaxPrice::default() };
     check("{\"max_price\":{\"prompt\":1.5,\"completion\":\"2\"}}", Preferences { max_price, ..NONE });
-    let max_price = MaxPrice { request: Some(10_000_000_000), image: Some(0), ..MaxPrice::default() };
+    let (request, audio) = (Some(10_000_000_000), Some(1_000_000_000_000));
+    let max_price = MaxPrice { request, image: Some(0), audio, ..MaxPrice::default() };
     check(
         "{\"max_price\":{\"request\":\"0.01\",\"image\":0,\"audio\":1}}",
         Preferences { max_price, ..NONE },

@@ -127,7 +127,8 @@ impl<'a> Receipt<'a> {
             }
             Filter::MaxPrice => self.too_dear(one),
             Filter::Context => format!(
-                "the prompt has at least {} tokens, the answer up to {}; there is room for {} in all, {} of a prompt",
+                "the prompt has at least {} tokens, the answer up to {}; there is room for {} in all, \
+                 {} of a prompt",
                 needs.prompt_tokens_least(),
                 needs.output_tokens.unwrap_or(0),
                 known(facts.context_tokens),
@@ -163,7 +164,7 @@ impl<'a> Receipt<'a> {
     fn too_dear(&self, one: &Endpoint) -> String {
         let Some(rules) = &one.facts.prices else { return "its price is unknown".to_owned() };
         let tokens = self.ask.needs.prompt_tokens(self.content);
-        let Prices { prompt, completion, request, image, .. } = rules.at(tokens, self.scene.minute);
+        let Prices { prompt, completion, request, image, audio, .. } = rules.at(tokens, self.scene.minute);
         let most = &self.ask.preferences.max_price;
         let none = Some(PicoDollars(0));
         let each = [
@@ -171,6 +172,7 @@ impl<'a> Receipt<'a> {
             ("completion token", most.completion, completion),
             ("request", most.request, request.or(none)),
             ("image", most.image, image.or(none)),
+            ("token of sound", most.audio, audio.or(none)),
         ];
         let above = each.into_iter().filter_map(|(unit, most, price)| {
             let most = most?;
@@ -271,7 +273,8 @@ impl<'a> Receipt<'a> {
             let live = self.scene.live.of(id);
             let _ = write!(
                 text,
-                ",\"live\":{{\"ttft_ms\":{},\"tokens_per_second\":{},\"error_share\":{},\"limited_share\":{}}}",
+                ",\"live\":{{\"ttft_ms\":{},\"tokens_per_second\":{},\"error_share\":{},\
+                 \"limited_share\":{}}}",
                 measured(live.ttft_ms),
                 measured(live.tokens_per_second),
                 live.error_share,

@@ -453,3 +453,20 @@ fn a_receipt_says_why_the_winner_won() {
     let named = ["1 a/us-east5", "a/eu excluded by provider.only: it is not named there"];
     told("m: a/us-east5 region=us-east5, a/eu region=eu", regional, &named, Some("it is the only one left"));
 }
+
+#[test]
+fn sound_may_have_a_price_of_its_own() {
+    let mut world = world("m: a usd=1, b usd=1");
+    let rules = world.0.endpoints[0].facts.prices.as_mut().expect("priced");
+    rules.base.audio = Some(PicoDollars(40_000_000));
+    let bounded =
+        |most: &str| format!(r#"{{"model":"m:floor","provider":{{"max_price":{{"audio":{most}}}}}}}"#);
+    // A price per token of sound in dollars, as the lists of models tell it.
+    for (most, want) in [("0.00004", &["a", "b"][..]), ("0.000039", &["b"]), ("0", &["b"])] {
+        assert_eq!(
+            planned(&world, &bounded(most), 1).as_deref(),
+            Ok(&want.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>()[..]),
+            "{most}"
+        );
+    }
+}

@@ -120,6 +120,7 @@ fn step(cost: &Map<String, Value>) -> Prices {
         reasoning: price("reasoning"),
         request: None,
         image: None,
+        audio: price("input_audio").filter(|price| price.0 > 0),
     }
 }
 

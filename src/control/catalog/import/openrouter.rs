@@ -148,6 +148,7 @@ fn step(pricing: &Map<String, Value>) -> Prices {
         reasoning: charged("internal_reasoning"),
         request: charged("request"),
         image: charged("image"),
+        audio: charged("audio"),
     }
 }
 

@@ -209,6 +209,7 @@ fn step(row: &Map<String, Value>, step: &str, tier: &str) -> Prices {
         reasoning: price("output_cost_per_reasoning_token"),
         request: price("input_cost_per_request").filter(|_| plain),
         image: price("input_cost_per_image").filter(|_| plain),
+        audio: price("input_cost_per_audio_token").filter(|price| price.0 > 0),
     }
 }
 
