@@ -1,5 +1,5 @@
-//! Response heads whose lines have the same names as those of the head before them. A provider writes the same
-//! fields in the same order with every answer; what changes are values, and their lengths. So a name is
+//! Response heads whose lines have the same names as those of the head before them. A provider writes the
+//! same fields in the same order with every answer; what changes are values, and their lengths. So a name is
 //! compared with the one that was there last time, which says what it is, instead of read and looked up.
 //!
 //! ```text
