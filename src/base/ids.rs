@@ -83,12 +83,12 @@ impl GenerationId {
 
 /// A number below 10^8 in decimal digits: fours, pairs and digits are parted side by side in one word.
 fn eight_digits(number: u64) -> [u8; 8] {
-    let fours = number / 10_000 | (number % 10_000) << 32;
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
     // Multiplied and shifted, a four is divided by 100 and a pair by 10.
-    let high = (fours * 10_486 >> 20) & 0x7f_0000_007f;
-    let pairs = high | (fours - 100 * high) << 16;
-    let high = (pairs * 103 >> 10) & 0x000f_000f_000f_000f;
-    let digits = high | (pairs - 10 * high) << 8;
+    let high = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let pairs = high | ((fours - 100 * high) << 16);
+    let high = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = high | ((pairs - 10 * high) << 8);
     (digits | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
 }
 

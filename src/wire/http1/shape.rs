@@ -200,7 +200,7 @@ mod tests {
             ("application/json", "application/json\r\nContent-Type: text/html", false),
             ("req_1", "req\r1", false),
             ("req_1", "req\n1", false),
-            ("req_1", "req\01", false),
+            ("req_1", "req\x001", false),
             ("Date:", "Date :", false),
             ("Date:", " Date:", false),
             ("\r\n\r\n", "\r\n\rx", false),
