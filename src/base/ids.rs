@@ -60,12 +60,9 @@ impl GenerationId {
     #[must_use]
     pub fn new(now: UnixSeconds, random: [u64; 2]) -> Self {
         let mut bytes = *b"gen-0000000000-AAAAAAAAAAAAAAAAAAAA";
-        let mut seconds = now.0;
-        for pair in bytes[4..14].as_chunks_mut::<2>().0.iter_mut().rev() {
-            let two = (seconds % 100) as u8;
-            *pair = [b'0' + two / 10, b'0' + two % 10];
-            seconds /= 100;
-        }
+        let [.., seven, eight] = eight_digits(now.0 / 100_000_000 % 100);
+        (bytes[4], bytes[5]) = (seven, eight);
+        bytes[6..14].copy_from_slice(&eight_digits(now.0 % 100_000_000));
         bytes[15..25].copy_from_slice(&letters(random[0]));
         bytes[25..35].copy_from_slice(&letters(random[1]));
         Self { bytes }
@@ -82,6 +79,17 @@ impl GenerationId {
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.bytes
     }
+}
+
+/// A number below 10^8 in decimal digits: fours, pairs and digits are parted side by side in one word.
+fn eight_digits(number: u64) -> [u8; 8] {
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    // Multiplied and shifted, a four is divided by 100 and a pair by 10.
+    let high = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let pairs = high | ((fours - 100 * high) << 16);
+    let high = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = high | ((pairs - 10 * high) << 8);
+    (digits | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
 }
 
 /// The low 60 bits of `word` as ten letters, six bits each, lowest first.
@@ -104,6 +112,16 @@ mod tests {
     fn generation_id_has_its_shape() {
         let id = GenerationId::new(UnixSeconds(1_783_514_921), [u64::MAX, 0]);
         assert_eq!(id.as_str(), "gen-1783514921-yyyyyyyyyyAAAAAAAAAA");
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        let check = |number: u64| assert_eq!(eight_digits(number)[..], *format!("{number:08}").as_bytes());
+        (0..10_000).for_each(|four| {
+            check(four);
+            check(four * 10_000);
+            check(99_999_999 - four * 9_999);
+        });
     }
 
     #[test]

@@ -319,10 +319,22 @@ pub(super) enum Settled {
     Unframed,
 }
 
+/// Fewer bytes than this make a number that fits, whatever each of them is.
+const DIGITS_FIT: usize = 16;
+
 /// `1*DIGIT` below 2^64; leading zeros are decimal zeros.
 pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
+    }
+    if text.len() < DIGITS_FIT {
+        let (mut number, mut fine) = (0_u64, true);
+        for byte in text {
+            let digit = byte.wrapping_sub(b'0');
+            fine &= digit < 10;
+            number = number * 10 + u64::from(digit);
+        }
+        return fine.then_some(number);
     }
     text.iter().try_fold(0_u64, |number, &byte| {
         let digit = char::from(byte).to_digit(10)?;
@@ -353,6 +365,24 @@ fn coding_flaw(value: &[u8]) -> Flaw {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decimals_are_digits_and_fit() {
+        for length in 1..=20 {
+            let text = &"12345678901234567890"[..length];
+            assert_eq!(decimal(text.as_bytes()), text.parse().ok(), "{text}");
+            for at in 0..length {
+                for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                    let mut other = text.as_bytes().to_vec();
+                    other[at] = byte;
+                    assert_eq!(decimal(&other), None, "{byte} in {text}");
+                }
+            }
+        }
+        let most = [(&b"18446744073709551615"[..], Some(u64::MAX)), (b"18446744073709551616", None)];
+        most.into_iter().for_each(|(text, want)| assert_eq!(decimal(text), want));
+        assert_eq!((decimal(b""), decimal(b"007"), decimal(&[0xff; 15])), (None, Some(7), None));
+    }
 
     #[test]
     fn every_name_is_found_and_has_its_slot() {

@@ -1,5 +1,5 @@
-//! Response heads whose lines have the same names as those of the head before them. A provider writes the same
-//! fields in the same order with every answer; what changes are values, and their lengths. So a name is
+//! Response heads whose lines have the same names as those of the head before them. A provider writes the
+//! same fields in the same order with every answer; what changes are values, and their lengths. So a name is
 //! compared with the one that was there last time, which says what it is, instead of read and looked up.
 //!
 //! ```text
@@ -200,7 +200,7 @@ mod tests {
             ("application/json", "application/json\r\nContent-Type: text/html", false),
             ("req_1", "req\r1", false),
             ("req_1", "req\n1", false),
-            ("req_1", "req\01", false),
+            ("req_1", "req\x001", false),
             ("Date:", "Date :", false),
             ("Date:", " Date:", false),
             ("\r\n\r\n", "\r\n\rx", false),

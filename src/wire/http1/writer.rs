@@ -147,14 +147,28 @@ fn write_target(out: &mut Vec<u8>, part: &[u8]) {
     }
 }
 
+/// Two digits each, `00` to `99`.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
+
 /// Writes `number` in decimal digits.
 fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    // The length of nearly every body has as many digits as one of these: copies of a known size are stores.
     if number < 10_000 {
-        // The length of nearly every body.
-        let (high, low) = (number as u16 / 100, number as u16 % 100);
-        let digits = [high / 10, high % 10, low / 10, low % 10].map(|digit| b'0' + digit as u8);
-        let first = usize::from(number < 10) + usize::from(number < 100) + usize::from(number < 1000);
-        return out.extend_from_slice(&digits[first..]);
+        let ([a, b], [c, d]) = (PAIRS[number as usize / 100], PAIRS[number as usize % 100]);
+        return match number {
+            1000.. => out.extend_from_slice(&[a, b, c, d]),
+            100.. => out.extend_from_slice(&[b, c, d]),
+            10.. => out.extend_from_slice(&[c, d]),
+            _ => out.push(d),
+        };
     }
     let mut digits = [b'0'; 20];
     let mut first = digits.len();

@@ -43,6 +43,7 @@ impl<'de> Deserialize<'de> for Entries {
 pub fn exercise(body: &[u8]) {
     let entries: Option<Entries> = serde_json::from_slice(body).ok();
     let seen = peek(body);
+    read_again(body);
     if let Some(entries) = &entries {
         agree(body, &seen, entries);
     }
@@ -56,6 +57,22 @@ pub fn exercise(body: &[u8]) {
             place.is_none_or(|place| subset & (1 << place) == 0)
         };
         removal_leaves_the_rest(body, &peek, entries.as_ref(), kept);
+    }
+}
+
+/// What a frame says of a body does not depend on what it has read before.
+fn read_again(body: &[u8]) {
+    let mut frame = Peek::default();
+    let first = (frame.read(body), format!("{frame:?}"));
+    for _ in 0..2 {
+        assert_eq!((frame.read(body), format!("{frame:?}")), first, "{}", String::from_utf8_lossy(body));
+    }
+    for other in [r#"{"messages":[],"model":"x","stream":true,"user":"y"}"#, r#"{"stream":true,"model":"x"}"#]
+    {
+        let _ = frame.read(other.as_bytes());
+        let again = frame.read(body);
+        assert_eq!(again, first.0, "{}", String::from_utf8_lossy(body));
+        assert!(again.is_err() || frame.members() == peek(body).expect("as before").members());
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`parameter`] | the names of parameters that not every provider takes |
 //! | [`content`] | whether a prompt has parts that are no text |
 //! | [`splice`] | a list of edits over a body that is never rewritten itself |
+//! | `written` | known keys as programs write them |
 //! | [`text`] | escaping and unescaping of single strings |
 //!
 //! What is not looked into is only checked for nesting and for ended strings (the provider parses it anyway);
@@ -27,6 +28,7 @@ pub mod scan;
 mod skip;
 pub mod splice;
 pub mod text;
+mod written;
 
 #[cfg(test)]
 mod generate;

@@ -17,6 +17,7 @@ use crate::wire::flaw::Flaw;
 
 use super::quote::{key_end, short_string_end, string_end};
 use super::skip::container_end;
+use super::written::Written;
 
 /// "No comma there"; positions are below `limits::BODY_BYTES_CEILING`.
 const NONE: u32 = u32::MAX;
@@ -104,23 +105,45 @@ impl<'a> Fields<'a> {
     /// [`Flaw::Json`] for broken text, [`Flaw::JsonDepth`] for deep nesting; nothing more is read after that.
     #[inline(always)]
     pub fn next_field(&mut self) -> Result<Option<Field>, Flaw> {
+        Ok(self.next(None)?.map(|(field, _)| field))
+    }
+
+    /// The next member, and whether its key is the one that was expected, written as programs write it. Says
+    /// no of any other key, and of some others.
+    ///
+    /// # Errors
+    /// As [`Fields::next_field`].
+    #[inline(always)]
+    pub(super) fn next_expected(&mut self, expected: &Written) -> Result<Option<(Field, bool)>, Flaw> {
+        self.next(Some(expected))
+    }
+
+    #[inline(always)]
+    fn next(&mut self, expected: Option<&Written>) -> Result<Option<(Field, bool)>, Flaw> {
         let walk = &mut self.walk;
         if !walk.enter()? {
             return Ok(None);
         }
-        let (bytes, comma_before) = (walk.bytes, walk.comma);
-        if bytes.get(walk.at) != Some(&b'"') {
-            return Err(walk.broken());
-        }
-        let start = walk.at + 1;
-        let Ok((end, key_escaped)) = key_end(bytes, start) else { return Err(walk.broken()) };
-        let colon = skip_space(bytes, end + 1);
-        if bytes.get(colon) != Some(&b':') {
-            return Err(walk.broken());
-        }
-        let value = walk.child(skip_space(bytes, colon + 1))?;
+        let (bytes, comma_before, start) = (walk.bytes, walk.comma, walk.at + 1);
+        let expected = expected.filter(|expected| expected.begins(bytes, walk.at));
+        let (end, key_escaped, value) = if let Some(expected) = expected {
+            let behind = walk.at + expected.length;
+            (behind - Written::BEHIND_KEY, false, behind)
+        } else {
+            if bytes.get(walk.at) != Some(&b'"') {
+                return Err(walk.broken());
+            }
+            let Ok((end, key_escaped)) = key_end(bytes, start) else { return Err(walk.broken()) };
+            let colon = skip_space(bytes, end + 1);
+            if bytes.get(colon) != Some(&b':') {
+                return Err(walk.broken());
+            }
+            (end, key_escaped, skip_space(bytes, colon + 1))
+        };
+        let value = walk.child(value)?;
         let key = Span::new(start, end);
-        Ok(Some(Field { key, key_escaped, value, comma_before, comma_after: walk.comma }))
+        let field = Field { key, key_escaped, value, comma_before, comma_after: walk.comma };
+        Ok(Some((field, expected.is_some())))
     }
 
     /// One past the closing brace, once `next_field` has said `None`.
@@ -217,7 +240,8 @@ pub fn short_text_end(bytes: &[u8], at: usize) -> Option<usize> {
 pub fn leading_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     match bytes.get(at..).and_then(|rest| rest.first_chunk()).map(|eight| short_number(*eight)) {
         Some((value, digits @ 1..=7)) => Some((value, at + digits)),
-        _ => long_number(bytes, at),
+        Some((value, 8)) => long_number(bytes, at, value, at + 8),
+        _ => long_number(bytes, at, 0, at),
     }
 }
 
@@ -240,9 +264,9 @@ fn short_number(bytes: [u8; 8]) -> (u64, usize) {
     (((fours * 10_000) + (fours >> 32)) & 0xffff_ffff, digits)
 }
 
+/// The same byte by byte, once the digits before `end` were found to be `value`.
 #[inline(never)]
-fn long_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
-    let (mut value, mut end) = (0_u64, at);
+fn long_number(bytes: &[u8], at: usize, mut value: u64, mut end: usize) -> Option<(u64, usize)> {
     while let Some(digit) = bytes.get(end).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
         // Nineteen digits always fit.
         if end - at == 19 {
@@ -403,7 +427,7 @@ mod tests {
             for other in 0..=u8::MAX {
                 let behind = [text.as_bytes(), &[other], b"12345678"].concat();
                 let want = match other {
-                    b'0'..=b'9' => long_number(&behind, 0),
+                    b'0'..=b'9' => long_number(&behind, 0, 0, 0),
                     _ => Some((value, length)),
                 };
                 assert_eq!(leading_number(&behind, 0), want, "{text} before {other}");

@@ -1,8 +1,8 @@
 //! The beginnings of answers and of usage objects as nearly every server writes them: these members, in this
 //! order, without white space. What is written so is compared and not searched for.
 //!
-//! Deliberately absent: everything written in another way. `None` says nothing about a text but that it has to
-//! be read member by member.
+//! Deliberately absent: everything written in another way. `None` says nothing about a text but that it has
+//! to be read member by member.
 
 use crate::base::span::Span;
 use crate::wire::json::scan::{leading_number, short_text_end, value_end};
