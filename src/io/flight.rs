@@ -184,15 +184,16 @@ impl Flight {
         self.silent = silent;
         // What is forgotten is empty: asking it whether it must be freed would cost more than the move.
         core::mem::forget(core::mem::replace(&mut self.parcel, parcel));
-        if let &[piece] = &*self.parcel.pieces {
-            self.cargo = Cargo::Stretch(piece, 0);
+        let cargo = if let &[piece] = &*self.parcel.pieces {
+            Cargo::Stretch(piece, 0)
         } else {
-            self.board_pieces();
-        }
+            self.board_pieces()
+        };
+        core::mem::forget(core::mem::replace(&mut self.cargo, cargo));
     }
 
-    fn board_pieces(&mut self) {
-        self.cargo = match shape(&self.parcel) {
+    fn board_pieces(&mut self) -> Cargo {
+        match shape(&self.parcel) {
             Shape::Nothing => Cargo::Stretch(Piece::Own(Span::default()), 0),
             Shape::One(piece) => Cargo::Stretch(piece, 0),
             Shape::Joined => Cargo::Stretch(join(&mut self.parcel), 0),
@@ -203,14 +204,14 @@ impl Flight {
                 let gather = Gather::new(core::mem::take(&mut self.parcel), Vec::new());
                 Cargo::Gather(Box::new((gather, header)))
             }
-        };
+        }
     }
 
     /// The parcel, as it came aboard; the place is free again.
     #[inline]
     pub(super) fn take_parcel(&mut self) -> Parcel {
         let Cargo::Stretch(..) = self.cargo else { return self.take_gathered() };
-        self.cargo = Cargo::Nothing;
+        core::mem::forget(core::mem::replace(&mut self.cargo, Cargo::Nothing));
         self.parcel.own.truncate(self.own);
         core::mem::take(&mut self.parcel)
     }
