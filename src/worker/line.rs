@@ -149,8 +149,8 @@ impl Line {
         }
     }
 
-    /// The only match on actions: a new one does not compile until it is performed here. What is done once per
-    /// request and not per event stays out of line.
+    /// The only match on actions: a new one does not compile until it is performed here. What is done once
+    /// per request and not per event stays out of line.
     #[inline]
     fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Option<Input>) {
         match action {
