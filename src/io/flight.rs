@@ -184,15 +184,13 @@ impl Flight {
         self.silent = silent;
         // What is forgotten is empty: asking it whether it must be freed would cost more than the move.
         core::mem::forget(core::mem::replace(&mut self.parcel, parcel));
-        if let &[piece] = &*self.parcel.pieces {
-            self.cargo = Cargo::Stretch(piece, 0);
-        } else {
-            self.board_pieces();
-        }
+        let cargo =
+            if let &[piece] = &*self.parcel.pieces { Cargo::Stretch(piece, 0) } else { self.board_pieces() };
+        core::mem::forget(core::mem::replace(&mut self.cargo, cargo));
     }
 
-    fn board_pieces(&mut self) {
-        self.cargo = match shape(&self.parcel) {
+    fn board_pieces(&mut self) -> Cargo {
+        match shape(&self.parcel) {
             Shape::Nothing => Cargo::Stretch(Piece::Own(Span::default()), 0),
             Shape::One(piece) => Cargo::Stretch(piece, 0),
             Shape::Joined => Cargo::Stretch(join(&mut self.parcel), 0),
@@ -203,14 +201,14 @@ impl Flight {
                 let gather = Gather::new(core::mem::take(&mut self.parcel), Vec::new());
                 Cargo::Gather(Box::new((gather, header)))
             }
-        };
+        }
     }
 
     /// The parcel, as it came aboard; the place is free again.
     #[inline]
     pub(super) fn take_parcel(&mut self) -> Parcel {
         let Cargo::Stretch(..) = self.cargo else { return self.take_gathered() };
-        self.cargo = Cargo::Nothing;
+        core::mem::forget(core::mem::replace(&mut self.cargo, Cargo::Nothing));
         self.parcel.own.truncate(self.own);
         core::mem::take(&mut self.parcel)
     }
@@ -297,12 +295,18 @@ pub(super) enum Shape {
 
 /// Chooses how `parcel` leaves.
 pub(super) fn shape(parcel: &Parcel) -> Shape {
-    let mut pieces = parcel.pieces.iter().filter(|piece| !piece.span().is_empty());
-    match (pieces.next(), pieces.next()) {
-        (None, _) => Shape::Nothing,
-        (Some(&piece), None) => Shape::One(piece),
-        (Some(_), Some(_)) if parcel.total() <= limits::COALESCE_BYTES => Shape::Joined,
-        (Some(_), Some(_)) => Shape::Gathered,
+    let (mut last, mut count, mut total) = (Piece::Own(Span::default()), 0, 0);
+    for &piece in &parcel.pieces {
+        let length = piece.span().len();
+        if length > 0 {
+            (last, count, total) = (piece, count + 1, total + length);
+        }
+    }
+    match count {
+        0 => Shape::Nothing,
+        1 => Shape::One(last),
+        _ if total <= limits::COALESCE_BYTES => Shape::Joined,
+        _ => Shape::Gathered,
     }
 }
 

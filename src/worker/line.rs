@@ -116,20 +116,29 @@ impl Line {
     }
 
     /// Performs what the exchange has asked for. What an operation answers at once is told at once.
+    #[inline(never)]
     fn perform_all(&mut self, ops: &mut impl Ops) {
-        loop {
-            let mut told = None;
-            // Taken from the end: nothing is moved up, and mostly there is one.
+        let mut told = None;
+        if self.actions.len() > 1 {
+            // Taken from the end, so that nothing is moved up.
             self.actions.reverse();
-            while let Some(action) = self.actions.pop() {
-                self.perform(action, ops, &mut told);
-            }
-            let Some(input) = told else { break };
-            self.tell(|exchange, cx| exchange.step(cx, input));
+        }
+        while let Some(action) = self.actions.pop() {
+            self.perform(action, ops, &mut told);
+        }
+        if let Some(input) = told {
+            return self.tell_at_once(input, ops);
         }
         if !self.closing {
             self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
         }
+    }
+
+    /// Tells what an operation has answered at once. Apart from the rest, whose frame stays small that way.
+    #[inline(never)]
+    fn tell_at_once(&mut self, input: Input, ops: &mut impl Ops) {
+        self.tell(|exchange, cx| exchange.step(cx, input));
+        self.perform_all(ops);
     }
 
     /// Wall time is needed to the second at best: between two readings it is taken to stand still.
@@ -140,7 +149,8 @@ impl Line {
         }
     }
 
-    /// The only match on actions: a new one does not compile until it is performed here.
+    /// The only match on actions: a new one does not compile until it is performed here. What is done once
+    /// per request and not per event stays out of line.
     #[inline]
     fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Option<Input>) {
         match action {
@@ -167,6 +177,7 @@ impl Line {
     }
 
     /// Takes a pooled connection, or starts dialling.
+    #[inline(never)]
     fn dial(&mut self, fresh: bool, ops: &mut impl Ops) -> Option<Input> {
         let (snapshot, provider) = self.exchange.dialed_provider()?;
         let idle = provider.deadlines.upstream_idle;

@@ -19,9 +19,15 @@ const WAITING_LOW: usize = 2;
 
 impl Link {
     /// Arms the receive, unless it is armed or would not help.
+    #[inline]
     pub fn arm(&mut self, ring: &mut Ring, token: u32) {
-        let wanted = self.receive == Receive::Idle && self.end.is_none() && !self.straight;
-        if wanted && self.waiting.len() <= WAITING_LOW {
+        if self.receive == Receive::Idle {
+            self.arm_idle(ring, token);
+        }
+    }
+
+    fn arm_idle(&mut self, ring: &mut Ring, token: u32) {
+        if self.end.is_none() && !self.straight && self.waiting.len() <= WAITING_LOW {
             self.receive = Receive::Armed;
             if self.ahead {
                 ring.receive_once(&self.fd, token);
@@ -107,6 +113,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`super::socket::recv`].
+    #[inline]
     pub fn take(
         &mut self,
         ring: &mut Ring,
@@ -122,6 +129,7 @@ impl Link {
         taken
     }
 
+    #[inline]
     fn take_plain(&mut self, lent: &mut Lent, spares: &mut Spares) -> Option<io::Result<usize>> {
         let Some(front) = self.waiting.front_mut() else { return self.end.map(outcome) };
         if lent.filled == 0 && front.taken == 0 && lent.storage.len() <= front.storage.len() {

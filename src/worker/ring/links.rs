@@ -80,6 +80,7 @@ impl Links {
     }
 
     /// Notes that there is something to look at.
+    #[inline]
     pub(super) fn announce(&mut self, token: u32) {
         let entry = self.entries[token as usize].as_mut();
         if let Some(entry) = entry.filter(|entry| !entry.queued) {

@@ -65,6 +65,7 @@ pub(super) struct RingOps<'a> {
 }
 
 impl RingOps<'_> {
+    #[inline]
     fn recv(&mut self, token: u32, lent: Lent) {
         let entry = self.links.entry(token);
         debug_assert!(entry.lent.is_none(), "one receive at a time");
@@ -91,7 +92,7 @@ impl RingOps<'_> {
     }
 
     /// The parcel of a send that is over.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_sent(&mut self, token: u32) -> Parcel {
         self.links.entry(token).link.take_sent(self.ring)
     }
@@ -247,6 +248,7 @@ impl Ops for RingOps<'_> {
         self.recv(self.origin(), lent);
     }
 
+    #[inline(never)]
     fn release(&mut self, keep: Option<PoolTerms>, now: Moment) -> Option<Input> {
         let token = self.wires.origin.take()?;
         if let Some(PoolTerms { pool, idle, most }) = keep
@@ -270,6 +272,7 @@ impl Ops for RingOps<'_> {
         lent.map(|lent| Input::OriginRecv { lent, got: Got::End })
     }
 
+    #[inline(never)]
     fn close(&mut self, reset: bool) {
         if let Some(token) = self.wires.dialing.take().and_then(|dialing| dialing.link) {
             self.links.part(token, false);

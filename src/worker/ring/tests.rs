@@ -232,6 +232,25 @@ fn a_send_that_is_over_but_not_told_is_told_after_the_release() {
 }
 
 #[test]
+fn the_end_of_a_send_midway_is_waited_for_only_when_more_is_here_already() {
+    let Some(mut turn) = worker() else { return };
+    for (midway, more) in [(true, false), (true, true), (false, false)] {
+        let (seat, _client) = client(&mut turn);
+        let (token, mut far) = origin(&mut turn, seat);
+        if more {
+            far.write_all(b"more").unwrap();
+            reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
+        }
+        with(&mut turn, seat, |ops| ops.client_send(parcel(b"event"), midway));
+        reap_until(&mut turn, |turn| turn.sent.len() + turn.sent_before.len() > 0);
+        let told_before = midway && !more;
+        assert_eq!((turn.sent_before.len(), turn.sent.len()), (told_before.into(), (!told_before).into()));
+        turn.sent.clear();
+        turn.sent_before.clear();
+    }
+}
+
+#[test]
 fn a_clean_connection_is_kept_and_a_spoilt_one_is_not() {
     let Some(mut turn) = worker() else { return };
     let (seat, _client) = client(&mut turn);
