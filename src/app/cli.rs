@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use sha2::{Digest, Sha256};
 
 use super::catalog::ImportOptions;
+use super::simulate::SimulateOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
@@ -66,6 +67,8 @@ pub enum Command {
     /// The catalogue of models
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// What traffic would have cost, and how it would have gone, under a policy or two
+    Simulate(SimulateOptions),
 }
 
 /// What to do with the catalogue.

@@ -7,9 +7,10 @@ pub mod catalog;
 pub mod cli;
 mod listen;
 mod serve;
+pub mod simulate;
 mod upstream_tls;
 
-use std::io::{stderr, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,6 +25,10 @@ pub fn main() -> ExitCode {
         Command::Check(options) => cli::check(&options, &mut stdout().lock(), &mut stderr().lock()),
         Command::Catalog(CatalogCommand::Import(options)) => {
             catalog::import(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
+        Command::Simulate(options) => {
+            let terminal = stderr().is_terminal();
+            simulate::run(&options, &mut stdout().lock(), &mut stderr(), terminal)
         }
         Command::Key(KeyCommand::New(options)) => {
             cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())
