@@ -134,8 +134,9 @@ retry_after = \"20s\"
         let gaps = asked.split(|count| *count > 0).filter(|gap| gap.len() > 1).map(<[u32]>::len);
         assert!(gaps.clone().take(5).all(|gap| gap >= 18), "{strategy}: {asked:?}");
         assert!(u64::from(asked.iter().sum::<u32>()) >= seen.0.limited, "{strategy}");
+        // What was learnt of its limits in the storm is unlearnt slowly: one more at once with each answer.
         let (before, after) = (seen.share("alpha", 10..60), seen.share("alpha", 210..290));
-        assert!(after * 10 >= before * 9, "{strategy}: {before} % before, {after} % after");
+        assert!(after * 10 >= before * 7, "{strategy}: {before} % before, {after} % after");
     }
 }
 
@@ -192,7 +193,7 @@ fn two_runs_are_equal_to_the_byte() {
     let events = format!("{}[[endpoint]]\nfailure_rate = 0.02\ndeath_rate = 0.01\n", outage("503"));
     let texts = |seed, cores| {
         let setups = ["default", "price"].map(|strategy| setup(&three(strategy)));
-        let traffic = traffic(&setups[0], 200, 20, seed);
+        let traffic = traffic(&setups[0], 150, 12, seed);
         let options = Options { seed, cores, slot: None };
         let tallies = setups.iter().map(|one| simulate(&traffic, one, &world(&events), options, &mut |_| {}));
         let tallies: Vec<Tally> = tallies.collect();

@@ -76,7 +76,7 @@ fn what_is_wrong_is_told_with_line_and_field() {
     check("\"provider\":{\"zdr\":1}", "provider.zdr: must be true or false");
     check(
         "\"stream\":true,\"stream\":true",
-        ": duplicate field `stream` at line 1 column 83".trim_start_matches(": "),
+        ": duplicate field `stream` at line 1 column 84".trim_start_matches(": "),
     );
 }
 
@@ -98,7 +98,7 @@ fn lines_that_are_no_records_are_refused() {
     // Bytes that are no UTF-8, and a reader that fails.
     assert!(read(&b"{\"model\":\"\xff\"}"[..]).unwrap_err().to_string().starts_with("line 1: "));
     struct Broken;
-    impl io::Read for Broken {
+    impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::Error::other("broken"))
         }
