@@ -56,8 +56,8 @@ fn cores(text: &str) -> Result<usize, String> {
     count.ok_or_else(|| format!("expected a whole number from 1 to {CORES_MAX}"))
 }
 
-/// Runs `simulate`: 0 when it worked, [`EXIT_CONFIG`] when an input is refused, [`EXIT_IO`] when a file or the
-/// output could not be read or written. With `shows_progress`, `errors` is a terminal.
+/// Runs `simulate`: 0 when it worked, [`EXIT_CONFIG`] when an input is refused, [`EXIT_IO`] when a file or
+/// the output could not be read or written. With `shows_progress`, `errors` is a terminal.
 pub fn run(
     options: &SimulateOptions,
     out: &mut dyn Write,

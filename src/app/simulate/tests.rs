@@ -45,7 +45,8 @@ endpoint = [
 ]
 ";
 
-const TRAFFIC: &str = r#"{"time":10,"model":"team/m","prompt_tokens":1000000,"completion_tokens":0,"stream":true}
+const TRAFFIC: &str = r#"
+{"time":10,"model":"team/m","prompt_tokens":1000000,"completion_tokens":0,"stream":true}
 {"time":20,"model":"team/m","prompt_tokens":0,"completion_tokens":500000,"stream":false}
 "#;
 

@@ -20,9 +20,9 @@
 //! | [`tally`] | what is counted |
 //! | [`report`] | the counts as a table, as JSON and as a page |
 //!
-//! Everything follows from the inputs and the seed: two runs are equal to the byte. What an endpoint does with
-//! a request depends on the seed, the request and the endpoint alone, so that two policies that send the same
-//! request to the same endpoint see the same answer.
+//! Everything follows from the inputs and the seed: two runs are equal to the byte. What an endpoint does
+//! with a request depends on the seed, the request and the endpoint alone, so that two policies that send the
+//! same request to the same endpoint see the same answer.
 //!
 //! The small world in the tests of `policy::health` stays where it is: its floor cannot see this one.
 //! Deliberately absent: HTTP, bodies, client connections, DNS, clients that leave, and any reading of files

@@ -85,8 +85,8 @@ mod tests {
         assert!(all.len() > 20 && all.contains(&"openai".to_owned()), "{all:?}");
         assert_eq!(providers("[[provider]]\nid = \"openai\"\n"), ["openai"]);
         let secrets = "[[provider]]\nid = \"groq\"\napi_key = \"file:/nowhere/at/all\"\n\
-                       [[provider]]\nid = \"own\"\nbase_url = \"https://own.test/v1\"\napi_key = \"env:NOT_SET\"\n\
-                       ca_file = \"/nowhere/ca.pem\"\n";
+                       [[provider]]\nid = \"own\"\nbase_url = \"https://own.test/v1\"\n\
+                       api_key = \"env:NOT_SET\"\nca_file = \"/nowhere/ca.pem\"\n";
         assert_eq!(providers(secrets), ["groq", "own"]);
         let used = "[[provider]]\nid = \"groq\"\n[[model]]\nid = \"a/b\"\n\
                     endpoint = [{ provider = \"together\", name = \"b\" }]\n";

@@ -34,7 +34,7 @@
 //! reset                       resets
 //!
 //! [origin PROVIDER]           what the provider does with its next connection or request; the section may be
-//!                             repeated: each dial, and each request on a kept connection, takes the next one.
+//!                             repeated: each dial, and each request on a kept connection, takes the next.
 //!                             `[origin PROVIDER *N]` stands for N such sections
 //! refuse | blackhole | unresolved | tls-failure       the dial ends (or does not end) like this
 //! await                       waits for the whole request; every section begins so unless it says otherwise
@@ -53,7 +53,7 @@
 //!
 //! [expect]                    what the client gets; `[expect 2]` speaks of the second client
 //! status N                    the next answer
-//! answers N STATUS TEXT       the next N answers have this status, are complete, and have TEXT in their payload
+//! answers N STATUS TEXT       the next N answers have this status, are complete, and their payload has TEXT
 //! field NAME: VALUE | no-field NAME
 //! event DATA | comment TEXT | error-event STATUS      all events in order, once one is named
 //! body TEXT | body-has TEXT

@@ -67,6 +67,7 @@ fn grouped(number: &str) -> String {
 /// Microseconds for people.
 fn time(micros: f64) -> String {
     match micros {
+        0.0 => "0".to_owned(),
         us if us < 1_000.0 => format!("{us:.0} µs"),
         us if us < 10_000_000.0 => format!("{:.0} ms", us / 1e3),
         us => format!("{:.1} s", us / 1e6),

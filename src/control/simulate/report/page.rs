@@ -100,7 +100,7 @@ fn parts(out: &mut String, run: &Run, names: &[String], title: &str, of: fn(&Tal
     for name in names {
         let _ = write!(
             out,
-            "<th>share, {name}</th><th>cost</th><th>p50</th><th>p95</th><th>tokens/s</th><th>failed attempts</th>"
+            "<th>share, {name}</th><th>cost</th><th>p50</th><th>p95</th><th>tokens/s</th><th>failed</th>"
         );
     }
     out.push_str("</tr>");
@@ -153,13 +153,20 @@ fn plots(run: &Run) -> Vec<String> {
         let at = |share: f64| tally.slots.iter().map(|slot| slot.ttft_us.quantile(share)).collect();
         vec![("p50", at(0.5)), ("p95", at(0.95))]
     }));
-    plots.push(lines("Failures", |count| format!("{count:.1}"), &|tally| {
-        let failed = |slot: &super::super::tally::Slot| {
-            Some(slot.providers.iter().map(|cell| f64::from(cell.failed)).sum())
-        };
-        let visible = tally.slots.iter().map(|slot| Some(f64::from(slot.visible)));
-        vec![("seen by clients", visible.collect()), ("attempts", tally.slots.iter().map(failed).collect())]
-    }));
+    plots.push(lines(
+        "Failures",
+        |count| if count < 10.0 { format!("{count:.1}") } else { format!("{count:.0}") },
+        &|tally| {
+            let failed = |slot: &super::super::tally::Slot| {
+                Some(slot.providers.iter().map(|cell| f64::from(cell.failed)).sum())
+            };
+            let visible = tally.slots.iter().map(|slot| Some(f64::from(slot.visible)));
+            vec![
+                ("seen by clients", visible.collect()),
+                ("attempts", tally.slots.iter().map(failed).collect()),
+            ]
+        },
+    ));
     plots.push(lines("Cost so far", |dollars| format!("${dollars:.2}"), &|tally| {
         let mut sum = 0_i128;
         let so_far = tally.slots.iter().map(|slot| {

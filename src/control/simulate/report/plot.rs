@@ -63,7 +63,8 @@ impl Plot<'_> {
             // Writing to a string cannot fail.
             let _ = write!(
                 svg,
-                "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/><text class=\"y\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{:.1}\"/>\
+                 <text class=\"y\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 WIDTH - RIGHT,
                 LEFT - 6.0,
                 at + 4.0,
@@ -75,7 +76,8 @@ impl Plot<'_> {
             let bottom = HEIGHT - BOTTOM;
             let _ = write!(
                 svg,
-                "<path class=\"grid\" d=\"M{at:.1} {TOP}V{bottom:.1}\"/><text class=\"x\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>",
+                "<path class=\"grid\" d=\"M{at:.1} {TOP}V{bottom:.1}\"/>\
+                 <text class=\"x\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>",
                 bottom + 18.0
             );
         }
@@ -99,16 +101,18 @@ impl Plot<'_> {
 
     fn legend(&self, svg: &mut String) {
         let mut at = LEFT;
-        for series in &self.series {
-            let name = super::page::escape(&series.name);
-            let _ = write!(
-                svg,
-                "<rect class=\"fill {}\" x=\"{at:.1}\" y=\"24\" width=\"12\" height=\"10\"/>\
-                 <text x=\"{:.1}\" y=\"33\">{name}</text>",
-                series.class,
-                at + 16.0
-            );
-            at += 34.0 + 6.6 * series.name.chars().count() as f64;
+        for Series { name, class, .. } in &self.series {
+            // A line is shown as a line: of two policies, one is broken.
+            let _ = if self.stacked {
+                write!(
+                    svg,
+                    "<rect class=\"fill {class}\" x=\"{at:.1}\" y=\"24\" width=\"16\" height=\"10\"/>"
+                )
+            } else {
+                write!(svg, "<path class=\"line {class}\" d=\"M{at:.1} 29h16\"/>")
+            };
+            let _ = write!(svg, "<text x=\"{:.1}\" y=\"33\">{}</text>", at + 21.0, super::page::escape(name));
+            at += 40.0 + 6.6 * name.chars().count() as f64;
         }
     }
 
@@ -187,6 +191,8 @@ mod tests {
     /// Numbers of all paths that are no grid.
     fn drawn(svg: &str) -> Vec<Vec<f64>> {
         let paths = svg.split("<path class=\"").skip(1).filter(|path| !path.starts_with("grid"));
+        // The lines of the legend end with an `h`.
+        let paths = paths.filter(|path| !path.contains("h16\"/>"));
         let inside = paths.filter_map(|path| path.split(" d=\"").nth(1)?.split('"').next());
         let numbers = |path: &str| {
             path.split(['M', 'L', 'Z', ' '])

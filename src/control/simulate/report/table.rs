@@ -6,6 +6,7 @@ use core::fmt::Write;
 
 use super::rows::{FIGURES, Line, Value, lines, share_of};
 use super::{Run, usd};
+use crate::control::simulate::Tally;
 use crate::control::simulate::clock::span_text;
 use crate::control::simulate::tally::Part;
 
@@ -27,7 +28,9 @@ pub fn table(run: &Run) -> String {
     );
     let two = run.tallies.len() == 2;
     let mut head = vec![String::new()];
-    head.extend(run.tallies.iter().map(|tally| tally.name.clone()));
+    for (turn, tally) in run.tallies.iter().enumerate() {
+        head.push(format!("{}{}", tally.name, mark(run, turn)));
+    }
     if two {
         head.push("difference".to_owned());
     }
@@ -66,14 +69,13 @@ pub fn table(run: &Run) -> String {
 }
 
 /// One line to a provider or model: share, cost, first token and trouble under each policy.
-fn parts(run: &Run, what: &str, of: fn(&super::Tally) -> &[Part]) -> String {
-    let columns = ["share", "cost", "first token p50 / p95", "failed attempts", "seen", "at once"];
+fn parts(run: &Run, what: &str, of: fn(&Tally) -> &[Part]) -> String {
+    let columns = ["share", "cost", "first token p50 / p95", "failed", "at once"];
     let all = lines(run, of);
     let mut rows = Vec::new();
     let mut head = vec![what.to_owned()];
-    for (turn, _) in run.tallies.iter().enumerate() {
-        let mark =
-            if run.tallies.len() == 1 { String::new() } else { format!(" {}", ["A", "B"][turn.min(1)]) };
+    for turn in 0..run.tallies.len() {
+        let mark = mark(run, turn);
         head.extend(columns.iter().map(|column| format!("{column}{mark}")));
     }
     rows.push(head);
@@ -89,7 +91,6 @@ fn parts(run: &Run, what: &str, of: fn(&super::Tally) -> &[Part]) -> String {
             row.push(usd(part.cost));
             row.push(format!("{} / {}", ttft(0.5), ttft(0.95)));
             row.push(Value::Count(part.attempts_failed).text());
-            row.push(Value::Count(part.visible).text());
             row.push(part.under_way_most.to_string());
         }
         rows.push(row);
@@ -99,6 +100,15 @@ fn parts(run: &Run, what: &str, of: fn(&super::Tally) -> &[Part]) -> String {
         let _ = writeln!(text, "and {} more", all.len() - LINES_MOST);
     }
     text
+}
+
+/// Tells the columns of two policies apart; nothing for a single one.
+fn mark(run: &Run, turn: usize) -> &'static str {
+    match (run.tallies.len(), turn) {
+        (1, _) => "",
+        (_, 0) => " A",
+        _ => " B",
+    }
 }
 
 fn shortened(name: &str) -> String {
@@ -122,7 +132,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
             let pad = " ".repeat(width - cell.chars().count());
             match column {
                 0 => line.extend([cell, &*pad]),
-                _ => line.extend(["   ", &*pad, cell]),
+                _ => line.extend(["  ", &*pad, cell]),
             }
         }
         out.push_str(line.trim_end());

@@ -79,7 +79,7 @@ fn troubles_of_all_kinds_overlap_and_nobody_sees_them() {
         for turn in 0..30 {
             let provider = ["alpha", "gamma"][random.below(2)];
             let what = match (random.below(4), provider) {
-                // A failure of which nobody knows whether it is billed moves on only once: one provider has it.
+                // What may be billed moves on only once: one provider has it.
                 (0, "gamma") => "what = \"outage\"\nfault = 500\n",
                 (0, _) => "what = \"outage\"\nfault = \"refused\"\n",
                 (1, _) => "what = \"outage\"\nfault = \"silent\"\n",

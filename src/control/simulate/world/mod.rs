@@ -3,7 +3,7 @@
 //!
 //! A world is written in a TOML file (`file`). What no file says is guessed from the catalogue's facts
 //! (`guess`): a stand-in, not a measurement.
-//! Deliberately absent: what the router makes of it (`engine`), and any effect that one request's content has.
+//! Deliberately absent: what the router makes of it (`engine`), and any effect of what a request says.
 
 mod effect;
 pub mod file;

@@ -4,11 +4,15 @@
 
 use super::*;
 
-const GOOD: &str = r#"{"time":1795185901.5,"model":"a/b","prompt_tokens":10,"completion_tokens":20,"stream":true,"key":"k","session":"s"}
-
-{"time":"2026-11-20T14:45:00Z","model":"a/b","models":["a/b","c/d"],"prompt_tokens":0,"completion_tokens":0,"provider":{"sort":"price"},"max_tokens":5,"parameters":["tools","new_one"],"service_tier":"flex","id":"gen-1","cost":{"x":1}}
-{"time":1795185902,"model":"c/\u0064","prompt_tokens":1,"completion_tokens":2,"provider":"openai","key":null,"stream":null}
-"#;
+const GOOD: &str = concat!(
+    r#"{"time":1795185901.5,"model":"a/b","prompt_tokens":10,"completion_tokens":20,"stream":true,"#,
+    "\"key\":\"k\",\"session\":\"s\"}\n\n",
+    r#"{"time":"2026-11-20T14:45:00Z","model":"a/b","models":["a/b","c/d"],"prompt_tokens":0,"#,
+    r#""completion_tokens":0,"provider":{"sort":"price"},"max_tokens":5,"parameters":["tools","new_one"],"#,
+    "\"service_tier\":\"flex\",\"id\":\"gen-1\",\"cost\":{\"x\":1}}\n",
+    r#"{"time":1795185902,"model":"c/\u0064","prompt_tokens":1,"completion_tokens":2,"#,
+    "\"provider\":\"openai\",\"key\":null,\"stream\":null}\n",
+);
 
 #[test]
 fn records_are_read_and_put_in_order() {
