@@ -143,8 +143,8 @@ impl<'a> Engine<'a> {
             }
             Core { health, random: Random::of(&[options.seed, 2, core as u64]) }
         };
-        let key_of = |name: &Box<str>| {
-            let found = snapshot.keys.iter().position(|key| key.name == *name)?;
+        let key_of = |name: &str| {
+            let found = snapshot.keys.iter().position(|key| &*key.name == name)?;
             u32::try_from(found).ok().map(KeyId)
         };
         let slot = options.slot.unwrap_or_else(|| slot_width(traffic.length()));
@@ -160,7 +160,7 @@ impl<'a> Engine<'a> {
                 .iter()
                 .map(|text| preferences(text.as_bytes()).unwrap_or(Preferences::NONE))
                 .collect(),
-            keys: traffic.keys.iter().map(key_of).collect(),
+            keys: traffic.keys.iter().map(|name| key_of(name)).collect(),
             prompt: vec![b' '; (traffic.longest_prompt() as usize * BYTES_PER_TOKEN).max(16)],
             cores: (0..count).map(core).collect(),
             flights: Vec::new(),

@@ -9,7 +9,7 @@ use super::rows::{FIGURES, Value, lines, share_of};
 use super::{Run, usd};
 use crate::control::simulate::Tally;
 use crate::control::simulate::clock::span_text;
-use crate::control::simulate::tally::Part;
+use crate::control::simulate::tally::{Part, Slot};
 
 /// Providers with a colour of their own; the others share one.
 const COLOURS: usize = 8;
@@ -34,6 +34,9 @@ text{font:12px system-ui,sans-serif;fill:var(--soft)}.title{font-weight:600;fill
 .x{text-anchor:middle}.y{text-anchor:end}.grid{stroke:var(--grid);fill:none}\
 .line{fill:none;stroke-width:2;stroke-linejoin:round}\
 .line.b{stroke-dasharray:5 3}";
+
+/// A name, and a value to each slot.
+type Curve = (&'static str, Vec<Option<f64>>);
 
 /// The report as an HTML document.
 #[must_use]
@@ -138,7 +141,7 @@ fn plots(run: &Run) -> Vec<String> {
     // Colours go by the order over both policies, so that a provider has the same one in both.
     let order: Vec<&str> = lines(run, |tally| &tally.providers).iter().map(|line| line.name).collect();
     let mut plots: Vec<String> = run.tallies.iter().map(|tally| shares(tally, &order, &ticks)).collect();
-    let lines = |title, label, of: &dyn Fn(&Tally) -> Vec<(&'static str, Vec<Option<f64>>)>| {
+    let lines = |title, label, of: &dyn Fn(&Tally) -> Vec<Curve>| {
         let mut series = Vec::new();
         for (turn, tally) in run.tallies.iter().enumerate() {
             for (place, (name, values)) in of(tally).into_iter().enumerate() {
@@ -149,7 +152,7 @@ fn plots(run: &Run) -> Vec<String> {
         }
         Plot { title, ticks: &ticks, top: None, label, series, stacked: false }.svg()
     };
-    plots.push(lines("Time to the first token", |micros| super::time(micros), &|tally| {
+    plots.push(lines("Time to the first token", super::time, &|tally| {
         let at = |share: f64| tally.slots.iter().map(|slot| slot.ttft_us.quantile(share)).collect();
         vec![("p50", at(0.5)), ("p95", at(0.95))]
     }));
@@ -157,9 +160,7 @@ fn plots(run: &Run) -> Vec<String> {
         "Failures",
         |count| if count < 10.0 { format!("{count:.1}") } else { format!("{count:.0}") },
         &|tally| {
-            let failed = |slot: &super::super::tally::Slot| {
-                Some(slot.providers.iter().map(|cell| f64::from(cell.failed)).sum())
-            };
+            let failed = |slot: &Slot| Some(slot.providers.iter().map(|cell| f64::from(cell.failed)).sum());
             let visible = tally.slots.iter().map(|slot| Some(f64::from(slot.visible)));
             vec![
                 ("seen by clients", visible.collect()),

@@ -1,6 +1,6 @@
 //! Traffic: what was asked when, as metadata. No prompt and no answer is in it, only how long they were.
 //!
-//! Texts that many requests share (models, preferences, keys, sessions) are kept once; a request is 56 bytes.
+//! Texts that many requests share (models, preferences, keys, sessions) are kept once; a request is 64 bytes.
 //! Deliberately absent: the file (a reader is passed in), and what became of a request.
 
 pub mod read;

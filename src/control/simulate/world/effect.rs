@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::{Fate, REFUSED_AFTER, Target, rejected};
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::limits::Deadlines;
-use crate::policy::catalog::Prices;
+use crate::base::money::PicoDollars;
 
 /// Something that happens to some endpoints for a while.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +54,13 @@ pub struct Outage {
 pub enum Price {
     /// All prices, so many times what they were.
     Times(f64),
-    /// These, in place of those that were.
-    Is(Prices),
+    /// These, in place of those that were; `None` stays as it was.
+    Is {
+        /// Per prompt token.
+        prompt: Option<PicoDollars>,
+        /// Per completion token.
+        completion: Option<PicoDollars>,
+    },
 }
 
 impl Effect {

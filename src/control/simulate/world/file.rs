@@ -11,7 +11,6 @@ use super::{Effect, Outage, Price, Rule, Target, What, World};
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::money::PicoDollars;
 use crate::control::simulate::clock::span;
-use crate::policy::catalog::Prices;
 
 /// Largest file in bytes.
 pub const WORLD_BYTES_MAX: u64 = 1 << 20;
@@ -184,15 +183,12 @@ fn price(table: &EventTable) -> Result<Price, String> {
             .map(Some)
             .map_err(|_| format!("{name}: expected USD per million tokens such as \"0.25\", not {text:?}")),
     };
-    let prices = Prices {
-        prompt: read("prompt", &table.prompt)?,
-        completion: read("completion", &table.completion)?,
-        ..Prices::default()
-    };
-    match (within("times", table.times, 0.0, 1_000_000.0)?, prices == Prices::default()) {
-        (Some(factor), true) => Ok(Price::Times(factor)),
-        (None, false) => Ok(Price::Is(prices)),
-        (Some(_), false) => Err("times: excludes prompt and completion".to_owned()),
-        (None, true) => Err("times: missing; or prompt and completion".to_owned()),
+    let (prompt, completion) = (read("prompt", &table.prompt)?, read("completion", &table.completion)?);
+    let written = prompt.is_some() || completion.is_some();
+    match (within("times", table.times, 0.0, 1_000_000.0)?, written) {
+        (Some(factor), false) => Ok(Price::Times(factor)),
+        (None, true) => Ok(Price::Is { prompt, completion }),
+        (Some(_), true) => Err("times: excludes prompt and completion".to_owned()),
+        (None, false) => Err("times: missing; or prompt and completion".to_owned()),
     }
 }

@@ -135,8 +135,8 @@ impl Target {
     fn holds(&self, snapshot: &Snapshot, endpoint: EndpointId) -> bool {
         let row = &snapshot.endpoints[endpoint.index()];
         let provider = &snapshot.providers[row.provider.index()].id;
-        let model = |id: &Box<str>| snapshot.model_ids.get(id) == Some(&row.model);
-        self.provider.as_ref().is_none_or(|id| id == provider) && self.model.as_ref().is_none_or(model)
+        let model = |id: &str| snapshot.model_ids.get(id) == Some(&row.model);
+        self.provider.as_ref().is_none_or(|id| id == provider) && self.model.as_deref().is_none_or(model)
     }
 
     fn is_known(&self, snapshot: &Snapshot) -> bool {
@@ -235,7 +235,10 @@ fn changed(prices: PriceRules, change: &Price) -> PriceRules {
             PriceRules { base: all(prices.base), rules: rules.collect() }
         }
         // A price that is written out holds for every prompt and at every hour.
-        Price::Is(new) => PriceRules { base: prices.base.replaced_by(new), rules: Box::default() },
+        Price::Is { prompt, completion } => {
+            let new = Prices { prompt: *prompt, completion: *completion, ..Prices::default() };
+            PriceRules { base: prices.base.replaced_by(&new), rules: Box::default() }
+        }
     }
 }
 
