@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::catalog::ImportOptions;
 use super::eval_router::EvalOptions;
 use super::explain::ExplainOptions;
+use super::simulate::SimulateOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
 use crate::control::config::{
@@ -72,6 +73,8 @@ pub enum Command {
     Catalog(CatalogCommand),
     /// Score the policy of millrace/auto on labelled requests
     EvalRouter(EvalOptions),
+    /// What traffic would have cost, and how it would have gone, under a policy or two
+    Simulate(SimulateOptions),
 }
 
 /// What to do with the catalogue.

@@ -9,9 +9,10 @@ pub mod eval_router;
 pub mod explain;
 mod listen;
 mod serve;
+pub mod simulate;
 mod upstream_tls;
 
-use std::io::{stderr, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,6 +32,10 @@ pub fn main() -> ExitCode {
             eval_router::eval_router(&options, &mut stdout().lock(), &mut stderr().lock())
         }
         Command::Explain(options) => explain::explain(&options, &mut stdout().lock(), &mut stderr().lock()),
+        Command::Simulate(options) => {
+            let terminal = stderr().is_terminal();
+            simulate::run(&options, &mut stdout().lock(), &mut stderr(), terminal)
+        }
         Command::Key(KeyCommand::New(options)) => {
             cli::key_new(&options, &mut stdout().lock(), &mut stderr().lock())
         }

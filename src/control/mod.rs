@@ -10,6 +10,7 @@
 //! | [`dns`] | keeps the snapshot's addresses fresh |
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`sim`] | the built-in upstream |
+//! | [`simulate`] | what traffic would have met under a policy, in simulated time |
 //! | [`watch`] | notices that files were replaced |
 //!
 //! Deliberately absent: workers, exchanges and sockets of clients. What goes down is a snapshot, what comes
@@ -21,5 +22,6 @@ pub mod catalog;
 pub mod config;
 pub mod dns;
 pub mod sim;
+pub mod simulate;
 pub mod snapshot;
 pub mod watch;

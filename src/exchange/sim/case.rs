@@ -26,7 +26,9 @@
 //! send TEXT                   these bytes
 //! answer                      waits for the next answer to be complete (or the connection to end)
 //! until TEXT                  waits until this was received
+//! ask N PATH BODY             N requests, each as `post` and `answer`
 //! wait 10ms                   does nothing for so long
+//! rest 10ms                   likewise, and on real sockets no longer than that: for the router's own pauses
 //! pace N 1ms                  from now on reads N bytes at a time, so often
 //! stop-reading                reads nothing any more
 //! hold                        does not close when the router ends its side
@@ -35,7 +37,8 @@
 //! reset                       resets
 //!
 //! [origin PROVIDER]           what the provider does with its next connection or request; the section may be
-//!                             repeated: each dial, and each request on a kept connection, takes the next one
+//!                             repeated: each dial, and each request on a kept connection, takes the next.
+//!                             `[origin PROVIDER *N]` stands for N such sections
 //! refuse | blackhole | unresolved | tls-failure       the dial ends (or does not end) like this
 //! await                       waits for the whole request; every section begins so unless it says otherwise
 //! await-head                  waits for the request's head, and reads no further until the next `await`
@@ -53,12 +56,14 @@
 //!
 //! [expect]                    what the client gets; `[expect 2]` speaks of the second client
 //! status N                    the next answer
+//! answers N STATUS TEXT       the next N answers have this status, are complete, and their payload has TEXT
 //! field NAME: VALUE | no-field NAME
 //! event DATA | comment TEXT | error-event STATUS      all events in order, once one is named
 //! body TEXT | body-has TEXT
 //! complete | cut              how the answer ends
 //! connection kept | closed | reset
-//! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`
+//! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`;
+//!                             `record *N TEXT` are N of them
 //! origin PROVIDER requests N | origin PROVIDER body TEXT | origin PROVIDER head-has TEXT | … head-lacks TEXT
 //! ```
 //!
@@ -138,6 +143,8 @@ pub enum ClientStep {
     Until(Vec<u8>),
     /// Waits.
     Wait(Duration),
+    /// Waits, wherever it runs no longer than this.
+    Rest(Duration),
     /// Reads so many bytes at a time, so often.
     Pace(usize, Duration),
     /// Reads no more.

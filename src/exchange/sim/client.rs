@@ -84,7 +84,7 @@ impl World<'_> {
                 ClientStep::Bodyless => client.reader.bodyless.push(client.requests),
                 ClientStep::Answer => client.answers += 1,
                 ClientStep::Until(_) => {}
-                ClientStep::Wait(time) => {
+                ClientStep::Wait(time) | ClientStep::Rest(time) => {
                     client.sleeps_until = self.now + time;
                     self.schedule(time, Event::Client(session));
                 }

@@ -102,6 +102,7 @@ impl<'r> Look<'r> {
                 self.answer += 1;
                 equal(&self.message()?.status().to_string(), &text)
             }
+            "answers" => self.answers(&text),
             "field" => {
                 let (name, value) = text.split_once(": ").ok_or("expected NAME: VALUE")?;
                 equal(self.message()?.field(name).unwrap_or("(absent)"), value)
@@ -116,13 +117,35 @@ impl<'r> Look<'r> {
             "cut" => equal(if self.message()?.complete { "complete" } else { "cut" }, "cut"),
             "connection" => equal(end_text(self.client.end), &text),
             "record" => {
-                let record = self.client.records.get(self.record).ok_or("no more records")?;
-                self.record += 1;
-                equal(&record_text(self.case, record), &text)
+                let counted = text.strip_prefix('*').and_then(|rest| rest.split_once(' '));
+                let (count, want) = counted.unwrap_or(("1", &text));
+                for _ in 0..count.parse().map_err(|_| "expected *N")? {
+                    let record = self.client.records.get(self.record).ok_or("no more records")?;
+                    self.record += 1;
+                    equal(&record_text(self.case, record), want)
+                        .map_err(|got| format!("record {}: {got}", self.record))?;
+                }
+                Ok(())
             }
             "origin" => self.origin(&text),
             _ => Err("unknown expectation".to_owned()),
         }
+    }
+
+    /// `N STATUS TEXT`: so many answers that are alike.
+    fn answers(&mut self, text: &str) -> Result<(), String> {
+        let (count, rest) = text.split_once(' ').ok_or("expected N STATUS TEXT")?;
+        let (status, part) = rest.split_once(' ').unwrap_or((rest, ""));
+        for _ in 0..count.parse().map_err(|_| "expected a number")? {
+            self.events_are_over()?;
+            self.answer += 1;
+            let answer = self.message().map_err(|why| format!("answer {}: {why}", self.answer))?;
+            let at = |got: String| format!("answer {}: {got}", self.answer);
+            equal(&answer.status().to_string(), status).map_err(at)?;
+            equal(if answer.complete { "complete" } else { "cut" }, "complete").map_err(at)?;
+            contains(&String::from_utf8_lossy(&answer.body), part).map_err(at)?;
+        }
+        Ok(())
     }
 
     fn message(&self) -> Result<&'r Message, String> {

@@ -24,6 +24,8 @@ enum Section {
 #[derive(Default)]
 struct Writer {
     provider: usize,
+    /// How many sections this one stands for.
+    times: usize,
     steps: Vec<OriginStep>,
     framing: Framing,
     /// Bytes collected for a head whose length is not yet known, and its payload.
@@ -70,7 +72,8 @@ fn open(case: &mut Case, name: &str) -> Result<Section> {
             Section::Client
         }
         "origin" if !rest.is_empty() => {
-            Section::Origin(Writer { provider: case.config.provider(rest), ..Writer::default() })
+            let (name, times) = counted(rest)?;
+            Section::Origin(Writer { provider: case.config.provider(name), times, ..Writer::default() })
         }
         "process" => Section::Process,
         "expect" if rest.is_empty() => Section::Expect(0),
@@ -96,7 +99,8 @@ fn close(case: &mut Case, section: Section) -> Result<()> {
         if !opens && !no_await && !awaits {
             steps.insert(0, OriginStep::Await);
         }
-        case.origins.push(Origin { provider: writer.provider, steps });
+        let origin = Origin { provider: writer.provider, steps };
+        case.origins.extend(core::iter::repeat_n(origin, writer.times));
     }
     Ok(())
 }
@@ -201,6 +205,15 @@ fn limit<'l>(limits: &'l mut Limits, kind: &str) -> Option<&'l mut usize> {
 fn client(steps: &mut Vec<ClientStep>, word: &str, rest: &str) -> Result<()> {
     steps.push(match word {
         "post" | "get" | "head" => return request(steps, word, rest),
+        "ask" => {
+            let (count, rest) = split(rest);
+            for _ in 0..repeats(count)? {
+                request(steps, "post", rest)?;
+                steps.push(ClientStep::Answer);
+            }
+            return Ok(());
+        }
+        "rest" => ClientStep::Rest(duration(rest)?),
         "send" => ClientStep::Send(unescape(rest)?),
         "answer" => ClientStep::Answer,
         "until" => ClientStep::Until(unescape(rest)?),
@@ -385,6 +398,20 @@ fn split(text: &str) -> (&str, &str) {
 
 fn number(text: &str) -> Result<usize> {
     text.trim().parse().map_err(|_| format!("not a number: {text}"))
+}
+
+/// A number of repetitions: at least one, and no more than a case may have.
+fn repeats(text: &str) -> Result<usize> {
+    let count = number(text)?;
+    if (1..=1_000).contains(&count) { Ok(count) } else { Err(format!("not 1 to 1000 times: {text}")) }
+}
+
+/// A name, and how many times: `NAME *N`.
+fn counted(text: &str) -> Result<(&str, usize)> {
+    match text.split_once('*') {
+        Some((name, count)) => Ok((name.trim(), repeats(count)?)),
+        None => Ok((text, 1)),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration> {

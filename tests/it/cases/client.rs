@@ -55,6 +55,8 @@ pub(super) fn perform(case: &Case, index: usize, address: SocketAddr) -> ClientR
                 client.read_until(PATIENCE, |client| memchr::memmem::find(&client.received, text).is_some());
             }
             ClientStep::Wait(time) => pause(*time),
+            // paced: the router's own pauses are not a case's times, and not multiplied with them.
+            ClientStep::Rest(time) => thread::sleep(*time),
             ClientStep::Pace(count, every) => client.pace = Some((*count, *every)),
             ClientStep::Hold => client.hold = true,
             ClientStep::Fin => {
