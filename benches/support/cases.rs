@@ -205,7 +205,7 @@ fn streams(cases: &mut Vec<Case>) {
 /// What the dialect says about an event's data and about a whole answer.
 fn judged(cases: &mut Vec<Case>) {
     let openai = dialect(DialectName::OpenAi);
-    let usage = Usage { prompt_tokens: 9, completion_tokens: 12 };
+    let usage = Usage { prompt_tokens: 9, completion_tokens: 12, ..Usage::default() };
     let events = [
         ("dialect/openai, content event", delta_event(), Signal::Content),
         ("dialect/openai, usage event", usage_event(), Signal::Usage { usage, only: true }),
@@ -272,7 +272,7 @@ fn request(stream: bool, small: bool, bytes: usize) -> Vec<u8> {
 }
 
 fn calls() -> Vec<(&'static str, Call)> {
-    let usage = Usage { prompt_tokens: 19, completion_tokens: 10 };
+    let usage = Usage { prompt_tokens: 19, completion_tokens: 10, ..Usage::default() };
     let body = texts::answer_body();
     let answer = texts::provider_head("application/json", &format!("Content-Length: {}", body.len())) + &body;
     let whole = |request, answer: String| Call { request, answer: vec![answer.into_bytes()], usage };
@@ -288,7 +288,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         let mut answer = vec![head.clone()];
         answer.resize(1 + events, delta.clone());
         answer.push(end.clone());
-        let usage = Usage { prompt_tokens: 9, completion_tokens: 12 };
+        let usage = Usage { prompt_tokens: 9, completion_tokens: 12, ..Usage::default() };
         calls.push((name, Call { request: request(true, false, 1536), answer, usage }));
     }
     calls

@@ -5,6 +5,7 @@
 //! needs the trust files listed here, and lives in `io`), and the decision to swap.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,6 +135,7 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
         trust: TlsTrust::default(),
         host_ids: HashMap::new(),
         resolved: extras.resolved,
+        sticky_ttl: config.sticky.ttl,
         interner,
     };
     for upstream in &config.upstreams {
@@ -183,6 +185,8 @@ struct Builder<'a> {
     trust: TlsTrust,
     host_ids: HashMap<Box<str>, HostId>,
     resolved: Option<&'a HashMap<Box<str>, Arc<[IpAddr]>>>,
+    /// Of providers inside this process.
+    sticky_ttl: Duration,
     interner: &'a mut Interner,
 }
 
@@ -218,6 +222,7 @@ impl Builder<'_> {
             stream_usage: upstream.stream_usage,
             deadlines: upstream.deadlines.clone(),
             pool,
+            sticky_ttl: upstream.sticky_ttl,
             passthrough: upstream.passthrough,
             heads: Heads::default(),
         });
@@ -247,6 +252,7 @@ impl Builder<'_> {
             stream_usage: StreamUsage::OnRequest,
             deadlines: internal.deadlines.clone(),
             pool,
+            sticky_ttl: self.sticky_ttl,
             passthrough: internal.passthrough,
             heads: Heads::default(),
         });

@@ -20,6 +20,7 @@ use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
 use crate::policy::health::outcome::Phase;
 use crate::policy::health::{End, Ticket};
+use crate::policy::sticky::SoftPin;
 use core::time::Duration;
 
 /// After the end marker an origin may take this long to end its body.
@@ -43,6 +44,8 @@ pub(super) struct Relay {
     attempts: Attempts,
     /// For the health table.
     pub(super) ticket: Option<Ticket>,
+    /// What to remember of the conversation when the answer is whole.
+    pin: Option<SoftPin>,
     /// When the end of the answer was here, however long its client takes for it.
     answered_at: Option<Moment>,
     pump: Pump,
@@ -113,6 +116,7 @@ impl Relay {
         relay.ending = Ending::Open;
         relay.usage = None;
         relay.answered_at = None;
+        relay.pin = attempt.soft_pin(cx);
         relay.ticket = attempt.ticket.take();
         if let (Some(ticket), Stage::Events) = (&relay.ticket, &attempt.stage) {
             cx.core.health.first_event(ticket, cx.now);
@@ -127,6 +131,7 @@ impl Relay {
             facts,
             attempts: Attempts::new(),
             ticket: None,
+            pin: None,
             answered_at: None,
             pump: Pump::idle(),
             emit: Emit::new(out),
@@ -166,6 +171,9 @@ impl Relay {
             answered_at: self.answered_at.unwrap_or(now),
         };
         cx.core.attempt_ended(self.ticket.take(), end, now);
+        if let (Outcome::Complete, Some(pin), Some(memory)) = (outcome, &self.pin, &cx.core.sticky) {
+            memory.keep(pin, usage.is_some_and(Usage::is_cache_used), now);
+        }
         Record {
             id,
             key,

@@ -18,6 +18,7 @@ use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State, availability};
 use crate::policy::auth::Tenant;
 use crate::policy::route::{self, Ask, Plan, Scene};
+use crate::policy::sticky::{Conversation, Recall, Recalled};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::RequestField;
@@ -99,9 +100,10 @@ impl Exchange {
                 if body.is_empty() {
                     return self.refuse(cx, &Refusal::Flaw(Flaw::BodyMissing), answer);
                 }
+                let session = accepted.session.map(|span| span.of(self.inbox.bytes()));
                 let mut peek = cx.core.peek.take().unwrap_or_default();
                 let read = peek.read(body).map_err(Refusal::Flaw);
-                match read.and_then(|()| planned(cx, tenant, &peek, body)) {
+                match read.and_then(|()| planned(cx, tenant, api, &peek, body, session)) {
                     Ok(plan) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage };
@@ -179,22 +181,47 @@ impl Exchange {
 }
 
 /// Plans for the models that the body names.
-fn planned(cx: &mut Cx<'_>, tenant: Tenant, peek: &Peek, body: &[u8]) -> Result<Plan, Refusal> {
+fn planned(
+    cx: &mut Cx<'_>,
+    tenant: Tenant,
+    api: Api,
+    peek: &Peek,
+    body: &[u8],
+    session: [&[u8]; 2],
+) -> Result<Plan, Refusal> {
     let mut names = requested_names(peek, body).peekable();
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
     }
-    let ask = Ask::read(peek, body).map_err(Refusal::Preference)?;
+    let mut ask = Ask::read(peek, body).map_err(Refusal::Preference)?;
+    let conversation = Conversation::of(peek, body, session[0], session[1]).map_err(Refusal::Flaw)?;
+    match api {
+        Api::ChatCompletions | Api::Completions => ask.conversation = conversation,
+        // Embeddings have no prompt that a provider would cache.
+        Api::Embeddings => {}
+    }
     if ask.preferences.unknown > 0 {
         cx.core.counters.add(Counter::PreferencesUnknown, u64::from(ask.preferences.unknown));
     }
     let random = cx.core.random();
     cx.core.health.follow(cx.snapshot, cx.now);
     cx.core.health.request(cx.now);
-    let scene =
-        Scene { snapshot: cx.snapshot, live: cx.core.health.live(), random, minute: cx.unix.minute_of_day() };
-    route::plan(&scene, tenant, &ask, names)
-        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))
+    let scene = Scene {
+        snapshot: cx.snapshot,
+        live: cx.core.health.live(),
+        random,
+        minute: cx.unix.minute_of_day(),
+        sticky: cx.core.sticky.as_ref().map(|memory| Recall { memory, now: cx.now }),
+    };
+    let plan = route::plan(&scene, tenant, &ask, names)
+        .map_err(|why| availability::refusal(why, &scene, tenant, &ask, || requested_names(peek, body)))?;
+    match plan.recalled() {
+        Recalled::Unasked => {}
+        Recalled::Missed => cx.count(Counter::StickyMisses),
+        Recalled::Kept => cx.count(Counter::StickyHits),
+        Recalled::Broken => cx.count(Counter::StickyBroken),
+    }
+    Ok(plan)
 }
 
 /// The requested models, first choice first.

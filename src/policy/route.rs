@@ -10,19 +10,21 @@
 //! | listed | the order of `provider.order`, before what it does not name |
 //! | unwell | healthy, before not |
 //! | group | of the tier asked for, before others |
+//! | pinned | the endpoint that served the conversation last, before others (`pinned`) |
 //! | tier, score | as the strategy says |
 //!
 //! The plan is the lowest `limits::CANDIDATES` of all. Nothing is allocated, and nothing here asks what time
 //! it is or throws dice: both are arguments.
 //! Deliberately absent: what an endpoint is excluded by (`filter`), how contenders of a model are scored
-//! (`strategy`), and stickiness.
+//! (`strategy`), and what is remembered of conversations (`sticky`).
 
 mod ask;
 mod explain;
+mod pinned;
 mod plan;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use crate::base::ids::{EndpointId, ModelId, ProviderId};
 use crate::base::limits::MODELS_PER_REQUEST;
@@ -32,6 +34,7 @@ use crate::policy::filter::{Filter, Gate, PREFERRED_PARAMETERS, TierAsk, passed_
 use crate::policy::live::{Figures, Live};
 use crate::policy::prefs::{Partition, Preferences, SortBy};
 use crate::policy::rows::{self, Row, RowPrices};
+use crate::policy::sticky::{Digest, Recall, Recalled};
 use crate::policy::strategy::{Contender, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
@@ -59,13 +62,15 @@ pub struct Scene<'a> {
     pub random: u64,
     /// Minutes since midnight, UTC, for prices that depend on the hour.
     pub minute: u16,
+    /// What is remembered of conversations; `None` is nothing.
+    pub sticky: Option<Recall<'a>>,
 }
 
 impl<'a> Scene<'a> {
     /// Nothing is measured, and it is midnight: for tests and measurements.
     #[must_use]
     pub const fn plain(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, live: Live::unknown(), random: 0x9e37_79b9_7f4a_7c15, minute: 0 }
+        Self { snapshot, live: Live::unknown(), random: 0x9e37_79b9_7f4a_7c15, minute: 0, sticky: None }
     }
 }
 
@@ -96,13 +101,14 @@ pub fn plan<M: AsRef<str>>(
 /// Is told what happens to each endpoint on the way to a plan.
 trait Watch {
     fn excluded(&mut self, model: u8, at: At, filter: Filter);
-    fn scored(&mut self, model: u8, strategy: StrategyName, contenders: &[Contender<'_>]);
+    /// `pinned` is the place of the one that is remembered.
+    fn scored(&mut self, model: u8, strategy: StrategyName, all: &[Contender<'_>], pinned: Option<usize>);
 }
 
 /// Nobody looks.
 impl Watch for () {
     fn excluded(&mut self, _: u8, _: At, _: Filter) {}
-    fn scored(&mut self, _: u8, _: StrategyName, _: &[Contender<'_>]) {}
+    fn scored(&mut self, _: u8, _: StrategyName, _: &[Contender<'_>], _: Option<usize>) {}
 }
 
 /// What can be tried: an endpoint, or a provider that takes any name.
@@ -122,6 +128,10 @@ fn run<M: AsRef<str>>(
     let mut run = Run {
         scene,
         ask,
+        tenant,
+        digest: None,
+        recalled: Recalled::Unasked,
+        flags: 0,
         gate: Gate::new(scene.snapshot, tenant.key, &ask.preferences, &ask.needs),
         looked: false,
         prompt_tokens: ask.needs.prompt_tokens(Modalities::NONE),
@@ -189,6 +199,9 @@ fn passthrough(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
 /// The place among `provider.order` of what it does not name.
 const UNLISTED: usize = 63;
 
+/// The bit of a standing that says: slower than the request prefers.
+const MISSES: u32 = 1 << 13;
+
 const _: () = assert!(super::prefs::PROVIDERS_PER_LIST < UNLISTED);
 const _: () = assert!(CHOICES <= 16);
 
@@ -196,6 +209,12 @@ const _: () = assert!(CHOICES <= 16);
 struct Run<'a, 'b> {
     scene: &'a Scene<'a>,
     ask: &'a Ask<'b>,
+    tenant: Tenant,
+    /// The conversation's, once it is of use.
+    digest: Option<Digest>,
+    recalled: Recalled,
+    /// Flags of all contenders of a model together.
+    flags: u16,
     gate: Gate<'b>,
     /// The prompt was looked through for content that is no text.
     looked: bool,
@@ -243,7 +262,8 @@ impl<'a> Run<'a, '_> {
             };
             strategy.strategy().score(&task, contenders);
         }
-        watch.scored(turn, strategy, contenders);
+        let pinned = self.pin(model, contenders);
+        watch.scored(turn, strategy, contenders, pinned);
         let preferences = &self.ask.preferences;
         let single = !preferences.allow_fallbacks && !preferences.order.given();
         let wanted = if single { 1 } else { plan::CANDIDATES };
@@ -277,6 +297,7 @@ impl<'a> Run<'a, '_> {
         let answer_tokens = needs.answer_tokens() as f32;
         let preferred = Parameters(needs.parameters.0 & PREFERRED_PARAMETERS.0);
         let (mut count, mut lacking) = (0, 0_u64);
+        self.flags = 0;
         for (ordinal, id) in model.endpoints.iter().take(places.len()).enumerate() {
             let row = &rows[id.index()];
             let endpoint = || snapshot.endpoints.get(id.index());
@@ -284,6 +305,7 @@ impl<'a> Run<'a, '_> {
                 watch.excluded(turn, At::Endpoint(*id), filter);
                 continue;
             }
+            self.flags |= row.flags;
             let lacks = !row.parameters.has_all(preferred)
                 || (needs.tier == TierAsk::Flex && row.flags & rows::FLEX == 0);
             lacking |= u64::from(lacks) << count;
@@ -373,11 +395,9 @@ impl<'a> Run<'a, '_> {
             Partition::Model => u32::from(turn),
             Partition::None => 0,
         };
-        u32::from(misses) << 12
-            | model << 8
-            | (listed as u32) << 2
-            | u32::from(!figures.healthy) << 1
-            | u32::from(other_group)
+        let misses = if misses { MISSES } else { 0 };
+        // The lowest bit is that of who is remembered.
+        misses | model << 9 | (listed as u32) << 3 | u32::from(!figures.healthy) << 2 | u32::from(other_group) << 1
     }
 
     /// Takes a candidate in if it stands better than the last one, or if there is room.
@@ -406,6 +426,7 @@ impl<'a> Run<'a, '_> {
             };
         }
         plan.count = self.count as u8;
+        (plan.digest, plan.recalled) = (self.digest, self.recalled);
         plan
     }
 }
@@ -417,7 +438,7 @@ fn whole_standing(contender: &Contender<'_>, turn: u8) -> u64 {
     packed(contender.standing, contender.tier, contender.score, turn, contender.ordinal)
 }
 
-/// Standing (13 bits), tier (1), score (31), model (4), ordinal (6). A float that is not negative sorts by
+/// Standing (14 bits), tier (1), score (31), model (4), ordinal (6). A float that is not negative sorts by
 /// its bits.
 fn packed(standing: u32, tier: u8, score: f32, turn: u8, ordinal: u16) -> u64 {
     let place =

@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: single values (`rules`) and the environment itself (`Sources` are functions).
 
+use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,7 @@ struct Resolver<'a> {
     standings: HashMap<Box<str>, Standing>,
     deadlines: Deadlines,
     passthrough: bool,
+    sticky_ttl: Duration,
     /// A provider's id could not be read: an unknown name may be that one.
     ids_unsure: bool,
 }
@@ -61,6 +63,7 @@ pub(super) fn resolve(
         standings: HashMap::new(),
         deadlines: file.deadlines.clone(),
         passthrough: file.server.passthrough,
+        sticky_ttl: file.sticky.ttl,
         ids_unsure: false,
     };
     // In a text that is not valid TOML whole tables may be missing; names would only seem to be unknown.
@@ -74,7 +77,8 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key } = file;
+        let File { server, tls, mut limits, deadlines, waiting, sticky, retry, .. } = file;
+        let File { provider, model, alias, key, .. } = file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);
@@ -100,6 +104,7 @@ impl Resolver<'_> {
             limits,
             deadlines,
             waiting,
+            sticky,
             retry,
             upstreams,
             models,
@@ -217,6 +222,7 @@ impl Resolver<'_> {
                 .stream_usage
                 .unwrap_or_else(|| known.map_or(StreamUsage::OnRequest, |known| known.stream_usage)),
             passthrough: table.passthrough.unwrap_or(self.passthrough),
+            sticky_ttl: table.sticky_ttl.unwrap_or_else(|| self.sticky_ttl(known)),
             deadlines: Deadlines {
                 connect: own.connect.unwrap_or(general.connect),
                 response_head: own.response_head.unwrap_or(general.response_head),
@@ -375,8 +381,14 @@ impl Resolver<'_> {
             ca_file: None,
             stream_usage: known.stream_usage,
             passthrough: self.passthrough,
+            sticky_ttl: self.sticky_ttl(Some(known)),
             deadlines: self.deadlines.clone(),
         })
+    }
+
+    /// How long conversations stick to a provider of which the file says nothing.
+    fn sticky_ttl(&self, known: Option<&Shipped>) -> Duration {
+        known.and_then(|known| known.sticky_ttl).unwrap_or(self.sticky_ttl)
     }
 
     /// Checks the listener's addresses against the rest.

@@ -14,6 +14,8 @@
 //! ambiguous-failover off      not even one attempt after a failure that may be billed
 //! keys off                    nobody needs a key
 //! usage-always PROVIDER       it reports usage on streams without being asked
+//! cached PROVIDER             its endpoints read prompts from a cache at a lower price
+//! sticky-ttl 100ms            how long after a success a conversation comes back
 //! passthrough PROVIDER        it takes `PROVIDER/anything`
 //! control PROVIDER            paths that are no inference go there
 //!
@@ -66,7 +68,7 @@
 
 use core::time::Duration;
 
-use crate::base::limits::{Deadlines, Limits};
+use crate::base::limits::{Deadlines, Limits, STICKY_TTL};
 use crate::exchange::sim::parse;
 
 /// A scenario.
@@ -99,6 +101,8 @@ pub struct Config {
     pub limits: Limits,
     /// Silence before a waiting comment.
     pub waiting: Option<Duration>,
+    /// How long after a success a conversation comes back.
+    pub sticky_ttl: Duration,
     /// One failover after an ambiguous failure.
     pub ambiguous: bool,
     /// Keys are demanded.
@@ -116,6 +120,9 @@ pub struct Provider {
     pub usage_always: bool,
     /// Takes any model.
     pub passthrough: bool,
+    /// Reads prompts from its cache at a lower price. What answers cost is not known, so the order of
+    /// endpoints stays that of the configuration.
+    pub cached: bool,
 }
 
 /// One step of a client.
@@ -223,6 +230,7 @@ impl Case {
                 deadlines: Deadlines::default(),
                 limits: Limits::default(),
                 waiting: None,
+                sticky_ttl: STICKY_TTL,
                 ambiguous: true,
                 keys: true,
                 control: None,

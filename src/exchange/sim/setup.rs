@@ -5,11 +5,12 @@
 use std::sync::Arc;
 
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
+use crate::base::money::PicoDollars;
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::exchange::sim::case::Config;
 use crate::policy::catalog::{
-    AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
+    AuthMode, Credential, Endpoint, Host, Key, Model, PriceRules, Prices, Provider, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
 use crate::policy::rows::Rows;
@@ -33,8 +34,11 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         let mut of_model = Vec::new();
         for (provider, name) in list {
             of_model.push(EndpointId(endpoints.len() as u32));
+            let cached = config.providers[*provider].cached;
             let provider = ProviderId(*provider as u32);
-            endpoints.push(Endpoint::plain(provider, ModelId(models.len() as u32), name));
+            let mut endpoint = Endpoint::plain(provider, ModelId(models.len() as u32), name);
+            endpoint.facts.prices = cached.then(cached_prices);
+            endpoints.push(endpoint);
         }
         models.push(Model::plain(id, of_model));
     }
@@ -71,6 +75,13 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
     }
 }
 
+/// Cached tokens of a prompt cost a tenth of the others.
+fn cached_prices() -> PriceRules {
+    let price = |pico| Some(PicoDollars(pico));
+    let base = Prices { prompt: price(1_000_000), cache_read: price(100_000), ..Prices::default() };
+    PriceRules { base, rules: Box::default() }
+}
+
 fn provider(config: &Config, index: usize) -> Provider {
     let one = &config.providers[index];
     let control = config.control == Some(index);
@@ -86,6 +97,7 @@ fn provider(config: &Config, index: usize) -> Provider {
         stream_usage: if one.usage_always { StreamUsage::Always } else { StreamUsage::OnRequest },
         deadlines: config.deadlines.clone(),
         pool: PoolId(index as u32),
+        sticky_ttl: config.sticky_ttl,
         passthrough: one.passthrough,
         heads: Heads::default(),
     }

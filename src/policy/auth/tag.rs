@@ -37,7 +37,7 @@ impl State {
 }
 
 /// The tag of `text` under `key`.
-pub(super) fn tag(key: [u64; 2], text: &[u8]) -> [u64; 2] {
+pub(in crate::policy) fn tag(key: [u64; 2], text: &[u8]) -> [u64; 2] {
     let mut state = State([
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d ^ 0xee,

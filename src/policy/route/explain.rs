@@ -40,6 +40,8 @@ pub struct Scored {
     pub cost: f32,
     /// It is well.
     pub healthy: bool,
+    /// It served the conversation last, and goes first of its model for that.
+    pub pinned: bool,
 }
 
 struct Notes<'a> {
@@ -62,14 +64,15 @@ impl Watch for Notes<'_> {
         self.add(model, at, Some(filter), None);
     }
 
-    fn scored(&mut self, model: u8, strategy: StrategyName, contenders: &[Contender<'_>]) {
-        for one in contenders {
+    fn scored(&mut self, model: u8, strategy: StrategyName, all: &[Contender<'_>], pinned: Option<usize>) {
+        for (turn, one) in all.iter().enumerate() {
             let scored = Scored {
                 strategy,
                 tier: one.tier,
                 score: one.score,
                 cost: one.cost,
                 healthy: one.figures.healthy,
+                pinned: pinned == Some(turn),
             };
             self.add(model, At::Endpoint(EndpointId(one.endpoint)), None, Some(scored));
         }
