@@ -14,7 +14,8 @@
 //! ambiguous-failover off      not even one attempt after a failure that may be billed
 //! keys off                    nobody needs a key
 //! usage-always PROVIDER       it reports usage on streams without being asked
-//! cached PROVIDER             its endpoints read prompts from a cache at a lower price
+//! cached PROVIDER             its endpoints read prompts from a cache at a lower price; their models keep the
+//!                             order of this file
 //! sticky-ttl 100ms            how long after a success a conversation comes back
 //! passthrough PROVIDER        it takes `PROVIDER/anything`
 //! control PROVIDER            paths that are no inference go there
@@ -120,8 +121,7 @@ pub struct Provider {
     pub usage_always: bool,
     /// Takes any model.
     pub passthrough: bool,
-    /// Reads prompts from its cache at a lower price. What answers cost is not known, so the order of
-    /// endpoints stays that of the configuration.
+    /// Reads prompts from its cache at a lower price.
     pub cached: bool,
 }
 

@@ -14,6 +14,7 @@ use crate::policy::catalog::{
 };
 use crate::policy::heads::Heads;
 use crate::policy::rows::Rows;
+use crate::policy::strategy::StrategyName;
 
 /// The key of every client of a case.
 pub const CLIENT_KEY: &str = "sk-client-1";
@@ -31,16 +32,20 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
     let mut endpoints = Vec::new();
     let mut models = Vec::new();
     for (id, list) in &config.models {
-        let mut of_model = Vec::new();
+        let (mut of_model, mut any_cached) = (Vec::new(), false);
         for (provider, name) in list {
             of_model.push(EndpointId(endpoints.len() as u32));
             let cached = config.providers[*provider].cached;
+            any_cached |= cached;
             let provider = ProviderId(*provider as u32);
             let mut endpoint = Endpoint::plain(provider, ModelId(models.len() as u32), name);
             endpoint.facts.prices = cached.then(cached_prices);
             endpoints.push(endpoint);
         }
-        models.push(Model::plain(id, of_model));
+        let mut model = Model::plain(id, of_model);
+        // With prices there would be a draw.
+        model.facts.strategy = any_cached.then_some(StrategyName::Order);
+        models.push(model);
     }
     let id_of = |index: usize, name: &str| (Box::from(name), index as u32);
     let providers: Vec<Provider> =
@@ -78,7 +83,8 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
 /// Cached tokens of a prompt cost a tenth of the others.
 fn cached_prices() -> PriceRules {
     let price = |pico| Some(PicoDollars(pico));
-    let base = Prices { prompt: price(1_000_000), cache_read: price(100_000), ..Prices::default() };
+    let (prompt, completion, cache_read) = (price(1_000_000), price(5_000_000), price(100_000));
+    let base = Prices { prompt, completion, cache_read, ..Prices::default() };
     PriceRules { base, rules: Box::default() }
 }
 

@@ -206,12 +206,15 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
     }
     for (model, endpoints) in &config.models {
         text.push_str(&format!("[[model]]\nid = \"{model}\"\n"));
+        if endpoints.iter().any(|(provider, _)| config.providers[*provider].cached) {
+            text.push_str("strategy = \"order\"\n");
+        }
         for (provider, name) in endpoints {
             let one = &config.providers[*provider];
             let provider = &one.name;
             text.push_str(&format!("[[model.endpoint]]\nprovider = \"{provider}\"\nname = \"{name}\"\n"));
             if one.cached {
-                text.push_str("price = { prompt = \"1\", cache_read = \"0.1\" }\n");
+                text.push_str("price = { prompt = \"1\", completion = \"5\", cache_read = \"0.1\" }\n");
             }
         }
     }
