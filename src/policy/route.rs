@@ -397,7 +397,11 @@ impl<'a> Run<'a, '_> {
         };
         let misses = if misses { MISSES } else { 0 };
         // The lowest bit is that of who is remembered.
-        misses | model << 9 | (listed as u32) << 3 | u32::from(!figures.healthy) << 2 | u32::from(other_group) << 1
+        misses
+            | model << 9
+            | (listed as u32) << 3
+            | u32::from(!figures.healthy) << 2
+            | u32::from(other_group) << 1
     }
 
     /// Takes a candidate in if it stands better than the last one, or if there is room.

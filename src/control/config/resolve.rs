@@ -222,7 +222,10 @@ impl Resolver<'_> {
                 .stream_usage
                 .unwrap_or_else(|| known.map_or(StreamUsage::OnRequest, |known| known.stream_usage)),
             passthrough: table.passthrough.unwrap_or(self.passthrough),
-            sticky_ttl: table.sticky_ttl.unwrap_or_else(|| self.sticky_ttl(known)),
+            sticky_ttl: table
+                .sticky_ttl
+                .or(known.and_then(|known| known.sticky_ttl))
+                .unwrap_or(self.sticky_ttl),
             deadlines: Deadlines {
                 connect: own.connect.unwrap_or(general.connect),
                 response_head: own.response_head.unwrap_or(general.response_head),
@@ -381,14 +384,9 @@ impl Resolver<'_> {
             ca_file: None,
             stream_usage: known.stream_usage,
             passthrough: self.passthrough,
-            sticky_ttl: self.sticky_ttl(Some(known)),
+            sticky_ttl: known.sticky_ttl.unwrap_or(self.sticky_ttl),
             deadlines: self.deadlines.clone(),
         })
-    }
-
-    /// How long conversations stick to a provider of which the file says nothing.
-    fn sticky_ttl(&self, known: Option<&Shipped>) -> Duration {
-        known.and_then(|known| known.sticky_ttl).unwrap_or(self.sticky_ttl)
     }
 
     /// Checks the listener's addresses against the rest.

@@ -18,9 +18,7 @@ use super::rules::{
 use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
 use super::url::{BaseUrl, Url};
 use crate::base::address::Address;
-use crate::base::limits::{
-    BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits, STICKY_ENTRIES, STICKY_TTL,
-};
+use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits, STICKY_ENTRIES, STICKY_TTL};
 use crate::dialect::{DialectName, StreamUsage};
 
 /// Most `[[provider]]` tables.

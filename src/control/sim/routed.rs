@@ -1,8 +1,8 @@
 //! Simulated models with several endpoints, so that routing can be tried without any provider. The answer's
 //! `model` says which endpoint served.
 //!
-//! `sim/routed` has five that differ in price, region, tier and data policy; `sim/cached` has two that are alike
-//! and read prompts from a cache at a tenth of the price, so that conversations stick to them.
+//! `sim/routed` has five that differ in price, region, tier and data policy; `sim/cached` has two that are
+//! alike and read prompts from a cache at a tenth of the price, so that conversations stick to them.
 //!
 //! Deliberately absent: any difference in behaviour (each answers at once).
 

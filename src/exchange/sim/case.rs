@@ -14,8 +14,8 @@
 //! ambiguous-failover off      not even one attempt after a failure that may be billed
 //! keys off                    nobody needs a key
 //! usage-always PROVIDER       it reports usage on streams without being asked
-//! cached PROVIDER             its endpoints read prompts from a cache at a lower price; their models keep the
-//!                             order of this file
+//! cached PROVIDER             its endpoints read prompts from a cache at a lower price; their models keep
+//!                             the order of this file
 //! sticky-ttl 100ms            how long after a success a conversation comes back
 //! passthrough PROVIDER        it takes `PROVIDER/anything`
 //! control PROVIDER            paths that are no inference go there

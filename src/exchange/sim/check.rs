@@ -281,7 +281,8 @@ fn spliced(config: &Config, provider: usize, body: &str) -> Option<Vec<String>> 
     let rest = body.strip_prefix("{\"model\":\"")?;
     let (model, rest) = rest.split_once('"')?;
     let strange = ["models", "provider", "usage", "route", "session_id"].map(|key| format!("\"{key}\""));
-    let is_strange = strange.iter().any(|word| rest.contains(&**word)) || rest.contains("\"stream_options\":{}");
+    let is_strange =
+        strange.iter().any(|word| rest.contains(&**word)) || rest.contains("\"stream_options\":{}");
     if is_strange || rest.contains("\"include_usage\":false") {
         return None;
     }

@@ -21,11 +21,8 @@ pub struct Ask<'b> {
 
 impl<'b> Ask<'b> {
     /// A request that asks for nothing in particular.
-    pub const ANYTHING: Self = Self {
-        preferences: Preferences::NONE,
-        needs: Needs::NONE,
-        conversation: Conversation::Unknown,
-    };
+    pub const ANYTHING: Self =
+        Self { preferences: Preferences::NONE, needs: Needs::NONE, conversation: Conversation::Unknown };
 
     /// Reads what `peek` has found in `body`. The conversation stays unknown: headers may name it.
     ///

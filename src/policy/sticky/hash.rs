@@ -88,9 +88,10 @@ impl Secret {
             let (halves, _) = pair.as_chunks::<8>();
             [word(&halves[0]), word(&halves[1])]
         };
-        let whole = pairs.iter().zip(keys).fold(0_u128, |sum, (pair, key)| {
-            sum.wrapping_add(product(split(pair), key))
-        });
+        let whole = pairs
+            .iter()
+            .zip(keys)
+            .fold(0_u128, |sum, (pair, key)| sum.wrapping_add(product(split(pair), key)));
         match keys.get(pairs.len()) {
             Some(key) if !rest.is_empty() => {
                 let mut last = [0; 16];

@@ -205,7 +205,8 @@ impl Memory {
 
 /// Is a cache worth going back to? Where cache reads are known to be cheaper than other prompt tokens; and
 /// where the operator's strategy for the model says that there are caches, for conversations with a name
-/// (the strategy has its own way with the others). `strategy` is the model's own; `flags` are a row's, or those of several rows together.
+/// (the strategy has its own way with the others). `strategy` is the model's own; `flags` are a row's, or
+/// those of several rows together.
 #[must_use]
 pub fn is_worth_it(named: bool, strategy: Option<StrategyName>, flags: u16) -> bool {
     match strategy {
@@ -223,8 +224,8 @@ pub struct Recall<'a> {
     pub now: Moment,
 }
 
-/// Whose conversation: half of the key's SHA-256, which stays the same from snapshot to snapshot.
+/// Whose conversation: the first bytes of the key's SHA-256, which stay the same from snapshot to snapshot.
 fn account(snapshot: &Snapshot, tenant: Tenant) -> u64 {
     let key = tenant.key.and_then(|key| snapshot.keys.get(key.index()));
-    key.and_then(|key| key.sha256.first_chunk()).map_or(0, |half| u64::from_le_bytes(*half))
+    key.and_then(|key| key.sha256.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

@@ -6,8 +6,8 @@
 use super::*;
 use crate::base::ids::{KeyId, ProviderId};
 use crate::base::money::PicoDollars;
-use crate::policy::route::tests::provider;
 use crate::policy::catalog::{Endpoint, Key as ClientKey, Model, PriceRules, Prices};
+use crate::policy::route::tests::provider;
 
 const NOW: Moment = Moment::from_nanos(5_000_000_000);
 

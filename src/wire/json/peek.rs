@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use super::parameter;
 use super::scan::{Field, Fields, Items, skip_space, unsigned};
-use super::text::unescaped;
+use super::text::{is_text, unescaped};
 use crate::base::limits::{JSON_DEPTH, JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST, SESSION_ID_CHARS};
 use crate::base::span::Span;
 use crate::wire::block::{Block, none};
@@ -250,7 +250,9 @@ impl Peek {
             Key::User => self.user = present,
             Key::SessionId => {
                 self.session_id = present;
-                present.map_or(Ok(()), |value| check_session_id(value.of(body)))?;
+                if present.is_some_and(|value| !is_text(value.of(body), SESSION_ID_CHARS)) {
+                    return Err(Flaw::SessionId);
+                }
             }
             Key::PromptCacheKey => {
                 self.prompt_cache_key = present.filter(|value| value.of(body).first() == Some(&b'"'));
@@ -412,14 +414,6 @@ impl Seen {
             rest.starts_with(key) && rest.get(key.len()) == Some(&b'"')
         })
     }
-}
-
-/// A string of at most `limits::SESSION_ID_CHARS` characters.
-fn check_session_id(quoted: &[u8]) -> Result<(), Flaw> {
-    let inside = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).ok_or(Flaw::SessionId)?;
-    let fits = inside.len() <= SESSION_ID_CHARS
-        || unescaped(inside).is_some_and(|text| text.chars().count() <= SESSION_ID_CHARS);
-    if fits { Ok(()) } else { Err(Flaw::SessionId) }
 }
 
 /// `Some(false)` for an absent value, `None` for something that is no boolean.
