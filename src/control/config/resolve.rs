@@ -296,7 +296,7 @@ impl Resolver<'_> {
             return None;
         };
         match self.secret(&source) {
-            Ok(secret) => Some(credential(auth, secret)),
+            Ok(secret) => Some(auth.credential(secret)),
             Err(message) => {
                 if !self.reported(&key) {
                     self.report(&key, None, message);
@@ -369,7 +369,7 @@ impl Resolver<'_> {
         let credential = match key {
             None => Credential::None,
             Some(name) => match self.secret(&SecretSource::Environment(name.into())) {
-                Ok(secret) => credential(known.auth.clone(), secret),
+                Ok(secret) => known.auth.clone().credential(secret),
                 Err(message) => {
                     self.problems.push(Places::named("environment").problem(name, None, message));
                     return None;
@@ -490,13 +490,5 @@ impl Resolver<'_> {
         };
         self.report(path, Some(provider), message);
         false
-    }
-}
-
-fn credential(auth: AuthStyle, secret: Secret) -> Credential {
-    match auth {
-        AuthStyle::None => Credential::None,
-        AuthStyle::Bearer => Credential::Bearer(secret),
-        AuthStyle::Header(name) => Credential::Header { name, value: secret },
     }
 }
