@@ -44,7 +44,7 @@ pub(super) struct Relay {
     attempts: Attempts,
     /// For the health table.
     pub(super) ticket: Option<Ticket>,
-    /// What to remember of the conversation when the answer is whole.
+    /// What to remember of the conversation once the end of the answer is here.
     pin: Option<SoftPin>,
     /// When the end of the answer was here, however long its client takes for it.
     answered_at: Option<Moment>,
@@ -171,9 +171,6 @@ impl Relay {
             answered_at: self.answered_at.unwrap_or(now),
         };
         cx.core.attempt_ended(self.ticket.take(), end, now);
-        if let (Outcome::Complete, Some(pin), Some(memory)) = (outcome, &self.pin, &cx.core.sticky) {
-            memory.keep(pin, usage.is_some_and(Usage::is_cache_used), now);
-        }
         Record {
             id,
             key,
@@ -183,6 +180,23 @@ impl Relay {
             answer_bytes: seen.payload_bytes,
             first_byte_nanos: first_byte_at.since(began).as_nanos() as u64,
             total_nanos: now.since(began).as_nanos() as u64,
+        }
+    }
+}
+
+impl Relay {
+    /// The end of the answer is here. The conversation is remembered now and not when its client has taken
+    /// everything: that client's next request may come to another core before this one hears of it.
+    fn answered(&mut self, cx: &Cx<'_>) {
+        self.ending = Ending::Complete;
+        self.answered_at = Some(cx.now);
+        let seen = self.pump.seen();
+        if let (Some(pin), Some(memory)) = (self.pin.take(), &cx.core.sticky)
+            && self.facts.status < 400
+            && seen.error.is_none()
+        {
+            let usage = self.usage.or(seen.usage);
+            memory.keep(&pin, usage.is_some_and(Usage::is_cache_used), cx.now);
         }
     }
 }
@@ -234,8 +248,7 @@ impl Exchange {
         let base = self.window.cursors().0;
         self.to_client.push_window(Span::new(base, base + payload));
         relay.spent = payload;
-        relay.ending = Ending::Complete;
-        relay.answered_at = Some(cx.now);
+        relay.answered(cx);
         let due = cx.now + relay.facts.client_send;
         self.enter_relay(cx, attempt, relay);
         self.send_relayed(cx, due);
@@ -294,8 +307,7 @@ impl Exchange {
             Flow::Bad => relay.ending = Ending::Cut(Fault::BadFraming),
             Flow::Complete => {
                 relay.emit.finish(&mut self.to_client);
-                relay.ending = Ending::Complete;
-                relay.answered_at = Some(cx.now);
+                relay.answered(cx);
             }
         }
         relay.spent = relay.pump.spent();
@@ -348,7 +360,7 @@ impl Exchange {
             // The end marker was seen: the answer is whole although its origin does not end the body.
             DeadlineKind::Idle if relay.pump.seen().done && !self.client.sending => {
                 relay.reusable = false;
-                relay.ending = Ending::Complete;
+                relay.answered(cx);
                 relay.emit.finish(&mut self.to_client);
                 let due = cx.now + relay.facts.client_send;
                 self.part(cx);
