@@ -230,7 +230,7 @@ impl Call {
 }
 
 fn calls() -> Vec<Call> {
-    let usage = Usage { prompt_tokens: 19, completion_tokens: 10 };
+    let usage = Usage { prompt_tokens: 19, completion_tokens: 10, ..Usage::default() };
     let plain = [(1536, 0), (16 << 10, 3), (256 << 10, 7)].map(|(bytes, allocations_max)| Call {
         name: format!("not a stream, body of {bytes} B"),
         request: request(false, bytes),
@@ -258,7 +258,7 @@ fn calls() -> Vec<Call> {
             name: format!("a stream of {events} events"),
             request: request(true, 1536),
             answer,
-            usage: Usage { prompt_tokens: 9, completion_tokens: 12 },
+            usage: Usage { prompt_tokens: 9, completion_tokens: 12, ..Usage::default() },
             allocations_max: 0,
         }
     });

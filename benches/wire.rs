@@ -138,7 +138,7 @@ fn streams(criterion: &mut Criterion<CpuTime>) {
 
 fn events(criterion: &mut Criterion<CpuTime>) {
     let openai = dialect(DialectName::OpenAi);
-    let usage = Usage { prompt_tokens: 9, completion_tokens: 12 };
+    let usage = Usage { prompt_tokens: 9, completion_tokens: 12, ..Usage::default() };
     let cases = [
         ("content event", texts::delta_event(), Signal::Content),
         ("usage event", texts::usage_event(), Signal::Usage { usage, only: true }),

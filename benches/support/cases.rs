@@ -4,12 +4,16 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
+use millrace::base::ids::ModelId;
 use millrace::base::record::{Outcome, Usage};
+use millrace::base::time::Moment;
 use millrace::dialect::{Answer, DialectName, Signal, StreamUsage, dialect};
 use millrace::policy::auth::{self, Tenant};
 use millrace::policy::catalog::Snapshot;
 use millrace::policy::route::{self, Ask, Scene};
+use millrace::policy::sticky::{Conversation, Memory};
 use millrace::wire::Parse;
 use millrace::wire::http1::{
     ChunkDecoder, ChunkItem, HeadWriter, request_head, response_head, write_chunk_size,
@@ -54,6 +58,7 @@ pub(crate) fn all() -> Vec<Case> {
     judged(&mut cases);
     decisions(&worlds, &mut cases);
     automatic(&worlds[0], &mut cases);
+    conversations(&worlds[0], &mut cases);
     exchanges(&worlds, &mut cases);
     cases
 }
@@ -207,7 +212,7 @@ fn streams(cases: &mut Vec<Case>) {
 /// What the dialect says about an event's data and about a whole answer.
 fn judged(cases: &mut Vec<Case>) {
     let openai = dialect(DialectName::OpenAi);
-    let usage = Usage { prompt_tokens: 9, completion_tokens: 12 };
+    let usage = Usage { prompt_tokens: 9, completion_tokens: 12, ..Usage::default() };
     let events = [
         ("dialect/openai, content event", delta_event(), Signal::Content),
         ("dialect/openai, usage event", usage_event(), Signal::Usage { usage, only: true }),
@@ -260,6 +265,37 @@ fn automatic(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
     }
 }
 
+/// What remembering a conversation adds to a decision.
+fn conversations(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
+    const NOW: Moment = Moment::from_nanos(1_000_000_000);
+    let memory = Arc::new(Memory::new(65_536, [1, 2]));
+    let tenant = Tenant { key: None };
+    let named = Conversation::Named(b"0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9");
+    let digest = memory.digest(world, tenant, &named).expect("a conversation");
+    let pin = memory.pin_model(digest, "r", world, ModelId(0), Duration::from_secs(600));
+    memory.keep(&pin, true, NOW);
+    let (own, shared) = (Arc::clone(&memory), Arc::clone(world));
+    cases.push(plain("policy/sticky, a session id hashed", 1, move || {
+        usize::from(own.digest(&shared, tenant, black_box(&named)).is_some())
+    }));
+    let body = texts::chat_body("m", false, 16 << 10);
+    let messages = peek(body.as_bytes()).expect("a body").messages.expect("it has messages");
+    let (own, shared) = (Arc::clone(&memory), Arc::clone(world));
+    cases.push(plain("policy/sticky, an opening of 16 KB hashed", 1, move || {
+        let opening = Conversation::Opening(messages.of(body.as_bytes()));
+        usize::from(own.digest(&shared, tenant, black_box(&opening)).is_some())
+    }));
+    let (own, shared) = (Arc::clone(&memory), Arc::clone(world));
+    cases.push(plain("policy/sticky, looked up", 1, move || {
+        let found = own.model(black_box(digest), "r", &shared, [ModelId(0)].into_iter(), NOW);
+        usize::from(found == Some(ModelId(0)))
+    }));
+    cases.push(plain("policy/sticky, kept", 1, move || {
+        memory.keep(black_box(&pin), true, NOW);
+        1
+    }));
+}
+
 /// The bytes of a call, in reads, and what the exchange tells about it.
 struct Call {
     request: Vec<u8>,
@@ -288,7 +324,7 @@ fn request(stream: bool, small: bool, bytes: usize) -> Vec<u8> {
 }
 
 fn calls() -> Vec<(&'static str, Call)> {
-    let usage = Usage { prompt_tokens: 19, completion_tokens: 10 };
+    let usage = Usage { prompt_tokens: 19, completion_tokens: 10, ..Usage::default() };
     let body = texts::answer_body();
     let answer = texts::provider_head("application/json", &format!("Content-Length: {}", body.len())) + &body;
     let whole = |request, answer: String| Call { request, answer: vec![answer.into_bytes()], usage };
@@ -304,7 +340,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         let mut answer = vec![head.clone()];
         answer.resize(1 + events, delta.clone());
         answer.push(end.clone());
-        let usage = Usage { prompt_tokens: 9, completion_tokens: 12 };
+        let usage = Usage { prompt_tokens: 9, completion_tokens: 12, ..Usage::default() };
         calls.push((name, Call { request: request(true, false, 1536), answer, usage }));
     }
     calls

@@ -82,6 +82,7 @@ fn add_provider(snapshot: &mut Snapshot, turn: u32) {
         stream_usage: StreamUsage::OnRequest,
         deadlines: Deadlines::default(),
         pool: PoolId(turn),
+        sticky_ttl: millrace::base::limits::STICKY_TTL,
         passthrough: false,
         heads: Heads::default(),
     });

@@ -37,6 +37,7 @@ use crate::io::{
 };
 use crate::policy::catalog::{Credential, Snapshot};
 use crate::policy::health::board::Board;
+use crate::policy::sticky::Memory;
 use crate::worker::{self, Shared};
 
 /// How long the start waits for names to be resolved.
@@ -117,6 +118,7 @@ struct Control {
     upstream_tls: Arc<ArcSwap<worker::UpstreamTls>>,
     counters: Vec<Arc<Counters>>,
     health: Arc<Board>,
+    sticky: Option<Arc<Memory>>,
     _simulator: Simulator,
     _api: api::Api,
 }
@@ -165,7 +167,16 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
     }
     tokio::spawn(names.run());
     let upstream_tls = Arc::new(ArcSwap::from_pointee(targets));
-    Ok(Control { snapshot, upstream_tls, counters, health, _simulator: simulator, _api: api })
+    let sticky = memory_of_conversations(config.sticky.entries)?;
+    Ok(Control { snapshot, upstream_tls, counters, health, sticky, _simulator: simulator, _api: api })
+}
+
+/// Where conversations were answered last, under a key that only this process knows.
+fn memory_of_conversations(entries: usize) -> Result<Option<Arc<Memory>>, String> {
+    let mut seed = [[0; 8]; 2];
+    getrandom::fill(seed.as_flattened_mut())
+        .map_err(|error| format!("no random bytes from the kernel: {error}"))?;
+    Ok((entries > 0).then(|| Arc::new(Memory::new(entries, seed.map(u64::from_ne_bytes)))))
 }
 
 /// The simulator's listeners as providers.
@@ -200,7 +211,7 @@ pub(super) fn simulator_models() -> Vec<ModelEntry> {
             endpoints: model.endpoints.iter().map(entry).collect(),
             ..ModelEntry::default()
         })
-        .chain([sim::routed::model()])
+        .chain([sim::routed::model(), sim::routed::cached()])
         .collect()
 }
 
@@ -253,6 +264,7 @@ fn start_workers(
         client_tls,
         counters: control.counters.clone(),
         health: Arc::clone(&control.health),
+        sticky: control.sticky.clone(),
         posts: posts.clone(),
     });
     let mut threads = Vec::with_capacity(per_core.len());

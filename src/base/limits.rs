@@ -26,6 +26,12 @@ pub const JSON_DEPTH: usize = 128;
 pub const JSON_MEMBERS: usize = 256;
 /// Longest model name in bytes.
 pub const MODEL_NAME_BYTES: usize = 256;
+/// Longest `session_id` in characters.
+pub const SESSION_ID_CHARS: usize = 256;
+/// Conversations that are remembered unless the configuration says otherwise.
+pub const STICKY_ENTRIES: usize = 65_536;
+/// How long a conversation is remembered unless the configuration says otherwise.
+pub const STICKY_TTL: Duration = Duration::from_secs(600);
 /// Most entries of `models`.
 pub const MODELS_PER_REQUEST: usize = 8;
 /// Most interim (1xx) responses before a final one.

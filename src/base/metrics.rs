@@ -38,6 +38,13 @@ counters! {
     ClientsGone = "millrace_clients_gone_total",
     /// Members of `provider` in requests that are not known here, and were ignored.
     PreferencesUnknown = "millrace_provider_preferences_unknown_total",
+    /// Requests whose conversation goes back to the endpoint that served it last.
+    StickyHits = "millrace_sticky_hits_total",
+    /// Requests whose conversation is not remembered.
+    StickyMisses = "millrace_sticky_misses_total",
+    /// Requests whose conversation is remembered, but its endpoint is gone, excluded, slower than the request
+    /// prefers, or not well.
+    StickyBroken = "millrace_sticky_broken_total",
     /// Attempts at an upstream.
     Attempts = "millrace_upstream_attempts_total",
     /// Attempts that moved on to the next candidate.

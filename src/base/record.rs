@@ -131,6 +131,18 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Completion tokens, reasoning included.
     pub completion_tokens: u64,
+    /// Prompt tokens that were read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Prompt tokens that were written to it.
+    pub cache_write_tokens: u64,
+}
+
+impl Usage {
+    /// Was the provider's prompt cache read or written?
+    #[must_use]
+    pub const fn is_cache_used(self) -> bool {
+        self.cached_tokens > 0 || self.cache_write_tokens > 0
+    }
 }
 
 /// Everything known about one request when it ended.

@@ -5,6 +5,7 @@
 //! needs the trust files listed here, and lives in `io`), and the decision to swap.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,6 +137,7 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
         trust: TlsTrust::default(),
         host_ids: HashMap::new(),
         resolved: extras.resolved,
+        sticky_ttl: config.sticky.ttl,
         interner,
     };
     for upstream in &config.upstreams {
@@ -192,6 +194,8 @@ struct Builder<'a> {
     trust: TlsTrust,
     host_ids: HashMap<Box<str>, HostId>,
     resolved: Option<&'a HashMap<Box<str>, Arc<[IpAddr]>>>,
+    /// Of providers inside this process.
+    sticky_ttl: Duration,
     interner: &'a mut Interner,
 }
 
@@ -227,6 +231,7 @@ impl Builder<'_> {
             stream_usage: upstream.stream_usage,
             deadlines: upstream.deadlines.clone(),
             pool,
+            sticky_ttl: upstream.sticky_ttl,
             passthrough: upstream.passthrough,
             heads: Heads::default(),
         });
@@ -256,6 +261,7 @@ impl Builder<'_> {
             stream_usage: StreamUsage::OnRequest,
             deadlines: internal.deadlines.clone(),
             pool,
+            sticky_ttl: self.sticky_ttl,
             passthrough: internal.passthrough,
             heads: Heads::default(),
         });

@@ -26,6 +26,7 @@ use crate::policy::health::outcome::Phase;
 use crate::policy::health::{End, Ticket};
 use crate::policy::retry::{self, Allowance, Verdict};
 use crate::policy::route::{Candidate, Plan};
+use crate::policy::sticky::SoftPin;
 use crate::wire::buf::Buf;
 use crate::wire::json::peek::Peek;
 
@@ -159,6 +160,12 @@ impl Attempt {
 
     pub(super) fn provider(&self) -> &Provider {
         &self.snapshot().providers[self.candidate.provider.index()]
+    }
+
+    /// What to remember of the conversation once the candidate has answered.
+    pub(super) fn soft_pin(&self, cx: &Cx<'_>) -> Option<SoftPin> {
+        let (memory, endpoint) = (cx.core.sticky.as_ref()?, self.candidate.endpoint?);
+        memory.pin(self.plan.digest()?, self.snapshot(), endpoint)
     }
 
     /// Moves on to the plan's next candidate.

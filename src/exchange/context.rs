@@ -15,6 +15,7 @@ use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::{End, Health, Ticket};
+use crate::policy::sticky::Memory;
 use crate::wire::http1::ResponseShape;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
@@ -43,6 +44,8 @@ pub struct CoreState {
     pub bodies_bytes: usize,
     /// What is known of the endpoints.
     pub health: Health,
+    /// Where conversations were answered last, shared with the other cores; `None` when nobody remembers.
+    pub sticky: Option<Arc<Memory>>,
     /// Buffers for the next use, shared with the edge that fills them.
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
@@ -75,6 +78,7 @@ impl CoreState {
             counters,
             bodies_bytes: 0,
             health: Health::default(),
+            sticky: None,
             spares: Spares::default(),
             splice: Splice::default(),
             peek: None,

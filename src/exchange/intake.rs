@@ -44,6 +44,8 @@ pub(super) struct Accepted {
     pub(super) target: Span,
     /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
     pub(super) forwarded: [Span; FORWARDED.len()],
+    /// `X-Session-Id`, and the header of a harness in its place; empty ones were not there.
+    pub(super) session: [Span; 2],
     /// Length of the head in bytes.
     pub(super) head_len: usize,
     pub(super) surface: Surface,
@@ -219,7 +221,10 @@ impl Exchange {
         }
         let target = Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target };
         let forwarded = FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default());
-        let accepted = Accepted { target, forwarded, head_len, surface, tenant, wishes, terms, id, body };
+        let session = [RequestField::XSessionId, RequestField::HarnessSession];
+        let session = session.map(|field| head.field(field).unwrap_or_default());
+        let accepted =
+            Accepted { target, forwarded, session, head_len, surface, tenant, wishes, terms, id, body };
         self.intake.head = Some(accepted);
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
 use crate::policy::health::outcome::Phase;
 use crate::policy::health::{End, Ticket};
+use crate::policy::sticky::SoftPin;
 use core::time::Duration;
 
 /// After the end marker an origin may take this long to end its body.
@@ -44,6 +45,8 @@ pub(super) struct Relay {
     attempts: Attempts,
     /// For the health table.
     pub(super) ticket: Option<Ticket>,
+    /// What to remember of the conversation once the end of the answer is here.
+    pin: Option<SoftPin>,
     /// When the end of the answer was here, however long its client takes for it.
     answered_at: Option<Moment>,
     pump: Pump,
@@ -114,6 +117,7 @@ impl Relay {
         relay.ending = Ending::Open;
         relay.usage = None;
         relay.answered_at = None;
+        relay.pin = attempt.soft_pin(cx);
         relay.ticket = attempt.ticket.take();
         if let (Some(ticket), Stage::Events) = (&relay.ticket, &attempt.stage) {
             cx.core.health.first_event(ticket, cx.now);
@@ -128,6 +132,7 @@ impl Relay {
             facts,
             attempts: Attempts::new(),
             ticket: None,
+            pin: None,
             answered_at: None,
             pump: Pump::idle(),
             emit: Emit::new(out),
@@ -181,6 +186,23 @@ impl Relay {
             answer_bytes: seen.payload_bytes,
             first_byte_nanos: first_byte_at.since(began).as_nanos() as u64,
             total_nanos: now.since(began).as_nanos() as u64,
+        }
+    }
+}
+
+impl Relay {
+    /// The end of the answer is here. The conversation is remembered now and not when its client has taken
+    /// everything: that client's next request may come to another core before this one hears of it.
+    fn answered(&mut self, cx: &Cx<'_>) {
+        self.ending = Ending::Complete;
+        self.answered_at = Some(cx.now);
+        let seen = self.pump.seen();
+        if let (Some(pin), Some(memory)) = (self.pin.take(), &cx.core.sticky)
+            && self.facts.status < 400
+            && seen.error.is_none()
+        {
+            let usage = self.usage.or(seen.usage);
+            memory.keep(&pin, usage.is_some_and(Usage::is_cache_used), cx.now);
         }
     }
 }
@@ -240,8 +262,7 @@ impl Exchange {
             None => self.to_client.push_window(window),
         }
         relay.spent = payload;
-        relay.ending = Ending::Complete;
-        relay.answered_at = Some(cx.now);
+        relay.answered(cx);
         let due = cx.now + relay.facts.client_send;
         self.enter_relay(cx, attempt, relay);
         self.send_relayed(cx, due);
@@ -306,8 +327,7 @@ impl Exchange {
             Flow::Bad => relay.ending = Ending::Cut(Fault::BadFraming),
             Flow::Complete => {
                 relay.emit.finish(&mut self.to_client);
-                relay.ending = Ending::Complete;
-                relay.answered_at = Some(cx.now);
+                relay.answered(cx);
             }
         }
         relay.spent = relay.pump.spent();
@@ -360,7 +380,7 @@ impl Exchange {
             // The end marker was seen: the answer is whole although its origin does not end the body.
             DeadlineKind::Idle if relay.pump.seen().done && !self.client.sending => {
                 relay.reusable = false;
-                relay.ending = Ending::Complete;
+                relay.answered(cx);
                 relay.emit.finish(&mut self.to_client);
                 let due = cx.now + relay.facts.client_send;
                 self.part(cx);

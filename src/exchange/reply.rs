@@ -104,7 +104,8 @@ pub const fn flaw_status(flaw: Flaw) -> u16 {
         | Flaw::Models
         | Flaw::Stream
         | Flaw::StreamOptions
-        | Flaw::MaxTokens => 400,
+        | Flaw::MaxTokens
+        | Flaw::SessionId => 400,
     }
 }
 

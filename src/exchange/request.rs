@@ -20,6 +20,7 @@ use crate::exchange::{Cx, Exchange, State, auto, availability};
 use crate::policy::auth::Tenant;
 use crate::policy::auto::Decision;
 use crate::policy::route::{self, Ask, Plan, Scene};
+use crate::policy::sticky::{Conversation, Recall, Recalled};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::RequestField;
@@ -108,9 +109,10 @@ impl Exchange {
                 if body.is_empty() {
                     return self.refuse(cx, &Refusal::Flaw(Flaw::BodyMissing), answer);
                 }
+                let session = accepted.session.map(|span| span.of(self.inbox.bytes()));
                 let mut peek = cx.core.peek.take().unwrap_or_default();
                 let read = peek.read(body).map_err(Refusal::Flaw);
-                match read.and_then(|()| planned(cx, tenant, wishes, &peek, body)) {
+                match read.and_then(|()| planned(cx, tenant, wishes, (api, session), &peek, body)) {
                     Ok((route, auto)) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage, auto };
@@ -198,6 +200,7 @@ fn planned(
     cx: &mut Cx<'_>,
     tenant: Tenant,
     wishes: Wishes,
+    (api, session): (Api, [&[u8]; 2]),
     peek: &Peek,
     body: &[u8],
 ) -> Result<(Route, Option<Decision>), Refusal> {
@@ -205,20 +208,39 @@ fn planned(
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
     }
-    let ask = Ask::read(peek, body).map_err(Refusal::Preference)?;
+    let mut ask = Ask::read(peek, body).map_err(Refusal::Preference)?;
+    let conversation = Conversation::of(peek, body, session[0], session[1]).map_err(Refusal::Flaw)?;
+    match api {
+        Api::ChatCompletions | Api::Completions => ask.conversation = conversation,
+        // Embeddings have no prompt that a provider would cache.
+        Api::Embeddings => {}
+    }
     if ask.preferences.unknown > 0 {
         cx.core.counters.add(Counter::PreferencesUnknown, u64::from(ask.preferences.unknown));
     }
     let random = cx.core.random();
     cx.core.health.follow(cx.snapshot, cx.now);
     cx.core.health.request(cx.now);
-    let scene =
-        Scene { snapshot: cx.snapshot, live: cx.core.health.live(), random, minute: cx.unix.minute_of_day() };
-    if let Some(names) = auto::names(&scene, tenant, &ask, peek, body)? {
-        let route = planned_for(&scene, tenant, wishes, &ask, || names.iter())?;
-        return Ok((route, Some(names.decision)));
+    let scene = Scene {
+        snapshot: cx.snapshot,
+        live: cx.core.health.live(),
+        random,
+        minute: cx.unix.minute_of_day(),
+        sticky: cx.core.sticky.as_ref().map(|memory| Recall { memory, now: cx.now }),
+    };
+    let (route, auto) = match auto::names(&scene, tenant, &ask, peek, body)? {
+        Some(names) => {
+            (planned_for(&scene, tenant, wishes, &ask, || names.iter())?, Some(names.decision))
+        }
+        None => (planned_for(&scene, tenant, wishes, &ask, || requested_names(peek, body))?, None),
+    };
+    match route.0.recalled() {
+        Recalled::Unasked => {}
+        Recalled::Missed => cx.count(Counter::StickyMisses),
+        Recalled::Kept => cx.count(Counter::StickyHits),
+        Recalled::Broken => cx.count(Counter::StickyBroken),
     }
-    Ok((planned_for(&scene, tenant, wishes, &ask, || requested_names(peek, body))?, None))
+    Ok((route, auto))
 }
 
 fn planned_for<M: Iterator<Item: AsRef<str>>>(

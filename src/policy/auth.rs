@@ -7,7 +7,7 @@
 //! Deliberately absent: the plaintext of any key, and what the tenant may do (later checks ask for a
 //! `Tenant`).
 
-mod tag;
+pub(super) mod tag;
 
 use sha2::{Digest, Sha256};
 

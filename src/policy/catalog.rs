@@ -87,6 +87,8 @@ pub struct Provider {
     pub deadlines: Deadlines,
     /// Its pool of connections.
     pub pool: PoolId,
+    /// How long after a success a conversation comes back to it; at most a day.
+    pub sticky_ttl: core::time::Duration,
     /// Takes `<provider>/<anything>` as is.
     pub passthrough: bool,
     /// What its requests begin with, written when the first one goes there.

@@ -136,6 +136,7 @@ mod tests {
             stream_usage: StreamUsage::OnRequest,
             deadlines: Deadlines::default(),
             pool: PoolId(0),
+            sticky_ttl: crate::base::limits::STICKY_TTL,
             passthrough: false,
             heads: Heads::default(),
         }

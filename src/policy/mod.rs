@@ -15,6 +15,7 @@ pub mod prefs;
 pub mod retry;
 pub mod route;
 pub mod rows;
+pub mod sticky;
 pub mod strategy;
 pub mod table;
 pub mod variant;

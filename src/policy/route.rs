@@ -10,17 +10,19 @@
 //! | listed | the order of `provider.order`, before what it does not name |
 //! | unwell | healthy, before not |
 //! | group | of the tier asked for, before others |
+//! | pinned | the endpoint that served the conversation last, before others (`pinned`) |
 //! | tier, score | as the strategy says |
 //!
 //! The plan is the lowest `limits::CANDIDATES` of all. Nothing is allocated, and nothing here asks what time
 //! it is or throws dice: both are arguments.
 //! Deliberately absent: what an endpoint is excluded by (`filter`), how contenders of a model are scored
-//! (`strategy`), and stickiness.
+//! (`strategy`), and what is remembered of conversations (`sticky`).
 
 mod ask;
 mod best;
 mod explain;
 mod fill;
+mod pinned;
 mod plan;
 mod receipt;
 
@@ -37,6 +39,7 @@ use crate::policy::filter::{
 use crate::policy::live::{Figures, Live, Percentiles};
 use crate::policy::prefs::{Partition, Preferences, SortBy};
 use crate::policy::rows::{self, Lanes};
+use crate::policy::sticky::{Digest, Recall, Recalled};
 use crate::policy::strategy::{Contender, Field, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
@@ -66,13 +69,15 @@ pub struct Scene<'a> {
     pub random: u64,
     /// Minutes since midnight, UTC, for prices that depend on the hour.
     pub minute: u16,
+    /// What is remembered of conversations; `None` is nothing.
+    pub sticky: Option<Recall<'a>>,
 }
 
 impl<'a> Scene<'a> {
     /// Nothing is measured, and it is midnight: for tests and measurements.
     #[must_use]
     pub const fn plain(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, live: Live::unknown(), random: 0x9e37_79b9_7f4a_7c15, minute: 0 }
+        Self { snapshot, live: Live::unknown(), random: 0x9e37_79b9_7f4a_7c15, minute: 0, sticky: None }
     }
 }
 
@@ -105,14 +110,22 @@ trait Watch {
     /// False when nobody listens: then no reason is looked for either.
     const LISTENS: bool = true;
     fn excluded(&mut self, model: u8, at: At, filter: Filter);
-    fn scored(&mut self, model: u8, strategy: StrategyName, lanes: Lanes<'_>, contenders: &[Contender]);
+    /// `pinned` is the place among the contenders of the one that is remembered.
+    fn scored(
+        &mut self,
+        model: u8,
+        strategy: StrategyName,
+        lanes: Lanes<'_>,
+        contenders: &[Contender],
+        pinned: Option<usize>,
+    );
 }
 
 /// Nobody looks.
 impl Watch for () {
     const LISTENS: bool = false;
     fn excluded(&mut self, _: u8, _: At, _: Filter) {}
-    fn scored(&mut self, _: u8, _: StrategyName, _: Lanes<'_>, _: &[Contender]) {}
+    fn scored(&mut self, _: u8, _: StrategyName, _: Lanes<'_>, _: &[Contender], _: Option<usize>) {}
 }
 
 /// What can be tried: an endpoint, or a provider that takes any name.
@@ -133,6 +146,9 @@ fn run<M: AsRef<str>>(
     let mut run = Run {
         scene,
         ask,
+        tenant,
+        digest: None,
+        recalled: Recalled::Unasked,
         gate: Gate::new(&lists, tenant.key, &ask.preferences, &ask.needs),
         looked: false,
         prompt_tokens: ask.needs.prompt_tokens(Modalities::NONE),
@@ -203,10 +219,11 @@ fn passthrough(snapshot: &Snapshot, name: &str) -> Option<ProviderId> {
 const UNLISTED: usize = 63;
 
 /// Where the parts of a standing begin, from the lowest bit; see the head of this file.
-const UNWELL: u32 = 1;
-const LISTED: u32 = 2;
-const MODEL: u32 = 8;
-const MISSES: u32 = 12;
+const OTHER_GROUP: u32 = 1;
+const UNWELL: u32 = 2;
+const LISTED: u32 = 3;
+const MODEL: u32 = 9;
+const MISSES: u32 = 13;
 
 const _: () = assert!(super::prefs::PROVIDERS_PER_LIST < UNLISTED && UNLISTED < 1 << (MODEL - LISTED));
 const _: () = assert!(CHOICES <= 16);
@@ -215,6 +232,10 @@ const _: () = assert!(CHOICES <= 16);
 struct Run<'a, 'b> {
     scene: &'a Scene<'a>,
     ask: &'a Ask<'b>,
+    tenant: Tenant,
+    /// The conversation's, once it is of use.
+    digest: Option<Digest>,
+    recalled: Recalled,
     gate: Gate<'a, 'b>,
     /// The prompt was looked through for content that is no text.
     looked: bool,
@@ -270,7 +291,8 @@ impl Run<'_, '_> {
             };
             strategy.strategy().score(&task, &Field { lanes, live: self.scene.live }, contenders);
         }
-        watch.scored(turn, strategy, lanes, contenders);
+        let pinned = self.pin(model, lanes, contenders);
+        watch.scored(turn, strategy, lanes, contenders, pinned);
         let preferences = &self.ask.preferences;
         let single = !preferences.allow_fallbacks && !preferences.order.given();
         let mut standings = [u64::MAX; N];
@@ -423,7 +445,7 @@ impl Run<'_, '_> {
         }
         let listed = self.listed(|| Subject::at(self.scene.snapshot, lanes, place));
         let other_group = self.is_for_priority() && lanes.flags(place) & rows::PRIORITY == 0;
-        u16::from(misses) << MISSES | listed << LISTED | u16::from(other_group)
+        u16::from(misses) << MISSES | listed << LISTED | u16::from(other_group) << OTHER_GROUP
     }
 
     /// The place in `provider.order`; 0 when there is no such list.
@@ -463,6 +485,7 @@ impl Run<'_, '_> {
             };
         }
         (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);
+        (plan.digest, plan.recalled) = (self.digest, self.recalled);
         plan
     }
 }
@@ -475,7 +498,7 @@ fn whole_standing(contender: &Contender, turn: u8) -> u64 {
     packed(u32::from(contender.standing), contender.tier, contender.score, turn, contender.place)
 }
 
-/// Standing (13 bits), tier (1), score (31), model (4), place (6). A float that is not negative sorts by
+/// Standing (14 bits), tier (1), score (31), model (4), place (6). A float that is not negative sorts by
 /// its bits.
 #[inline]
 fn packed(standing: u32, tier: u8, score: f32, turn: u8, place: u8) -> u64 {

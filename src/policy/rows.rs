@@ -36,6 +36,9 @@ pub const FLEX: u16 = 1 << 5;
 /// Of the priority tier.
 pub const PRIORITY: u16 = 1 << 6;
 
+/// Prompt tokens that are read from its cache are known to cost less than others.
+pub const CHEAP_CACHE: u16 = 1 << 7;
+
 /// The bit of an unknown number format.
 pub const QUANTIZATION_UNKNOWN: u16 = 1 << 15;
 
@@ -158,7 +161,8 @@ fn row(snapshot: &Snapshot, endpoint: &Endpoint) -> Row {
             | flag(CLOSED, model.and_then(|facts| facts.distillable) != Some(true))
             | flag(PRICE_RULES, prices.is_some_and(|prices| !prices.rules.is_empty()))
             | flag(FLEX, facts.tier() == ServiceTier::Flex)
-            | flag(PRIORITY, facts.tier() == ServiceTier::Priority),
+            | flag(PRIORITY, facts.tier() == ServiceTier::Priority)
+            | flag(CHEAP_CACHE, prices.is_some_and(|prices| has_cheap_cache(&prices.base))),
         quantization: facts.quantization.map_or(QUANTIZATION_UNKNOWN, |one| 1 << one as u8),
         input: model.and_then(|facts| facts.input).map_or(u8::MAX, |kinds| kinds.0),
         parameters: facts.parameters.unwrap_or(Parameters(u32::MAX)),
@@ -169,6 +173,10 @@ fn row(snapshot: &Snapshot, endpoint: &Endpoint) -> Row {
         identity: identity(&[provider, &endpoint.name, &endpoint.tag]),
         prices: RowPrices::of(&prices.map_or_else(Prices::default, |prices| prices.base)),
     }
+}
+
+fn has_cheap_cache(prices: &Prices) -> bool {
+    matches!((prices.cache_read, prices.prompt), (Some(read), Some(prompt)) if read < prompt)
 }
 
 /// FNV-1a over the parts and their ends, spread once more: the low bits are as good as the high ones.

@@ -102,4 +102,6 @@ flaws! {
     StreamOptions = "stream_options must be an object",
     /// `max_tokens` not a whole number.
     MaxTokens = "max_tokens and max_completion_tokens must be whole numbers of at least 1",
+    /// `session_id` not a string, or too long.
+    SessionId = "session_id, like the header x-session-id, must be a string of at most 256 characters",
 }

@@ -41,6 +41,7 @@ use crate::io::tls::ServerTls;
 use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, Socket, TlsTarget, run_on_core};
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::board::Board;
+use crate::policy::sticky::Memory;
 use bell::{Bell, Notice};
 use deadlines::Deadlines;
 use pool::Pool;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub counters: Vec<Arc<Counters>>,
     /// What each core says of the health of endpoints.
     pub health: Arc<Board>,
+    /// Where conversations were answered last; `None` when that is switched off.
+    pub sticky: Option<Arc<Memory>>,
     /// How to reach each core.
     pub posts: Vec<Post>,
 }
@@ -134,6 +137,7 @@ impl Core {
         let counters = Arc::clone(&shared.counters[index]);
         let mut state = CoreState::new(counters, seed);
         state.health.join(Arc::clone(&shared.health), index);
+        state.sticky.clone_from(&shared.sticky);
         Self {
             index,
             snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),

@@ -19,6 +19,7 @@ mod health;
 mod process;
 mod secrets;
 mod slow;
+mod sticky;
 mod tls;
 mod unix;
 mod vectors;

@@ -37,6 +37,7 @@ fn snapshot() -> Snapshot {
         stream_usage: StreamUsage::OnRequest,
         deadlines: Deadlines::default(),
         pool: PoolId(0),
+        sticky_ttl: crate::base::limits::STICKY_TTL,
         passthrough: false,
         heads: Heads::default(),
     };

@@ -28,6 +28,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+use core::time::Duration;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ pub use models::{CatalogueText, read_catalogue};
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
-pub use schema::{Cores, Driver, KeyTable, Retry, Server, ServerAuth, Waiting};
+pub use schema::{Cores, Driver, KeyTable, Retry, Server, ServerAuth, Sticky, Waiting};
 pub use url::BaseUrl;
 
 use crate::base::address::Address;
@@ -88,6 +89,8 @@ pub struct Config {
     pub deadlines: Deadlines,
     /// Comments on streams that wait.
     pub waiting: Waiting,
+    /// Conversations that come back.
+    pub sticky: Sticky,
     /// Failover. `attempts` stands in `limits` too, where the data plane looks.
     pub retry: Retry,
     /// Active providers: first those of the file in its order, then shipped ones whose key is in the
@@ -131,6 +134,8 @@ pub struct Upstream {
     pub stream_usage: StreamUsage,
     /// Takes `<id>/<name>` as is.
     pub passthrough: bool,
+    /// How long after a success a conversation comes back to it.
+    pub sticky_ttl: Duration,
     /// Its deadlines, complete.
     pub deadlines: Deadlines,
 }

@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: single values (`rules`) and the environment itself (`Sources` are functions).
 
+use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,7 @@ struct Resolver<'a> {
     standings: HashMap<Box<str>, Standing>,
     deadlines: Deadlines,
     passthrough: bool,
+    sticky_ttl: Duration,
     /// A provider's id could not be read: an unknown name may be that one.
     ids_unsure: bool,
 }
@@ -62,6 +64,7 @@ pub(super) fn resolve(
         standings: HashMap::new(),
         deadlines: file.deadlines.clone(),
         passthrough: file.server.passthrough,
+        sticky_ttl: file.sticky.ttl,
         ids_unsure: false,
     };
     // In a text that is not valid TOML whole tables may be missing; names would only seem to be unknown.
@@ -75,7 +78,8 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key, auto } = file;
+        let File { server, tls, mut limits, deadlines, waiting, sticky, retry, .. } = file;
+        let File { provider, model, alias, key, auto, .. } = file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);
@@ -106,6 +110,7 @@ impl Resolver<'_> {
             limits,
             deadlines,
             waiting,
+            sticky,
             retry,
             upstreams,
             models,
@@ -224,6 +229,10 @@ impl Resolver<'_> {
                 .stream_usage
                 .unwrap_or_else(|| known.map_or(StreamUsage::OnRequest, |known| known.stream_usage)),
             passthrough: table.passthrough.unwrap_or(self.passthrough),
+            sticky_ttl: table
+                .sticky_ttl
+                .or(known.and_then(|known| known.sticky_ttl))
+                .unwrap_or(self.sticky_ttl),
             deadlines: Deadlines {
                 connect: own.connect.unwrap_or(general.connect),
                 response_head: own.response_head.unwrap_or(general.response_head),
@@ -294,7 +303,7 @@ impl Resolver<'_> {
             return None;
         };
         match self.secret(&source) {
-            Ok(secret) => Some(credential(auth, secret)),
+            Ok(secret) => Some(auth.credential(secret)),
             Err(message) => {
                 if !self.reported(&key) {
                     self.report(&key, None, message);
@@ -367,7 +376,7 @@ impl Resolver<'_> {
         let credential = match key {
             None => Credential::None,
             Some(name) => match self.secret(&SecretSource::Environment(name.into())) {
-                Ok(secret) => credential(known.auth.clone(), secret),
+                Ok(secret) => known.auth.clone().credential(secret),
                 Err(message) => {
                     self.problems.push(Places::named("environment").problem(name, None, message));
                     return None;
@@ -382,6 +391,7 @@ impl Resolver<'_> {
             ca_file: None,
             stream_usage: known.stream_usage,
             passthrough: self.passthrough,
+            sticky_ttl: known.sticky_ttl.unwrap_or(self.sticky_ttl),
             deadlines: self.deadlines.clone(),
         })
     }
@@ -487,13 +497,5 @@ impl Resolver<'_> {
         };
         self.report(path, Some(provider), message);
         false
-    }
-}
-
-fn credential(auth: AuthStyle, secret: Secret) -> Credential {
-    match auth {
-        AuthStyle::None => Credential::None,
-        AuthStyle::Bearer => Credential::Bearer(secret),
-        AuthStyle::Header(name) => Credential::Header { name, value: secret },
     }
 }

@@ -20,7 +20,7 @@ use super::rules::{
 use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
 use super::url::{BaseUrl, Url};
 use crate::base::address::Address;
-use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits};
+use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits, STICKY_ENTRIES, STICKY_TTL};
 use crate::dialect::{DialectName, StreamUsage};
 
 /// Most `[[provider]]` tables.
@@ -29,6 +29,9 @@ const PROVIDERS_MAX: usize = 1_000;
 const KEYS_MAX: usize = 100_000;
 /// Any deadline: zero would fail every request, a day is longer than any answer.
 const DEADLINE: Time = Time(1, DAY_MS);
+
+/// A day: no prompt cache lives longer.
+pub(super) const STICKY: Time = Time(100, DAY_MS);
 
 /// Which kernel interface carries the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,8 @@ section! {
         deadlines: Deadlines = Deadlines::default(), table();
         /// Comments on streams that wait.
         waiting: Waiting = Waiting::default(), table();
+        /// Conversations that come back to the same endpoint.
+        sticky: Sticky = Sticky::default(), table();
         /// Failover.
         retry: Retry = Retry::default(), table();
         /// Providers.
@@ -173,6 +178,19 @@ section! {
 }
 
 section! {
+    /// Conversations that come back to the endpoint that served them last, where that one reads prompts from
+    /// its cache at a lower price.
+    pub struct Sticky {
+        /// Conversations remembered by the process, 16 bytes each, rounded up to a power of two; the oldest
+        /// make room for new ones. 0 switches it off. Read at the start.
+        entries: usize = STICKY_ENTRIES, Count(0, 1 << 24);
+        /// How long after its last success a conversation is remembered. A provider may have its own
+        /// (`provider.sticky_ttl`).
+        ttl: Duration = STICKY_TTL, STICKY;
+    }
+}
+
+section! {
     /// Failover to the next endpoint, before the client has seen a byte.
     pub struct Retry {
         /// Fail over once after a failure that leaves open whether the provider did the work (and bills it):
@@ -204,6 +222,9 @@ section! {
         /// Whether usage on streams comes when asked for, or always (and asking might be refused). Absent: as
         /// shipped, else `"ask"`.
         stream_usage: Option<StreamUsage> = None, Optional(STREAM_USAGE);
+        /// How long after a success a conversation comes back to it: as long as its prompt cache lives.
+        /// Absent: as shipped, else `sticky.ttl`.
+        sticky_ttl: Option<Duration> = None, Optional(STICKY);
         /// Take `<provider>/<name>` as is. Absent: as `server.passthrough`.
         passthrough: Option<bool> = None, Optional(Flag);
         /// `false` switches it off; endpoints at it are left out.

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::reader::Leaf;
 use super::rules::{VARIABLE, text};
 use crate::base::secret::Secret;
+use crate::policy::catalog::Credential;
 
 /// Where a secret comes from.
 #[derive(Clone, Debug)]
@@ -71,6 +72,17 @@ pub(super) enum AuthStyle {
     Bearer,
     /// A header of its own; lower-case field name.
     Header(Box<str>),
+}
+
+impl AuthStyle {
+    /// The credential that a secret is under this style.
+    pub(super) fn credential(self, secret: Secret) -> Credential {
+        match self {
+            Self::None => Credential::None,
+            Self::Bearer => Credential::Bearer(secret),
+            Self::Header(name) => Credential::Header { name, value: secret },
+        }
+    }
 }
 
 /// `"bearer"`, `"none"` or `{ header = "api-key" }`.

@@ -3,11 +3,12 @@
 //!
 //! Deliberately absent: models and prices, and whether a provider is active (`resolve`).
 
+use core::time::Duration;
 use std::sync::LazyLock;
 
 use super::reader::{Optional, Reader, Required, section, tables};
 use super::rules::{LABEL, PROVIDER_ID, VARIABLE};
-use super::schema::STREAM_USAGE;
+use super::schema::{STICKY, STREAM_USAGE};
 use super::secret::{AuthRule, AuthStyle};
 use super::url::{BaseUrl, Url};
 use crate::dialect::StreamUsage;
@@ -39,6 +40,8 @@ section! {
         base_url_env: Option<Box<str>> = None, Optional(VARIABLE);
         /// How usage comes on streams.
         stream_usage: StreamUsage = StreamUsage::OnRequest, STREAM_USAGE;
+        /// How long its prompt cache may live.
+        sticky_ttl: Option<Duration> = None, Optional(STICKY);
     }
 }
 

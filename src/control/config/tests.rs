@@ -36,6 +36,22 @@ sha256 = "2CF24DBA5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 const ENVIRONMENT: &[(&str, &str)] = &[("OPENAI_API_KEY", "sk-openai")];
 
+#[test]
+fn conversations_stick_as_long_as_the_nearest_word_says() {
+    let config = read("", &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k")]).expect("fine");
+    let ttl = |config: &Config, id: &str| {
+        let found = config.upstreams.iter().find(|one| &*one.id == id);
+        found.map(|one| one.sticky_ttl.as_secs())
+    };
+    assert_eq!((config.sticky.entries, config.sticky.ttl.as_secs()), (65_536, 600));
+    assert_eq!((ttl(&config, "openai"), ttl(&config, "groq")), (Some(3600), Some(600)));
+    let text = "[sticky]\nentries = 0\nttl = \"5m\"\n[[provider]]\nid = \"openai\"\nsticky_ttl = \"30s\"\n\
+                [[provider]]\nid = \"own\"\nbase_url = \"http://h/v1\"\nauth = \"none\"\n";
+    let config = read(text, &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k")]).expect("fine");
+    assert_eq!(config.sticky.entries, 0);
+    assert_eq!(["openai", "own", "groq"].map(|id| ttl(&config, id)), [Some(30), Some(300), Some(300)]);
+}
+
 fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {
     read_with(text, environment, Overrides::default())
 }

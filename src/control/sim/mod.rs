@@ -12,6 +12,7 @@
 //! | `tools` | calls the first tool offered |
 //! | `embed` | unit vectors from a hash of the input |
 //! | `routed-…` | `fast`, at the endpoints of `sim/routed`, see [`routed`] |
+//! | `cached-…` | `fast`, at those of `sim/cached`; all messages but the last come from a cache |
 //! | `flaky` | `fast` behind two broken endpoints, see [`Listener`] |
 //!
 //! The first four and `flaky` take overrides in the request's `metadata`, as strings of decimal digits:

@@ -1,5 +1,8 @@
-//! `sim/routed`: one simulated model at five endpoints that differ in price, region, tier and data policy, so
-//! that routing can be tried without any provider. The answer's `model` says which of them served.
+//! Simulated models with several endpoints, so that routing can be tried without any provider. The answer's
+//! `model` says which endpoint served.
+//!
+//! `sim/routed` has five that differ in price, region, tier and data policy; `sim/cached` has two that are
+//! alike and read prompts from a cache at a tenth of the price, so that conversations stick to them.
 //!
 //! Deliberately absent: any difference in behaviour (each answers at once).
 
@@ -9,11 +12,29 @@ use crate::policy::catalog::{DataPolicy, EndpointFacts, PriceRules, Prices, Quan
 
 use super::Listener;
 
-/// The upstream names of its endpoints.
+/// The upstream names of the endpoints of `sim/routed`.
 pub(super) const NAMES: [&str; 5] =
     ["routed-standard", "routed-cheap", "routed-eu", "routed-flex", "routed-priority"];
 
-/// The model as a snapshot should offer it.
+/// Those of `sim/cached`.
+pub(super) const CACHED: [&str; 2] = ["cached-a", "cached-b"];
+
+/// `sim/cached` as a snapshot should offer it.
+#[must_use]
+pub fn cached() -> ModelEntry {
+    let variant = |name: &str| name.strip_prefix("cached-").map(Into::into);
+    let endpoints = CACHED.map(|name| {
+        let facts = EndpointFacts { variant: variant(name), ..EndpointFacts::default() };
+        let mut endpoint = endpoint(name, (500_000, 2_000_000), facts);
+        if let Some(prices) = &mut endpoint.facts.prices {
+            prices.base.cache_read = Some(PicoDollars(50_000));
+        }
+        endpoint
+    });
+    ModelEntry { id: "sim/cached".into(), endpoints: endpoints.into(), ..ModelEntry::default() }
+}
+
+/// `sim/routed` as a snapshot should offer it.
 #[must_use]
 pub fn model() -> ModelEntry {
     let [standard, cheap, eu, flex, priority] = NAMES;

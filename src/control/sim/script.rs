@@ -68,6 +68,8 @@ pub(super) struct Script {
     pub(super) finish_reason: &'static str,
     /// By the rule above.
     pub(super) prompt_tokens: u64,
+    /// How many of them come from a cache; `None` where there is none.
+    pub(super) cached_tokens: Option<u64>,
     /// By the rule above.
     pub(super) completion_tokens: u64,
     /// Silence before the first byte.
@@ -93,11 +95,14 @@ pub(super) fn chat(request: &Chat) -> Result<Script, Refusal> {
         TextModel::Fast | TextModel::Steady | TextModel::SlowStart | TextModel::Tools => None,
     };
     let prompt_tokens = texts.iter().map(|text| words(text)).sum();
+    let is_cached = super::routed::CACHED.contains(&request.common.model.as_str());
+    let cached_tokens = texts[..texts.len() - 1].iter().map(|text| words(text)).sum();
     let output = match call {
         Some(call) => Output::Call { name: call.name, arguments: call.arguments.to_string() },
         None => Output::Text(sentence(model, &terms, &last.role, texts.last().map_or("", String::as_str))),
     };
-    Ok(script(&request.common.model, model, true, output, &terms, prompt_tokens))
+    let script = script(&request.common.model, model, true, output, &terms, prompt_tokens);
+    Ok(Script { cached_tokens: is_cached.then_some(cached_tokens), ..script })
 }
 
 /// Writes the script of a legacy completion.
@@ -140,6 +145,7 @@ fn script(
         include_usage: terms.include_usage,
         finish_reason,
         prompt_tokens: prompt_tokens.max(1),
+        cached_tokens: None,
         completion_tokens: output.tokens(),
         output,
         first: terms.first.unwrap_or(if model == TextModel::SlowStart { SLOW_START } else { Duration::ZERO }),
@@ -151,6 +157,7 @@ fn text_model(name: &str) -> Result<TextModel, Refusal> {
     match name {
         "fast" | "flaky" => Ok(TextModel::Fast),
         routed if super::routed::NAMES.contains(&routed) => Ok(TextModel::Fast),
+        cached if super::routed::CACHED.contains(&cached) => Ok(TextModel::Fast),
         "steady" => Ok(TextModel::Steady),
         "slow-start" => Ok(TextModel::SlowStart),
         "tools" => Ok(TextModel::Tools),
@@ -252,11 +259,15 @@ impl Script {
 
     /// OpenAI's usage object.
     pub(super) fn usage(&self) -> Value {
-        serde_json::json!({
+        let mut usage = serde_json::json!({
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
-        })
+        });
+        if let Some(cached) = self.cached_tokens {
+            usage["prompt_tokens_details"] = serde_json::json!({"cached_tokens": cached});
+        }
+        usage
     }
 }
 

@@ -50,7 +50,8 @@ const fn is_router_only(key: Key) -> bool {
         | Key::ResponseFormat
         | Key::User
         | Key::Metadata
-        | Key::ServiceTier => false,
+        | Key::ServiceTier
+        | Key::PromptCacheKey => false,
     }
 }
 

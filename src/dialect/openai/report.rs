@@ -102,16 +102,26 @@ impl Report {
 fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     let Some(mut members) = Members::open(text, at, 1) else { return (None, None) };
     let (mut prompt, mut completion, mut total) = (None, None, None);
+    let (mut cached, mut hit, mut written) = (None, None, None);
     if let Some((figures, end)) = first_figures(text, at)
         && let Some(()) = members.pass(Some(end))
     {
         [prompt, completion, total] = figures.map(Some);
     }
-    while let Some(key) = members.next_key() {
+    while let Some(key) = members.usage_key() {
         let place = match key {
             b"prompt_tokens" => &mut prompt,
             b"completion_tokens" => &mut completion,
             b"total_tokens" => &mut total,
+            // DeepSeek's name, and those of Anthropic's API that some gateways leave as they are.
+            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" => &mut hit,
+            b"cache_creation_input_tokens" => &mut written,
+            b"prompt_tokens_details" if members.value_starts_with(b'{') => {
+                let (details, end) = cache_details(text, members.at);
+                let Some(()) = members.pass(end) else { break };
+                (cached, written) = (details[0].or(cached), details[1].or(written));
+                continue;
+            }
             _ if members.skip_value().is_some() => continue,
             _ => break,
         };
@@ -126,7 +136,27 @@ fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     let total = total.unwrap_or(0);
     let prompt_tokens = prompt.unwrap_or_else(|| total.saturating_sub(reported));
     let completion_tokens = reported.max(total.saturating_sub(prompt_tokens));
-    (Some(Usage { prompt_tokens, completion_tokens }), end)
+    let cached_tokens = cached.or(hit).unwrap_or(0);
+    let cache_write_tokens = written.unwrap_or(0);
+    (Some(Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens }), end)
+}
+
+/// Tokens read from and written to a cache, by `prompt_tokens_details` at `at`; and where the object ends,
+/// `None` when it is broken.
+fn cache_details(text: &[u8], at: usize) -> ([Option<u64>; 2], Option<usize>) {
+    let mut figures = [None; 2];
+    let Some(mut members) = Members::open(text, at, 2) else { return (figures, None) };
+    while let Some(key) = members.next_key() {
+        let place = match key {
+            b"cached_tokens" => &mut figures[0],
+            b"cache_write_tokens" => &mut figures[1],
+            _ if members.skip_value().is_some() => continue,
+            _ => break,
+        };
+        let Some(figure) = members.figure() else { break };
+        *place = figure;
+    }
+    (figures, members.ended.then_some(members.at))
 }
 
 /// The members of one object, in order; each value is skipped, or read and passed by the caller. The same

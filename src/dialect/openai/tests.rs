@@ -4,6 +4,7 @@
 //! Deliberately absent: framing of events (`wire/sse`) and which provider is asked.
 
 use super::*;
+use crate::base::record::Usage;
 use crate::wire::json::exercise::Entries;
 use crate::wire::json::peek::peek;
 
@@ -40,11 +41,23 @@ fn walk(name: &str, text: &str, judge: impl Fn(&[u8]) -> String) -> usize {
     pairs
 }
 
+/// Tokens of prompt and answer, and of the cache if there are any.
+fn figures(usage: Usage) -> String {
+    let Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens } = usage;
+    let mut text = format!("{prompt_tokens} {completion_tokens}");
+    for (word, tokens) in [("cached", cached_tokens), ("written", cache_write_tokens)] {
+        if tokens > 0 {
+            text += &format!(" {word} {tokens}");
+        }
+    }
+    text
+}
+
 fn event(data: &[u8]) -> String {
     match OpenAi.judge_event(data) {
         Signal::Content => "content".to_owned(),
         Signal::Usage { usage, only } => {
-            let figures = format!("usage {} {}", usage.prompt_tokens, usage.completion_tokens);
+            let figures = format!("usage {}", figures(usage));
             if only { figures + " only" } else { figures }
         }
         Signal::Error { status } => format!("error {status}"),
@@ -56,7 +69,7 @@ fn answer(body: &[u8]) -> String {
     match OpenAi.judge_answer(body) {
         Answer::Content { usage: None } => "content".to_owned(),
         Answer::Content { usage: Some(usage) } => {
-            format!("content {} {}", usage.prompt_tokens, usage.completion_tokens)
+            format!("content {}", figures(usage))
         }
         Answer::Error { status } => format!("error {status}"),
         Answer::Unusable => "unusable".to_owned(),

@@ -17,6 +17,9 @@
 //! keys off                    nobody needs a key
 //! debug on                    the clients' key may ask how its requests were routed
 //! usage-always PROVIDER       it reports usage on streams without being asked
+//! cached PROVIDER             its endpoints read prompts from a cache at a lower price; their models keep
+//!                             the order of this file
+//! sticky-ttl 100ms            how long after a success a conversation comes back
 //! passthrough PROVIDER        it takes `PROVIDER/anything`
 //! control PROVIDER            paths that are no inference go there
 //!
@@ -74,7 +77,7 @@
 
 use core::time::Duration;
 
-use crate::base::limits::{Deadlines, Limits};
+use crate::base::limits::{Deadlines, Limits, STICKY_TTL};
 use crate::exchange::sim::parse;
 
 /// A scenario.
@@ -109,6 +112,8 @@ pub struct Config {
     pub limits: Limits,
     /// Silence before a waiting comment.
     pub waiting: Option<Duration>,
+    /// How long after a success a conversation comes back.
+    pub sticky_ttl: Duration,
     /// One failover after an ambiguous failure.
     pub ambiguous: bool,
     /// Keys are demanded.
@@ -128,6 +133,8 @@ pub struct Provider {
     pub usage_always: bool,
     /// Takes any model.
     pub passthrough: bool,
+    /// Reads prompts from its cache at a lower price.
+    pub cached: bool,
 }
 
 /// One step of a client.
@@ -238,6 +245,7 @@ impl Case {
                 deadlines: Deadlines::default(),
                 limits: Limits::default(),
                 waiting: None,
+                sticky_ttl: STICKY_TTL,
                 ambiguous: true,
                 keys: true,
                 debug: false,

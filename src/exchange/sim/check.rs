@@ -301,8 +301,10 @@ impl View<'_> {
 fn spliced(config: &Config, provider: usize, body: &str) -> Option<Vec<String>> {
     let rest = body.strip_prefix("{\"model\":\"")?;
     let (model, rest) = rest.split_once('"')?;
-    let strange = ["\"models\"", "\"provider\"", "\"usage\"", "\"stream_options\":{}", "\"route\""];
-    if strange.iter().any(|word| rest.contains(word)) || rest.contains("\"include_usage\":false") {
+    let strange = ["models", "provider", "usage", "route", "session_id"].map(|key| format!("\"{key}\""));
+    let is_strange =
+        strange.iter().any(|word| rest.contains(&**word)) || rest.contains("\"stream_options\":{}");
+    if is_strange || rest.contains("\"include_usage\":false") {
         return None;
     }
     let streams = rest.contains("\"stream\":true");

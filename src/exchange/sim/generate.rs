@@ -74,6 +74,8 @@ impl Author {
             ("waiting 15ms", 30),
             ("ambiguous-failover off", 15),
             ("usage-always a", 25),
+            ("cached a", 30),
+            ("sticky-ttl 100ms", 50),
             ("limit attempts 2", 10),
             ("limit bodies 400", 5),
             ("limit body 300", 5),
@@ -160,6 +162,10 @@ impl Author {
             if self.chance(25) {
                 body.push_str(",\"stream_options\":{\"include_usage\":true}");
             }
+        }
+        if self.chance(30) {
+            let key = self.random.below(3);
+            let _ = write!(body, ",\"prompt_cache_key\":\"k{key}\"");
         }
         let padding = match self.random.below(12) {
             0 => 3000,

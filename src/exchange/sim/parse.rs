@@ -163,11 +163,13 @@ fn config(config: &mut Config, word: &str, rest: &str) -> Result<()> {
         "ambiguous-failover" => config.ambiguous = rest != "off",
         "keys" => config.keys = rest != "off",
         "debug" => config.debug = rest == "on",
-        "usage-always" | "passthrough" => {
+        "sticky-ttl" => config.sticky_ttl = duration(rest)?,
+        "usage-always" | "passthrough" | "cached" => {
             let at = config.provider(rest);
             let provider = &mut config.providers[at];
             match word {
                 "passthrough" => provider.passthrough = true,
+                "cached" => provider.cached = true,
                 _ => provider.usage_always = true,
             }
         }

@@ -5,15 +5,17 @@
 use std::sync::Arc;
 
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
+use crate::base::money::PicoDollars;
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::exchange::sim::case::Config;
 use crate::policy::auto::{Auto, AutoModel, Tier};
 use crate::policy::catalog::{
-    AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
+    AuthMode, Credential, Endpoint, Host, Key, Model, PriceRules, Prices, Provider, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
 use crate::policy::rows::Rows;
+use crate::policy::strategy::StrategyName;
 
 /// The key of every client of a case.
 pub const CLIENT_KEY: &str = "sk-client-1";
@@ -31,13 +33,20 @@ pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
     let mut endpoints = Vec::new();
     let mut models = Vec::new();
     for (id, list) in &config.models {
-        let mut of_model = Vec::new();
+        let (mut of_model, mut any_cached) = (Vec::new(), false);
         for (provider, name) in list {
             of_model.push(EndpointId(endpoints.len() as u32));
+            let cached = config.providers[*provider].cached;
+            any_cached |= cached;
             let provider = ProviderId(*provider as u32);
-            endpoints.push(Endpoint::plain(provider, ModelId(models.len() as u32), name));
+            let mut endpoint = Endpoint::plain(provider, ModelId(models.len() as u32), name);
+            endpoint.facts.prices = cached.then(cached_prices);
+            endpoints.push(endpoint);
         }
-        models.push(Model::plain(id, of_model));
+        let mut model = Model::plain(id, of_model);
+        // With prices there would be a draw.
+        model.facts.strategy = any_cached.then_some(StrategyName::Order);
+        models.push(model);
     }
     let id_of = |index: usize, name: &str| (Box::from(name), index as u32);
     let providers: Vec<Provider> =
@@ -93,6 +102,14 @@ fn auto(config: &Config, models: &[Model]) -> Auto {
     }
 }
 
+/// Cached tokens of a prompt cost a tenth of the others.
+fn cached_prices() -> PriceRules {
+    let price = |pico| Some(PicoDollars(pico));
+    let (prompt, completion, cache_read) = (price(1_000_000), price(5_000_000), price(100_000));
+    let base = Prices { prompt, completion, cache_read, ..Prices::default() };
+    PriceRules { base, rules: Box::default() }
+}
+
 fn provider(config: &Config, index: usize) -> Provider {
     let one = &config.providers[index];
     let control = config.control == Some(index);
@@ -108,6 +125,7 @@ fn provider(config: &Config, index: usize) -> Provider {
         stream_usage: if one.usage_always { StreamUsage::Always } else { StreamUsage::OnRequest },
         deadlines: config.deadlines.clone(),
         pool: PoolId(index as u32),
+        sticky_ttl: config.sticky_ttl,
         passthrough: one.passthrough,
         heads: Heads::default(),
     }

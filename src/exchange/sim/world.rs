@@ -22,6 +22,7 @@ use crate::exchange::sim::socket::Socket;
 use crate::exchange::sim::{Random, setup};
 use crate::exchange::{Action, CoreState, Cx, Exchange, Got, Input};
 use crate::policy::catalog::Snapshot;
+use crate::policy::sticky::Memory;
 
 /// How bytes are cut on their way to the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +135,8 @@ pub struct World<'c> {
     steps: usize,
 }
 
+/// More conversations than any case has.
+const CONVERSATIONS: usize = 64;
 /// More steps than any case needs: a run that takes them goes in circles.
 const STEPS_MAX: usize = 3_000_000;
 
@@ -164,6 +167,8 @@ impl<'c> World<'c> {
             Cut::Random => [64 * 1024, 64 * 1024, 4096, 200][random.below(4)],
             Cut::Whole | Cut::Drip | Cut::Client(_) | Cut::Origin(_) => 64 * 1024,
         };
+        let mut core = CoreState::new(Arc::new(Counters::default()), [tuning.seed, !tuning.seed, 1]);
+        core.sticky = Some(Arc::new(Memory::new(CONVERSATIONS, [tuning.seed, 2])));
         Self {
             sessions: case.clients.iter().map(session).collect(),
             connections: Vec::new(),
@@ -179,7 +184,7 @@ impl<'c> World<'c> {
             steps: 0,
             queue: BTreeMap::new(),
             order: 0,
-            core: CoreState::new(Arc::new(Counters::default()), [tuning.seed, !tuning.seed, 1]),
+            core,
             case,
             tuning,
             random,

@@ -40,7 +40,7 @@ impl<const ROUNDS: usize, const LAST_ROUNDS: usize> State<ROUNDS, LAST_ROUNDS> {
 }
 
 /// The tag of `text` under `key`.
-pub(super) fn tag(key: [u64; 2], text: &[u8]) -> [u64; 2] {
+pub(in crate::policy) fn tag(key: [u64; 2], text: &[u8]) -> [u64; 2] {
     tag_by::<1, 3>(key, text)
 }
 

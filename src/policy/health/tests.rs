@@ -32,6 +32,7 @@ fn provider(id: &str) -> Provider {
         stream_usage: StreamUsage::OnRequest,
         deadlines: Deadlines::default(),
         pool: PoolId(0),
+        sticky_ttl: crate::base::limits::STICKY_TTL,
         passthrough: true,
         heads: Heads::default(),
     }

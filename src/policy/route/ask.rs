@@ -5,6 +5,7 @@
 use crate::policy::catalog::{EndpointFacts, Parameter, Parameters};
 use crate::policy::filter::{Needs, TierAsk};
 use crate::policy::prefs::{BadPreference, Preferences, preferences};
+use crate::policy::sticky::Conversation;
 use crate::wire::json::peek::Peek;
 
 /// Preferences and needs of one request.
@@ -14,13 +15,16 @@ pub struct Ask<'b> {
     pub preferences: Preferences<'b>,
     /// What it needs.
     pub needs: Needs<'b>,
+    /// Which conversation it belongs to.
+    pub conversation: Conversation<'b>,
 }
 
 impl<'b> Ask<'b> {
     /// A request that asks for nothing in particular.
-    pub const ANYTHING: Self = Self { preferences: Preferences::NONE, needs: Needs::NONE };
+    pub const ANYTHING: Self =
+        Self { preferences: Preferences::NONE, needs: Needs::NONE, conversation: Conversation::Unknown };
 
-    /// Reads what `peek` has found in `body`.
+    /// Reads what `peek` has found in `body`. The conversation stays unknown: headers may name it.
     ///
     /// # Errors
     /// [`BadPreference`] names the member that is malformed.
@@ -44,7 +48,7 @@ impl<'b> Ask<'b> {
             },
             prompt: peek.messages.map_or(&[], |messages| messages.of(body)),
         };
-        Ok(Self { preferences, needs })
+        Ok(Self { preferences, needs, conversation: Conversation::Unknown })
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Scored {
     pub healthy: bool,
     /// What goes before tier and score: the bits that the head of `route` lists, lower goes first.
     pub standing: u32,
+    /// It served the conversation last, and goes first of its model for that.
+    pub pinned: bool,
 }
 
 struct Notes<'a> {
@@ -65,8 +67,15 @@ impl Watch for Notes<'_> {
         self.add(model, at, Some(filter), None);
     }
 
-    fn scored(&mut self, model: u8, strategy: StrategyName, lanes: Lanes<'_>, contenders: &[Contender]) {
-        for one in contenders {
+    fn scored(
+        &mut self,
+        model: u8,
+        strategy: StrategyName,
+        lanes: Lanes<'_>,
+        contenders: &[Contender],
+        pinned: Option<usize>,
+    ) {
+        for (turn, one) in contenders.iter().enumerate() {
             let scored = Scored {
                 strategy,
                 tier: one.tier,
@@ -74,6 +83,7 @@ impl Watch for Notes<'_> {
                 cost: one.cost,
                 healthy: one.brief.is_well(),
                 standing: u32::from(one.standing),
+                pinned: pinned == Some(turn),
             };
             self.add(model, At::Endpoint(lanes.id(usize::from(one.place))), None, Some(scored));
         }

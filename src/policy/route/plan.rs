@@ -5,6 +5,7 @@
 use crate::base::ids::{EndpointId, ProviderId};
 pub(super) use crate::base::limits::CANDIDATES;
 use crate::policy::catalog::Snapshot;
+use crate::policy::sticky::{Digest, Recalled};
 
 /// One thing to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub struct Plan {
     pub(super) entries: [Entry; CANDIDATES],
     pub(super) count: u8,
     pub(super) doubtful: bool,
+    /// The conversation's, where it is worth remembering who serves it.
+    pub(super) digest: Option<Digest>,
+    pub(super) recalled: Recalled,
 }
 
 /// A candidate, small.
@@ -39,8 +43,25 @@ pub(super) struct Entry {
 const _: () = assert!(CANDIDATES <= u8::MAX as usize);
 
 impl Plan {
-    pub(super) const EMPTY: Self =
-        Self { entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES], count: 0, doubtful: false };
+    pub(super) const EMPTY: Self = Self {
+        entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES],
+        count: 0,
+        doubtful: false,
+        digest: None,
+        recalled: Recalled::Unasked,
+    };
+
+    /// The digest of the request's conversation, where it is worth remembering who serves it.
+    #[must_use]
+    pub const fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// What was remembered of the conversation with the first model, and what became of it.
+    #[must_use]
+    pub const fn recalled(&self) -> Recalled {
+        self.recalled
+    }
 
     /// How many candidates there are.
     #[must_use]

@@ -198,16 +198,18 @@ impl<'a> Receipt<'a> {
             return Some("names that are passed through go in the order of the request".to_owned());
         };
         let differ = |bits: u32| (one.standing ^ other.standing) & bits != 0;
-        let by = if differ(1 << 12) {
+        let by = if differ(1 << 13) {
             "it keeps the preferred throughput and latency, the next one does not"
-        } else if differ(0xf << 8) {
+        } else if differ(0xf << 9) {
             "its model is asked for before the next one's"
-        } else if differ(0x3f << 2) {
+        } else if differ(0x3f << 3) {
             "provider.order names it before the next one"
-        } else if differ(1 << 1) {
+        } else if differ(1 << 2) {
             "it is well, the next one is not"
-        } else if differ(1) {
+        } else if differ(1 << 1) {
             "it is of the tier asked for, the next one is not"
+        } else if differ(1) {
+            "it answered the conversation last, so its prompt cache is warm"
         } else if one.tier == other.tier && one.score == other.score {
             "the configuration names it before the next one, and nothing else tells them apart"
         } else {

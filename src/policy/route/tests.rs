@@ -19,7 +19,7 @@ use crate::policy::table::ByName;
 use crate::wire::json::parameter;
 use crate::wire::json::peek::{self, peek};
 
-fn provider(id: &str) -> Provider {
+pub(in crate::policy) fn provider(id: &str) -> Provider {
     Provider {
         id: id.into(),
         dialect: DialectName::OpenAi,
@@ -32,6 +32,7 @@ fn provider(id: &str) -> Provider {
         stream_usage: StreamUsage::OnRequest,
         deadlines: Deadlines::default(),
         pool: PoolId(0),
+        sticky_ttl: crate::base::limits::STICKY_TTL,
         passthrough: id == "any",
         heads: Heads::default(),
     }
@@ -84,6 +85,13 @@ fn fact(endpoint: &mut Endpoint, model: &mut Model, live: &mut Figures, word: &s
             let rules = Box::default();
             facts.prices = Some(PriceRules { base: prices(number(), number()), rules });
         }
+        // Cached tokens of a prompt cost a tenth of the others, or as much.
+        "cached" | "uncached" => {
+            let base = &mut facts.prices.as_mut().expect("usd first").base;
+            let share = if name == "cached" { 10 } else { 1 };
+            base.cache_read = base.prompt.map(|PicoDollars(pico)| PicoDollars(pico / share));
+        }
+        "as" => model.facts.strategy = StrategyName::named(value),
         // Ten times dearer above so many tokens of prompt.
         "long" => {
             let rule =

@@ -47,6 +47,9 @@ pub enum RequestField {
     OpenAiBeta,
     /// `X-Session-Id`
     XSessionId,
+    /// A conversation's id as harnesses name it: `X-Claude-Code-Session-Id`, `Session-Id` or `session_id`
+    /// (Codex), `X-Session-Affinity`
+    HarnessSession,
     /// `HTTP-Referer`: the calling application's address
     HttpReferer,
     /// `X-Title` or `X-OpenRouter-Title`: the calling application's name
@@ -63,7 +66,7 @@ pub enum RequestField {
 
 impl RequestField {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Authorization,
         Self::XApiKey,
         Self::ApiKey,
@@ -73,6 +76,7 @@ impl RequestField {
         Self::IdempotencyKey,
         Self::OpenAiBeta,
         Self::XSessionId,
+        Self::HarnessSession,
         Self::HttpReferer,
         Self::XTitle,
         Self::UserAgent,
@@ -81,12 +85,13 @@ impl RequestField {
         Self::XMillraceDebug,
     ];
 
-    /// True when a second one is harmless and ignored: a preference or an attribution. The others decide who
-    /// pays and what is meant, so a second one is refused.
+    /// True when a second one is harmless and ignored: a preference or an attribution, or one thing under
+    /// several names. The others decide who pays and what is meant, so a second one is refused.
     pub(super) const fn first_wins(self) -> bool {
         matches!(
             self,
             Self::Accept
+                | Self::HarnessSession
                 | Self::HttpReferer
                 | Self::XTitle
                 | Self::UserAgent
@@ -174,6 +179,9 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (7, b'x') if is_name(name, b"x-title") => Name::Kept(R::XTitle),
         (9, b'x') if is_name(name, b"x-api-key") => Name::Kept(R::XApiKey),
         (10, b'c') if is_name(name, b"connection") => Name::Connection,
+        (10, b's') if is_name(name, b"session-id") || name.eq_ignore_ascii_case(b"session_id") => {
+            Name::Kept(R::HarnessSession)
+        }
         (10, b'u') if is_name(name, b"user-agent") => Name::Kept(R::UserAgent),
         (11, b'o') if is_name(name, b"openai-beta") => Name::Kept(R::OpenAiBeta),
         (12, b'c') if is_name(name, b"content-type") => Name::Kept(R::ContentType),
@@ -193,6 +201,8 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (34, b'x') if is_name(name, b"x-openrouter-experimental-metadata") => {
             Name::Kept(R::XOpenRouterMetadata)
         }
+        (18, b'x') if is_name(name, b"x-session-affinity") => Name::Kept(R::HarnessSession),
+        (24, b'x') if is_name(name, b"x-claude-code-session-id") => Name::Kept(R::HarnessSession),
         _ => Name::Other,
     }
 }
@@ -388,13 +398,19 @@ mod tests {
     fn every_name_is_found_and_has_its_slot() {
         let names = [
             "authorization x-api-key api-key content-type content-encoding accept idempotency-key",
-            "openai-beta x-session-id http-referer x-title user-agent anthropic-version",
+            "openai-beta x-session-id session-id http-referer x-title user-agent anthropic-version",
             "x-openrouter-metadata x-millrace-debug",
         ];
         let names = names.iter().flat_map(|line| line.split(' '));
         for (slot, (name, field)) in names.zip(RequestField::ALL).enumerate() {
             assert_eq!((request_name(name.as_bytes()), field as usize), (Name::Kept(field), slot));
             assert_eq!(request_name(name.to_uppercase().as_bytes()), Name::Kept(field));
+        }
+        for name in ["session_id", "Session_Id", "x-session-affinity", "X-Claude-Code-Session-Id"] {
+            assert_eq!(request_name(name.as_bytes()), Name::Kept(RequestField::HarnessSession), "{name}");
+        }
+        for name in ["session.id", "session_ie", "x_session_affinity", "x-claude-code-session_id"] {
+            assert_eq!(request_name(name.as_bytes()), Name::Other, "{name}");
         }
         let names = [
             "content-type content-encoding retry-after retry-after-ms x-should-retry",

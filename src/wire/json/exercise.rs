@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::peek::{Key, Peek, model_names, peek};
 use super::splice::Splice;
-use crate::base::limits::{JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST};
+use crate::base::limits::{JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST, SESSION_ID_CHARS};
 use crate::base::span::Span;
 use crate::wire::flaw::Flaw;
 
@@ -137,6 +137,8 @@ fn flaws(entries: &Entries) -> Vec<Flaw> {
         let fine = value(entries, key).is_none_or(|number| number.as_u64().is_some_and(|number| number > 0));
         check(fine, Flaw::MaxTokens);
     }
+    let is_short = |id: &Value| id.as_str().is_some_and(|id| id.chars().count() <= SESSION_ID_CHARS);
+    check(value(entries, "session_id").is_none_or(is_short), Flaw::SessionId);
     flaws
 }
 

@@ -11,9 +11,9 @@ use std::borrow::Cow;
 
 use super::parameter;
 use super::scan::{Field, Fields, Items, skip_space, unsigned};
-use super::text::unescaped;
+use super::text::{is_text, unescaped};
 use super::written::WRITTEN;
-use crate::base::limits::{JSON_DEPTH, JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST};
+use crate::base::limits::{JSON_DEPTH, JSON_MEMBERS, MODEL_NAME_BYTES, MODELS_PER_REQUEST, SESSION_ID_CHARS};
 use crate::base::span::Span;
 use crate::wire::block::{Block, none};
 use crate::wire::flaw::Flaw;
@@ -58,6 +58,7 @@ keys! {
     Trace = "trace",
     Debug = "debug",
     ServiceTier = "service_tier",
+    PromptCacheKey = "prompt_cache_key",
 }
 
 /// How many keys are known.
@@ -108,7 +109,7 @@ pub struct Peek {
     pub response_format: Option<Span>,
     /// `user`, as written (with its quotes).
     pub user: Option<Span>,
-    /// `session_id`, as written (with its quotes).
+    /// `session_id`, as written (with its quotes): a string of at most `limits::SESSION_ID_CHARS`.
     pub session_id: Option<Span>,
     /// `metadata`, as written.
     pub metadata: Option<Span>,
@@ -118,6 +119,8 @@ pub struct Peek {
     pub route: Option<Span>,
     /// `service_tier`, as written (with its quotes).
     pub service_tier: Option<Span>,
+    /// `prompt_cache_key`, as written (with its quotes), if it is a string: it is the provider's member.
+    pub prompt_cache_key: Option<Span>,
     /// Which of [`parameter::NAMES`] have a value, one bit each.
     pub parameters: u32,
     /// The whole object, braces included.
@@ -211,8 +214,8 @@ impl Peek {
         let Self { include_usage, provider, max_tokens, max_completion_tokens, tools, .. } = self;
         (*include_usage, *provider, *tools) = (false, None, None);
         (*max_tokens, *max_completion_tokens) = (None, None);
-        let Self { route, service_tier, .. } = self;
-        (*route, *service_tier) = (None, None);
+        let Self { route, service_tier, prompt_cache_key, .. } = self;
+        (*route, *service_tier, *prompt_cache_key) = (None, None, None);
         let Self { response_format, user, session_id, metadata, messages, .. } = self;
         (*response_format, *user, *session_id, *metadata, *messages) = (None, None, None, None, None);
         (self.object, self.member_count, self.known_count) = (Span::default(), 0, 0);
@@ -257,7 +260,15 @@ impl Peek {
             Key::Tools => self.tools = present,
             Key::ResponseFormat => self.response_format = present,
             Key::User => self.user = present,
-            Key::SessionId => self.session_id = present,
+            Key::SessionId => {
+                self.session_id = present;
+                if present.is_some_and(|value| !is_text(value.of(body), SESSION_ID_CHARS)) {
+                    return Err(Flaw::SessionId);
+                }
+            }
+            Key::PromptCacheKey => {
+                self.prompt_cache_key = present.filter(|value| value.of(body).first() == Some(&b'"'));
+            }
             Key::Metadata => self.metadata = present,
             Key::Route => self.route = present,
             Key::ServiceTier => self.service_tier = present,
@@ -294,7 +305,7 @@ impl Peek {
 /// [`Flaw::JsonDuplicateKey`],
 /// [`Flaw::JsonEscapedKey`]: two readers could disagree about it. [`Flaw::Model`], [`Flaw::Models`],
 /// [`Flaw::Stream`],
-/// [`Flaw::StreamOptions`], [`Flaw::MaxTokens`]: a member has the wrong type or size.
+/// [`Flaw::StreamOptions`], [`Flaw::MaxTokens`], [`Flaw::SessionId`]: a member has the wrong type or size.
 pub fn peek(body: &[u8]) -> Result<Peek, Flaw> {
     let mut peek = Peek::default();
     peek.read(body).map(|()| peek)
@@ -334,6 +345,7 @@ fn known(key: &[u8]) -> Option<Key> {
         b"trace" => Key::Trace,
         b"debug" => Key::Debug,
         b"service_tier" => Key::ServiceTier,
+        b"prompt_cache_key" => Key::PromptCacheKey,
         _ => return None,
     })
 }

@@ -100,6 +100,33 @@ fn wrong_types_are_named() {
 }
 
 #[test]
+fn the_name_of_a_conversation_is_a_text_of_at_most_256_characters() {
+    for (value, fits) in [
+        (String::new(), true),
+        ("x".repeat(256), true),
+        ("x".repeat(257), false),
+        ("ä".repeat(256), true),
+        ("ä".repeat(257), false),
+        ("\\u0041".repeat(256), true),
+        ("\\u0041".repeat(257), false),
+    ] {
+        let body = format!("{{\"session_id\":\"{value}\"}}");
+        let found = peek(body.as_bytes()).map(|peek| peek.session_id.map(|span| span.len()));
+        assert_eq!(found, if fits { Ok(Some(value.len() + 2)) } else { Err(Flaw::SessionId) }, "{body}");
+    }
+    for bad in ["1", "true", "{}", "[\"a\"]"] {
+        refused(&format!("{{\"session_id\":{bad}}}"), Flaw::SessionId);
+    }
+    assert_eq!(accepted("{\"session_id\":null}").session_id, None);
+    // The cache key is the provider's member, and the provider's to refuse.
+    for (value, taken) in [("\"k\"", true), ("7", false), ("null", false), ("{}", false)] {
+        let peek = accepted(&format!("{{\"prompt_cache_key\":{value}}}"));
+        assert_eq!((peek.prompt_cache_key.is_some(), peek.members().len()), (taken, 1), "{value}");
+    }
+    refused(r#"{"prompt_cache_key":"a","prompt_cache_key":"a"}"#, Flaw::JsonDuplicateKey);
+}
+
+#[test]
 fn two_readers_cannot_disagree() {
     refused(r#"{"model":"a","model":"b"}"#, Flaw::JsonDuplicateKey);
     refused(r#"{"model":"a","x":1,"stream":true,"model":"a"}"#, Flaw::JsonDuplicateKey);
@@ -197,7 +224,7 @@ fn a_frame_that_is_used_again_says_what_a_fresh_one_does() {
         let spans = [peek.model, peek.models, peek.stream_options, peek.stream_include_usage, peek.provider];
         let more =
             [peek.tools, peek.response_format, peek.user, peek.session_id, peek.metadata, peek.messages];
-        let flags = (peek.model_escaped, peek.stream, peek.include_usage);
+        let flags = (peek.model_escaped, peek.stream, peek.include_usage, peek.prompt_cache_key);
         let numbers = (peek.max_tokens, peek.max_completion_tokens, peek.member_count, peek.object);
         let names: Vec<String> = model_names(text, peek).map(|name| name.into_owned()).collect();
         (spans, more, flags, numbers, names, peek.members().to_vec())

@@ -43,6 +43,15 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Is it a string, quotes included, of at most `chars` characters? What is not longer in bytes is not looked
+/// into.
+pub(super) fn is_text(quoted: &[u8], chars: usize) -> bool {
+    let inside = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inside.is_some_and(|raw| {
+        raw.len() <= chars || unescaped(raw).is_some_and(|text| text.chars().count() <= chars)
+    })
+}
+
 /// The text of a JSON string's inside (without quotes). `None` when it is not one: a bare quote or control
 /// character, an unknown escape, half a surrogate pair, or no UTF-8.
 #[must_use]

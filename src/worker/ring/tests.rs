@@ -62,6 +62,7 @@ fn worker() -> Option<Turn> {
         client_tls: None,
         counters: vec![Arc::new(Counters::default())],
         health: Arc::new(Board::new(1)),
+        sticky: None,
         posts: vec![post],
     };
     let options = Options {

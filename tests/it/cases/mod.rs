@@ -194,20 +194,28 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
     if config.keys {
         text.push_str(&format!("[[key]]\nname = \"client\"\nsha256 = \"{}\"\n", digest(CLIENT_KEY)));
     }
+    let sticky_ttl = (config.sticky_ttl * FACTOR).as_millis();
     for (provider, started) in config.providers.iter().zip(providers) {
         let (name, url) = (&provider.name, started.base_url());
         let usage = if provider.usage_always { "always" } else { "ask" };
         text.push_str(&format!(
             "[[provider]]\nid = \"{name}\"\nbase_url = \"{url}\"\napi_key = \"sk-origin-{name}\"\n\
-             stream_usage = \"{usage}\"\npassthrough = {}\n",
+             stream_usage = \"{usage}\"\npassthrough = {}\nsticky_ttl = \"{sticky_ttl}ms\"\n",
             provider.passthrough
         ));
     }
     for (model, endpoints) in &config.models {
         text.push_str(&format!("[[model]]\nid = \"{model}\"\n"));
+        if endpoints.iter().any(|(provider, _)| config.providers[*provider].cached) {
+            text.push_str("strategy = \"order\"\n");
+        }
         for (provider, name) in endpoints {
-            let provider = &config.providers[*provider].name;
+            let one = &config.providers[*provider];
+            let provider = &one.name;
             text.push_str(&format!("[[model.endpoint]]\nprovider = \"{provider}\"\nname = \"{name}\"\n"));
+            if one.cached {
+                text.push_str("price = { prompt = \"1\", completion = \"5\", cache_read = \"0.1\" }\n");
+            }
         }
     }
     if let Some((default, ..)) = config.auto.get(1).or(config.auto.first()) {

@@ -7,7 +7,7 @@ use core::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::{Simulator, models};
+use super::super::{Simulator, models, routed};
 use super::{chat, exchange, post, request};
 
 const HELLO: &str =
@@ -21,6 +21,22 @@ fn text_of(answer: &Value) -> String {
         .find_map(Value::as_str)
         .unwrap_or_default()
         .to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_messages_but_the_last_come_from_a_cache() {
+    let sim = Simulator::start().await.unwrap();
+    let main = sim.addresses().main;
+    for model in routed::CACHED {
+        for (messages, cached) in [(HELLO, 2), (r#"[{"role":"user","content":"Hello there"}]"#, 0)] {
+            let reply = chat(main, &format!(r#"{{"model":"{model}","messages":{messages}}}"#)).await;
+            let answer = reply.json();
+            assert_eq!((&answer["model"], reply.status), (&json!(model), 200));
+            assert_eq!(answer["usage"]["prompt_tokens_details"], json!({"cached_tokens": cached}));
+        }
+    }
+    let reply = chat(main, &format!(r#"{{"model":"fast","messages":{HELLO}}}"#)).await;
+    assert_eq!(reply.json()["usage"]["prompt_tokens_details"], json!(null));
 }
 
 #[tokio::test(start_paused = true)]
