@@ -370,12 +370,12 @@ impl<'a, 'b> Gate<'a, 'b> {
     /// Costs it more than may be? The lanes tell, but where they are too close to the bound for their
     /// precision.
     fn too_dear(&self, subject: Subject<'_>, lanes: Lanes<'_>, place: usize, priced: Priced) -> bool {
-        let MaxPrice { prompt, completion, request, image } = self.max_price;
+        let MaxPrice { prompt, completion, request, image, audio } = self.max_price;
         let prices = lanes.prices(place, priced.prompt_tokens, priced.minute);
         let RowPrices { prompt: prompt_price, completion: completion_price, request: fee } = prices;
         let pairs = [(prompt, prompt_price), (completion, completion_price), (request, fee)];
         // Without any price it is too dear whatever is bounded.
-        let mut clear = image.is_none() && !prompt_price.is_nan();
+        let mut clear = image.is_none() && audio.is_none() && !prompt_price.is_nan();
         for (most, price) in pairs {
             let Some(most) = most else { continue };
             let most = most as f32;

@@ -152,7 +152,6 @@ fn row(snapshot: &Snapshot, endpoint: &Endpoint) -> Row {
     let model = snapshot.models.get(endpoint.model.index()).map(|model| &model.facts);
     let flag = |bit: u16, set: bool| if set { bit } else { 0 };
     let prices = facts.prices.as_ref();
-    let provider = snapshot.providers.get(endpoint.provider.index()).map_or("", |one| &*one.id);
     Row {
         provider: endpoint.provider,
         flags: flag(COLLECTS, facts.data.retains() || facts.data.trains())
@@ -170,13 +169,20 @@ fn row(snapshot: &Snapshot, endpoint: &Endpoint) -> Row {
         prompt_tokens: facts.prompt_tokens.unwrap_or(u32::MAX),
         output_tokens: facts.output_tokens.unwrap_or(u32::MAX),
         weight: facts.weight.unwrap_or(1) as f32,
-        identity: identity(&[provider, &endpoint.name, &endpoint.tag]),
+        identity: identity_of(snapshot, endpoint),
         prices: RowPrices::of(&prices.map_or_else(Prices::default, |prices| prices.base)),
     }
 }
 
 fn has_cheap_cache(prices: &Prices) -> bool {
     matches!((prices.cache_read, prices.prompt), (Some(read), Some(prompt)) if read < prompt)
+}
+
+/// What stays the same of an endpoint when others come and go.
+#[must_use]
+pub fn identity_of(snapshot: &Snapshot, endpoint: &Endpoint) -> u64 {
+    let provider = snapshot.providers.get(endpoint.provider.index()).map_or("", |one| &*one.id);
+    identity(&[provider, &endpoint.name, &endpoint.tag])
 }
 
 /// FNV-1a over the parts and their ends, spread once more: the low bits are as good as the high ones.

@@ -29,6 +29,7 @@ use crate::policy::health::{End, Health, Ticket};
 use crate::policy::prefs::{Preferences, preferences};
 use crate::policy::retry::{Allowance, Verdict, verdict};
 use crate::policy::route::{Ask, Candidate, NoPlan, Plan, Scene, plan};
+use crate::policy::sticky::Conversation;
 
 /// Most simulated cores.
 pub const CORES_MAX: usize = 64;
@@ -245,6 +246,7 @@ impl<'a> Engine<'a> {
                 tier: request.tier,
                 prompt,
             },
+            conversation: Conversation::Unknown,
         };
         let tenant = Tenant { key: request.key.and_then(|key| self.keys[key as usize]) };
         let Core { health, random } = &mut self.cores[core];
@@ -255,6 +257,7 @@ impl<'a> Engine<'a> {
             live: health.live(),
             random: random.word(),
             minute: self.traffic.minute_at(self.now),
+            sticky: None,
         };
         let choices = &self.traffic.choices[request.choice as usize];
         let mut plan = match plan(&scene, tenant, &ask, choices.iter()) {

@@ -108,7 +108,7 @@ fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     {
         [prompt, completion, total] = figures.map(Some);
     }
-    while let Some(key) = members.usage_key() {
+    while let Some(key) = members.next_key() {
         let place = match key {
             b"prompt_tokens" => &mut prompt,
             b"completion_tokens" => &mut completion,

@@ -166,14 +166,16 @@ impl Memory {
     /// back to.
     #[must_use]
     pub fn pin(&self, digest: Digest, snapshot: &Snapshot, endpoint: EndpointId) -> Option<SoftPin> {
-        let row = snapshot.rows().get(endpoint.index())?;
-        let model = &snapshot.models[snapshot.endpoints[endpoint.index()].model.index()];
-        if !is_worth_it(digest.named, model.facts.strategy, row.flags) {
+        let row = snapshot.endpoints.get(endpoint.index())?;
+        let lanes = snapshot.rows().model(row.model);
+        let place = lanes.ids().iter().position(|id| *id == endpoint.0)?;
+        let model = &snapshot.models[row.model.index()];
+        if !is_worth_it(digest.named, model.facts.strategy, lanes.flags(place)) {
             return None;
         }
         Some(SoftPin {
             key: digest.key(Of::Endpoint(&model.id)),
-            what: short(row.identity),
+            what: short(lanes.identity(place)),
             ttl: snapshot.providers[row.provider.index()].sticky_ttl,
             named: digest.named,
         })

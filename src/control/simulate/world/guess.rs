@@ -15,6 +15,7 @@ use crate::base::ids::EndpointId;
 use crate::base::money::PicoDollars;
 use crate::control::simulate::random::LogNormal;
 use crate::policy::catalog::{ServiceTier, Snapshot};
+use crate::policy::rows::identity_of;
 use crate::policy::strategy::spread;
 
 /// Hosts whose hardware is known for its speed, and how many times faster they are.
@@ -34,7 +35,7 @@ pub(super) fn manner(snapshot: &Snapshot, id: EndpointId) -> Manner {
         ServiceTier::Flex => (0.6, 4.0),
         ServiceTier::Priority => (1.5, 0.7),
     };
-    of(provider, snapshot.rows()[id.index()].identity, usd_per_million, speed_factor, wait_factor)
+    of(provider, identity_of(snapshot, endpoint), usd_per_million, speed_factor, wait_factor)
 }
 
 /// The manner of a provider towards names that are passed through.

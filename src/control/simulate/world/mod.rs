@@ -230,6 +230,7 @@ fn changed(prices: PriceRules, change: &Price) -> PriceRules {
                 reasoning: scale(prices.reasoning),
                 request: scale(prices.request),
                 image: scale(prices.image),
+                audio: scale(prices.audio),
             };
             let rules = prices.rules.iter().map(|rule| PriceRule { prices: all(rule.prices), ..*rule });
             PriceRules { base: all(prices.base), rules: rules.collect() }
