@@ -140,3 +140,23 @@ fn what_cannot_be_simulated_is_refused_by_name() {
     );
     check(&|options| options.json = Some(folder.0.join("no/such.json")), "no/such.json");
 }
+
+#[test]
+fn the_command_line_is_read() {
+    use crate::app::cli::{Cli, Command};
+    use clap::Parser;
+    let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(Cli::into_command);
+    let line = "millrace simulate --traffic synthetic --policy a.toml --against b.toml --cores 4 --seed 9";
+    let Ok(Command::Simulate(options)) = parse(line) else { panic!("{line}") };
+    assert_eq!((options.cores, options.seed, options.traffic.as_str()), (4, 9, "synthetic"));
+    assert_eq!(options.against.as_deref(), Some(Path::new("b.toml")));
+    for (line, says) in [
+        ("millrace simulate --policy a.toml", "--traffic"),
+        ("millrace simulate --traffic t.jsonl", "--policy"),
+        ("millrace simulate --traffic t --policy p --cores 0", "expected a whole number from 1 to 64"),
+        ("millrace simulate --traffic t --policy p --cores 65", "expected a whole number from 1 to 64"),
+    ] {
+        let error = parse(line).map(|_| ()).expect_err(line).to_string();
+        assert!(error.contains(says), "{line}: {error}");
+    }
+}

@@ -64,14 +64,22 @@ impl Cap {
         (self.learned, self.lowered_at) = (true, now);
     }
 
+    /// Forgets what was learnt long ago. Also without an answer: an endpoint whose few long answers fill its
+    /// cap is sent nothing, so no answer would ever come to say so.
+    pub fn age(&mut self, now: Moment) {
+        if self.learned && now.since(self.lowered_at) > MEMORY {
+            *self = Self::default();
+        }
+    }
+
     /// An attempt that began at `begun` was served, with so many (itself included) under way.
     pub fn served(&mut self, begun: Moment, now: Moment, under_way: u32) {
         // What began before the cap was lowered says nothing about what it allows.
         if self.parts == NONE || begun < self.lowered_at {
             return;
         }
-        if self.learned && now.since(self.lowered_at) > MEMORY {
-            *self = Self::default();
+        self.age(now);
+        if self.parts == NONE {
             return;
         }
         // A cap that is not made use of has not proved that it may grow.
@@ -156,5 +164,14 @@ mod tests {
         assert_eq!(cap.requests(), 7);
         cap.served(at(302), at(302), 1);
         assert_eq!(cap.requests(), u32::MAX);
+        // And without an answer; but the way back after an open breaker is not forgotten.
+        cap.refused(at(400), at(400), 10);
+        cap.age(at(700));
+        assert_eq!(cap.requests(), 7);
+        cap.age(at(701));
+        assert_eq!(cap.requests(), u32::MAX);
+        cap.opened(at(800), 10);
+        cap.age(at(2_000));
+        assert_eq!(cap.requests(), 1);
     }
 }

@@ -336,6 +336,7 @@ impl Row {
             return;
         }
         self.percentiles_due = now + PERCENTILES_EVERY;
+        self.cap.age(now);
         if let Some(speeds) = &mut self.speeds {
             self.percentiles =
                 [speeds.ttft_ms.percentiles(now, false), speeds.tokens_per_second.percentiles(now, true)];
