@@ -75,7 +75,8 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key, auto } = file;
+        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key, auto } =
+            file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);

@@ -194,7 +194,8 @@ impl View<'_, '_> {
                 _ => row.prices,
             };
             let cost = prices.cost(prompt_tokens as f32, needs.answer_tokens() as f32);
-            // What is not known is dearer than anything known. A float that is not negative sorts by its bits.
+            // What is not known is dearer than anything known. A float that is not negative sorts by its
+            // bits.
             let cost = if cost.is_nan() { f32::INFINITY } else { cost.max(0.0) };
             let unwell = if live.of(*id).healthy { 0 } else { UNWELL };
             let standing = unwell | u64::from(cost.to_bits()) << 8;
