@@ -170,7 +170,9 @@ fn automatic(criterion: &mut Criterion<CpuTime>) {
     let snapshot = auto::with_tiers(snapshot(Size { models: MODELS, endpoints_per_model: 8, keys: 1 }));
     let mut group = criterion.benchmark_group("policy/auto, 30 models of 8 endpoints");
     group.throughput(Throughput::Elements(1));
-    let bodies = auto::SIZES.map(|bytes| (format!("{bytes} B"), auto::body(bytes), 6));
+    // A prompt of 100 KB is a task for the strongest tier, which has nothing to fall back to.
+    let models = |bytes: usize| if bytes < 10_000 { 6 } else { 4 };
+    let bodies = auto::SIZES.map(|bytes| (format!("{bytes} B"), auto::body(bytes), models(bytes)));
     let agent = ("100000 B of an agent".to_owned(), auto::agent_body(100_000), 4);
     for (name, body, models) in bodies.into_iter().chain([agent]) {
         let peek = peek(body.as_bytes()).expect("a body");

@@ -54,9 +54,8 @@ pub(crate) fn agent_body(bytes: usize) -> String {
     );
     let steps = STEP.repeat(bytes / STEP.len());
     let tool = r#"{"type":"function","function":{"name":"read","parameters":{}}}"#;
-    format!(
-        r#"{{"model":"millrace/auto","tools":[{tool}],"messages":[{{"role":"user","content":"Fix the test"}}{steps}]}}"#
-    )
+    let task = r#"{"role":"user","content":"Fix the test"}"#;
+    format!(r#"{{"model":"millrace/auto","tools":[{tool}],"messages":[{task}{steps}]}}"#)
 }
 
 /// One decision, from the bytes of a body whose members are known: how many models it leads to.

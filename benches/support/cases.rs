@@ -257,7 +257,7 @@ fn automatic(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
     for (name, body, models) in [
         ("policy/auto, 100 B", small, 6),
         ("policy/auto, 2 KB", usual, 6),
-        ("policy/auto, 100 KB", long, 6),
+        ("policy/auto, 100 KB", long, 4),
         ("policy/auto, 100 KB of an agent", automatic::agent_body(100_000), 4),
     ] {
         let (world, peek) = (Arc::clone(&world), peek(body.as_bytes()).expect("a body"));

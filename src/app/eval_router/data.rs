@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn lines_are_read_or_refused_by_number() {
         let data = read(
-            "{\"about\":\"by hand\"}\n\n{\"domain\":\"d\",\"prompt\":\"p\",\"label\":\"light\",\"max_tokens\":5}\n\
+            "{\"about\":\"by hand\"}\n\n{\"domain\":\"d\",\"prompt\":\"p\",\"label\":\"light\",\
+             \"max_tokens\":5}\n\
              {\"domain\":\"e\",\"messages\":[],\"models\":{\"a\":{\"correct\":true,\"cost\":0}}}",
         )
         .expect("sound");

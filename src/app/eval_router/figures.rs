@@ -47,7 +47,7 @@ impl Random {
 
     /// A number below `bound`, which is at least 1.
     pub(super) fn below(&mut self, bound: usize) -> usize {
-        (u128::from(self.word()) * bound as u128 >> 64) as usize
+        ((u128::from(self.word()) * bound as u128) >> 64) as usize
     }
 
     pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
@@ -57,13 +57,14 @@ impl Random {
     }
 }
 
+/// What rows are ordered by.
+pub(super) type Score = fn(&Row) -> f64;
+/// What is to be told of them.
+pub(super) type IsHard = fn(&Row) -> bool;
+
 /// The chance that a row of which `is_hard` is true scores above one of which it is not; ties count half.
 /// `None` without rows of both kinds.
-pub(super) fn auc<'r>(
-    rows: impl Iterator<Item = &'r Row>,
-    score: fn(&Row) -> f64,
-    is_hard: fn(&Row) -> bool,
-) -> Option<f64> {
+pub(super) fn auc<'r>(rows: impl Iterator<Item = &'r Row>, score: Score, is_hard: IsHard) -> Option<f64> {
     let mut all: Vec<(f64, bool)> = rows.map(|row| (score(row), is_hard(row))).collect();
     all.sort_by(|one, other| one.0.total_cmp(&other.0));
     let hard = all.iter().filter(|(_, hard)| *hard).count() as f64;

@@ -1,4 +1,5 @@
-//! Noise that leaves a request's meaning alone: a router whose decision turns on it looks at the wrong things.
+//! Noise that leaves a request's meaning alone: a router whose decision turns on it looks at the
+//! wrong things.
 //!
 //! Deliberately absent: paraphrases, which only a model or a person can write.
 

@@ -5,8 +5,8 @@
 use std::io::{self, Write};
 
 use super::figures::{
-    self, Point, Random, Ranking, Row, always_cheap, always_strong, auc, budget_of, interval, mixed_at,
-    quality_at, random_at, split, threshold,
+    self, IsHard, Point, Random, Ranking, Row, Score, always_cheap, always_strong, auc, budget_of, interval,
+    mixed_at, quality_at, random_at, split, threshold,
 };
 use super::noise::Noise;
 
@@ -57,9 +57,11 @@ impl Page<'_> {
             writeln!(out, "not used: {count} lines, the first because {why}")?;
         }
         let costs = if self.priced {
-            "costs: of the data where it has them, else catalogue prices of each tier's cheapest model, 512 tokens per answer"
+            "costs: of the data where it has them, else catalogue prices of each tier's cheapest model, \
+             512 tokens per answer"
         } else {
-            "costs: of the data where it has them, else relative, each tier four times the one below (a price is unknown)"
+            "costs: of the data where it has them, else relative, each tier four times the one below \
+             (a price is unknown)"
         };
         writeln!(out, "{costs}")
     }
@@ -69,14 +71,12 @@ impl Page<'_> {
             out,
             "\nHow well the score tells requests apart (0.5 is chance; 95 % interval over whole domains)"
         )?;
-        let targets: [(&str, fn(&Row) -> bool); 2] = [
+        let targets: [(&str, IsHard); 2] = [
             ("the weakest tier fails", Row::weakest_fails),
             ("only the strongest is right", Row::needs_strongest),
         ];
         for (name, hard) in targets {
-            for (by, score) in
-                [("score", (|row| row.score) as fn(&Row) -> f64), ("length only", |row| row.bytes)]
-            {
+            for (by, score) in [("score", (|row| row.score) as Score), ("length only", |row| row.bytes)] {
                 let figure = auc(self.rows.iter(), score, hard);
                 let resampled = |rows: &[&Row]| auc(rows.iter().copied(), score, hard);
                 let range = interval(self.rows, self.domains.len(), Random(self.seed), resampled);
@@ -172,7 +172,8 @@ impl Page<'_> {
             let (random, strong) = (random_at(&own, budget), always_strong(&own).quality);
             writeln!(
                 out,
-                "  {name:<20} {count:>6}  {inside}  {from:>9}  {budget:>6.3}  {quality:>7.3}  {random:>6.3}  {strong:.3}"
+                "  {name:<20} {count:>6}  {inside}  {from:>9}  {budget:>6.3}  \
+                 {quality:>7.3}  {random:>6.3}  {strong:.3}"
             )?;
         }
         Ok(())

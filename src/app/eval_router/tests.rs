@@ -57,7 +57,8 @@ models = ["own/l"]
 fn known() -> String {
     let line = |domain: &str, tools: &str, small: bool| {
         format!(
-            "{{\"domain\":\"{domain}\",\"prompt\":\"go\"{tools},\"models\":{{\"own/s\":{{\"correct\":{small},\"cost\":1}},\
+            "{{\"domain\":\"{domain}\",\"prompt\":\"go\"{tools},\
+             \"models\":{{\"own/s\":{{\"correct\":{small},\"cost\":1}},\
              \"own/l\":{{\"correct\":true,\"cost\":5}}}}}}\n"
         )
     };

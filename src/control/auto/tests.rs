@@ -128,7 +128,8 @@ fn models_of_ones_own_serve_without_any_pattern() {
 #[test]
 fn tiers_are_the_operators() {
     let with = |auto: &str| shown(&snapshot(&format!("{OWN}\n{auto}"), &[]));
-    let tiers = "[[auto.tier]]\nname = \"small\"\nmodels = [\"own/small-*\"]\n[[auto.tier]]\nname = \"large\"\n\
+    let tiers = "[[auto.tier]]\nname = \"small\"\nmodels = [\"own/small-*\"]\n\
+                 [[auto.tier]]\nname = \"large\"\n\
                  from_score = 20\nmodels = [\"own/large\", \"own/*\"]\n";
     let small = "[auto]\ndefault_tier = \"small\"\n";
     // Of one pattern's models the last by name goes first; none comes twice.

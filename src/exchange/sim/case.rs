@@ -7,8 +7,8 @@
 //! ```text
 //! [config]
 //! model NAME = PROVIDER/NAME PROVIDER/NAME   a model and its endpoints, tried in this order
-//! auto TIER N = NAME NAME     a tier of `millrace/auto`, weakest first, its least score, its models; the second
-//!                             one is the default
+//! auto TIER N = NAME NAME     a tier of `millrace/auto`, weakest first, its least score, its models; the
+//!                             second one is the default
 //! deadline KIND 100ms         connect response-head first-event answer idle total
 //!                             client-head client-body client-send client-idle
 //! limit KIND N                body bodies attempts

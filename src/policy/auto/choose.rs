@@ -186,7 +186,8 @@ impl View<'_, '_> {
             admitted &= admitted - 1;
             let prices = lanes.prices(place, priced.prompt_tokens, minute);
             let cost = prices.cost(priced.prompt_tokens as f32, needs.answer_tokens() as f32);
-            // What is not known is dearer than anything known. A float that is not negative sorts by its bits.
+            // What is not known is dearer than anything known. A float that is not negative sorts by its
+            // bits.
             let cost = if cost.is_nan() { f32::INFINITY } else { cost.max(0.0) };
             let unwell = if live.of(lanes.id(place)).healthy { 0 } else { UNWELL };
             let standing = unwell | u64::from(cost.to_bits()) << 8;

@@ -18,7 +18,8 @@
 //! on subjects they had not seen. So what is measured here is stated, and what is not noticed goes to the
 //! operator's default tier, never to the cheapest.
 //!
-//! Deliberately absent: prices and filters (`rows`, `filter`), the choice among a model's endpoints (`route`),
+//! Deliberately absent: prices and filters (`rows`, `filter`), the choice among a model's endpoints
+//! (`route`),
 //! and the memory of conversations: the caller hands over what it remembers.
 
 mod choose;

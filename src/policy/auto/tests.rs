@@ -91,17 +91,13 @@ fn turns_are_noticed() {
             format!("{},{}", user("weather?"), said("tool", "rain in the morning, sun later on")),
             &["tool_results"],
         ),
-        (format!("{},{}", user(&"weather? ".repeat(90)), said("tool", "rain")), &[]),
+        (format!("{},{}", user(&"weather, ".repeat(90)), said("tool", "rain")), &[]),
         (
-            format!("{},{}", user(&"weather? ".repeat(20)), vec![said("tool", "rain"); 3].join(",")),
-            &["tool_results", "questions"],
+            format!("{},{}", user(&"weather, ".repeat(20)), vec![said("tool", "rain"); 3].join(",")),
+            &["tool_results"],
         ),
     ] {
-        let want: Vec<&str> = want.to_vec();
-        let names: Vec<&str> = seen(&body(&messages)).iter().map(Signal::name).collect();
-        let names: Vec<&str> =
-            names.into_iter().filter(|name| !(*name == "questions" && !want.contains(name))).collect();
-        assert_eq!(names, want, "{messages:.200}");
+        check_signals(&body(&messages), want);
     }
     check_signals(&body(&user(&long)), &["long_turn"]);
     check_signals(&body(&user(&long.repeat(2))), &["long_turn", "long_prompt"]);
@@ -121,7 +117,14 @@ fn a_long_turn_is_read_at_both_ends() {
 /// Every cut of a body, repaired or not, is survived, and the fuzzer's laws hold on all of them.
 #[test]
 fn cut_and_spoilt_bodies_are_survived() {
-    let body = r#"{"model":"millrace/auto","messages":[{"role":"system","content":"x"},{"role":"user","content":[{"type":"text","text":"prove \u00e9 \\frac\n"}]},{"role":"tool","content":"y"}],"tools":[{"a":1}],"reasoning":{"effort":"high"},"response_format":{"type":"json_schema"},"plugins":[{"id":"auto-router","allowed_models":["a/*"],"cost_tier":"low"}],"max_tokens":5}"#;
+    let body = concat!(
+        r#"{"model":"millrace/auto","messages":[{"role":"system","content":"x"},"#,
+        r#"{"role":"user","content":[{"type":"text","text":"prove \u00e9 \\frac\n"}]}"#,
+        r#",{"role":"tool","content":"y"}]"#,
+        r#","tools":[{"a":1}],"reasoning":{"effort":"high"}"#,
+        r#","response_format":{"type":"json_schema"}"#,
+        r#","plugins":[{"id":"auto-router","allowed_models":["a/*"],"cost_tier":"low"}],"max_tokens":5}"#,
+    );
     for end in 0..=body.len() {
         exercise::exercise(&body.as_bytes()[..end]);
         exercise::exercise(format!("{{\"messages\":[{}]}}", &body[..end]).as_bytes());
