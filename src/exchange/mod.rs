@@ -294,7 +294,7 @@ impl Exchange {
     }
 
     /// One thing happened. Inlined, so that who knows what happened goes straight to what it means.
-    #[inline(always)]
+    #[inline]
     pub fn step(&mut self, cx: &mut Cx<'_>, input: Input) {
         match input {
             Input::ClientRecv { lent, got } => self.on_client_recv(cx, lent, got),
