@@ -19,6 +19,7 @@ use millrace::wire::json::splice::{Piece, Splice};
 use millrace::wire::sse::{EventKind, Watch};
 
 use crate::edge::Edge;
+use crate::health::{Core, USED};
 use crate::texts::{self, DONE_EVENT, chunk, delta_event, usage_event};
 use crate::world::{Size, key_text, model_name, snapshot};
 
@@ -52,6 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
     streams(&mut cases);
     judged(&mut cases);
     decisions(&worlds, &mut cases);
+    health(&worlds[0], &mut cases);
     exchanges(&worlds, &mut cases);
     cases
 }
@@ -242,6 +244,15 @@ fn decisions(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {
         let plan = route::plan(&scene, Tenant { key: None }, &Ask::ANYTHING, names);
         black_box(plan).map_or(0, |plan| plan.candidates(world).count())
     }));
+}
+
+/// Health on the path of a request, and ten times a second.
+fn health(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
+    let core = || Core::new(world);
+    let (mut record, mut view, mut merge) = (core(), core(), core());
+    cases.push(plain("health/record", 1, move || record.record()));
+    cases.push(plain("health/view", 1, move || view.view()));
+    cases.push(plain("health/merge", USED as usize, move || merge.merge()));
 }
 
 /// The bytes of a call, in reads, and what the exchange tells about it.

@@ -7,6 +7,7 @@
 //! | [`catalog`] | the models that ship with Millrace, and the import of new facts about them |
 //! | [`snapshot`] | configuration to what the workers run on |
 //! | [`dns`] | keeps the snapshot's addresses fresh |
+//! | [`probe`] | asks idle private servers whether they still answer |
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`sim`] | the built-in upstream |
 //! | [`watch`] | notices that files were replaced |
@@ -18,6 +19,7 @@ pub mod api;
 pub mod catalog;
 pub mod config;
 pub mod dns;
+pub mod probe;
 pub mod sim;
 pub mod snapshot;
 pub mod watch;

@@ -14,6 +14,7 @@ mod exposure;
 mod listeners;
 mod models;
 mod names;
+mod probe;
 mod problem;
 mod reader;
 mod reference;
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 pub use exercise::exercise_config;
 pub use exposure::{Exposure, check_exposure};
 pub use models::{CatalogueText, read_catalogue};
+pub use probe::Probe;
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
@@ -129,6 +131,8 @@ pub struct Upstream {
     pub passthrough: bool,
     /// Its deadlines, complete.
     pub deadlines: Deadlines,
+    /// How its server is probed; `None` is not at all.
+    pub probe: Option<Probe>,
 }
 
 /// A model clients can ask for.
