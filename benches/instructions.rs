@@ -26,6 +26,8 @@ mod cases;
 #[path = "support/edge.rs"]
 #[expect(dead_code, reason = "other benches also end connections and begin new ones")]
 mod edge;
+#[path = "support/health.rs"]
+mod health;
 #[path = "support/texts.rs"]
 mod texts;
 #[path = "support/world.rs"]

@@ -3,12 +3,17 @@
 
 #[path = "support/auto.rs"]
 mod auto;
+#[path = "support/bytes.rs"]
+mod bytes;
 #[path = "support/cpu_time.rs"]
 mod cpu_time;
+#[path = "support/health.rs"]
+mod health;
 #[path = "support/world.rs"]
 mod world;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cpu_time::CpuTime;
@@ -22,10 +27,13 @@ use millrace::policy::auth::{self, Denied, Tenant};
 use millrace::policy::catalog::{
     Modalities, Modality, Parameters, PriceRules, Prices, Quantization, Snapshot,
 };
-use millrace::policy::live::{Figures, Live};
+use millrace::policy::live::{Figures, LiveTable};
 use millrace::policy::route::{self, Ask, Scene};
 use millrace::wire::json::peek::peek;
 use world::{Size, key_text, model_name, snapshot};
+
+#[global_allocator]
+static ALLOCATOR: bytes::Counting = bytes::Counting;
 
 const MODELS: u32 = 1000;
 
@@ -84,20 +92,22 @@ fn describe(snapshot: &mut Snapshot) {
             Some(if turn.is_multiple_of(3) { Quantization::Bf16 } else { Quantization::Fp8 });
         facts.data.zdr = Some(turn.is_multiple_of(2));
     }
-    let _ = snapshot.rows();
+    let _ = (snapshot.rows(), snapshot.layout());
 }
 
 /// Figures as a busy router has them.
-fn figures(endpoints: usize) -> Vec<Figures> {
-    let figure = |turn: usize| Figures {
+fn figures(endpoints: usize) -> LiveTable {
+    let figure = |turn: u32| Figures {
         healthy: !turn.is_multiple_of(17),
         error_share: (turn % 5) as f32 / 100.0,
         ttft_ms: 200.0 + (turn % 900) as f32,
         tokens_per_second: 20.0 + (turn % 150) as f32,
-        tokens_in_flight: (turn % 1000) as u32,
+        tokens_in_flight: turn % 1000,
         ..Figures::UNKNOWN
     };
-    (0..endpoints).map(figure).collect()
+    let mut table = LiveTable::new(endpoints);
+    (0..endpoints as u32).for_each(|turn| table.set(turn, figure(turn)));
+    table
 }
 
 /// Whole bodies, from their text to the plan's first candidate.
@@ -105,11 +115,12 @@ fn contracts(criterion: &mut Criterion<CpuTime>) {
     const ENDPOINTS: u32 = 50;
     let mut snapshot = snapshot(Size { models: MODELS, endpoints_per_model: ENDPOINTS, keys: 1 });
     describe(&mut snapshot);
-    let rows = figures(snapshot.endpoints.len());
+    let table = figures(snapshot.endpoints.len());
     let names: Vec<String> = (0..MODELS).map(model_name).collect();
     let mut group = criterion.benchmark_group("policy/contract, 50 endpoints");
     group.throughput(Throughput::Elements(1));
     for (name, suffix, members) in [
+        ("nothing asked, one warm model", ":warm", ""),
         ("nothing asked", "", ""),
         ("tools and max_tokens", "", r#","tools":[],"max_tokens":1000,"temperature":1"#),
         ("floor", ":floor", ""),
@@ -120,15 +131,18 @@ fn contracts(criterion: &mut Criterion<CpuTime>) {
     ] {
         let body = format!(r#"{{"messages":[{{"role":"user","content":"Hello there"}}]{members}}}"#);
         let peek = peek(body.as_bytes()).expect("a body");
+        // Of one model everything stays in the caches.
+        let models = if suffix == ":warm" { 1 } else { MODELS };
+        let suffix = if suffix == ":warm" { "" } else { suffix };
         let wanted: Vec<String> = names.iter().map(|name| format!("{name}{suffix}")).collect();
         group.bench_function(name, |bencher| {
             let mut turn = 0;
             let mut random = 1_u64;
             bencher.iter(|| {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let scene = Scene { live: Live::new(&rows), random, ..Scene::plain(&snapshot) };
+                let scene = Scene { live: table.live(), random, ..Scene::plain(&snapshot) };
                 let ask = Ask::read(&peek, black_box(body.as_bytes())).expect("well formed");
-                let name = &wanted[scattered(&mut turn, MODELS) as usize];
+                let name = &wanted[scattered(&mut turn, models) as usize];
                 assert!(planned(&scene, &ask, &[name]) > 0);
             });
         });
@@ -140,13 +154,16 @@ fn plans(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("policy/plan");
     group.throughput(Throughput::Elements(1));
     let names: Vec<String> = (0..MODELS).map(model_name).collect();
-    for endpoints in [1, 4, 16] {
+    for endpoints in [1, 4, 16, 50] {
         let snapshot = snapshot(Size { models: MODELS, endpoints_per_model: endpoints, keys: 1 });
         group.bench_function(BenchmarkId::new("endpoints", endpoints), |bencher| {
             let mut turn = 0;
             bencher.iter(|| {
                 let name = &names[scattered(&mut turn, MODELS) as usize];
-                assert_eq!(planned(&Scene::plain(&snapshot), &Ask::ANYTHING, &[name]), endpoints as usize);
+                assert_eq!(
+                    planned(&Scene::plain(&snapshot), &Ask::ANYTHING, &[name]),
+                    endpoints.min(16) as usize
+                );
             });
         });
     }
@@ -199,6 +216,19 @@ fn catalogue(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+fn health_tables(criterion: &mut Criterion<CpuTime>) {
+    let world = Arc::new(snapshot(Size { models: 100, endpoints_per_model: 16, keys: 1 }));
+    let mut core = health::Core::new(&world);
+    let mut group = criterion.benchmark_group("policy/health");
+    group.bench_function("record", |bencher| bencher.iter(|| assert_eq!(core.record(), 1)));
+    group.bench_function("view", |bencher| bencher.iter(|| black_box(core.view())));
+    group
+        .bench_function("merge, 4 cores of 64 endpoints", |bencher| bencher.iter(|| black_box(core.merge())));
+    let (_, _, most) = bytes::measured(|| (0..10_000).for_each(|_| assert_eq!(core.record(), 1)));
+    assert_eq!(most, 0, "recording allocates nothing");
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
@@ -206,6 +236,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = keys, plans, contracts, automatic, catalogue
+    targets = keys, plans, contracts, health_tables, automatic, catalogue
 }
 criterion_main!(benches);

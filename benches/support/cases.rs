@@ -24,6 +24,7 @@ use millrace::wire::sse::{EventKind, Watch};
 
 use crate::auto as automatic;
 use crate::edge::Edge;
+use crate::health::{Core, USED};
 use crate::texts::{self, DONE_EVENT, chunk, delta_event, usage_event};
 use crate::world::{Size, key_text, model_name, snapshot};
 
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
     decisions(&worlds, &mut cases);
     automatic(&worlds[0], &mut cases);
     conversations(&worlds[0], &mut cases);
+    health(&worlds[0], &mut cases);
     exchanges(&worlds, &mut cases);
     cases
 }
@@ -294,6 +296,15 @@ fn conversations(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
         memory.keep(black_box(&pin), true, NOW);
         1
     }));
+}
+
+/// Health on the path of a request, and ten times a second.
+fn health(world: &Arc<Snapshot>, cases: &mut Vec<Case>) {
+    let core = || Core::new(world);
+    let (mut record, mut view, mut merge) = (core(), core(), core());
+    cases.push(plain("health/record", 1, move || record.record()));
+    cases.push(plain("health/view", 1, move || view.view()));
+    cases.push(plain("health/merge", USED as usize, move || merge.merge()));
 }
 
 /// The bytes of a call, in reads, and what the exchange tells about it.

@@ -28,6 +28,7 @@ use crate::control::config::{
     Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles,
 };
 use crate::control::dns::{self, Names};
+use crate::control::probe::Prober;
 use crate::control::sim::{self, Simulator};
 use crate::control::snapshot::{Extras, Internal, Interner, build};
 use crate::control::{api, watch};
@@ -166,6 +167,13 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
         warn!("{name} has no address yet; requests to it fail over until it has");
     }
     tokio::spawn(names.run());
+    let prober = Prober {
+        targets: Arc::new(ArcSwap::from_pointee(built.probes)),
+        snapshot: Arc::clone(&snapshot),
+        board: Arc::clone(&health),
+        now: clock::now,
+    };
+    tokio::spawn(prober.run());
     let upstream_tls = Arc::new(ArcSwap::from_pointee(targets));
     let sticky = memory_of_conversations(config.sticky.entries)?;
     Ok(Control { snapshot, upstream_tls, counters, health, sticky, _simulator: simulator, _api: api })

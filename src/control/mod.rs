@@ -8,6 +8,7 @@
 //! | [`snapshot`] | configuration to what the workers run on |
 //! | [`auto`] | the tiers of `millrace/auto` |
 //! | [`dns`] | keeps the snapshot's addresses fresh |
+//! | [`probe`] | asks idle private servers whether they still answer |
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`sim`] | the built-in upstream |
 //! | [`simulate`] | what traffic would have met under a policy, in simulated time |
@@ -21,6 +22,7 @@ pub mod auto;
 pub mod catalog;
 pub mod config;
 pub mod dns;
+pub mod probe;
 pub mod sim;
 pub mod simulate;
 pub mod snapshot;

@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::auto;
 use super::catalog::{self, Catalogue};
-use super::config::{Config, EndpointEntry, Exposure, KeyTable, ModelEntry, Upstream};
+use super::config::{Config, EndpointEntry, Exposure, KeyTable, ModelEntry, Probe, Upstream};
+use super::probe::Target;
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
@@ -127,6 +128,8 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// For TLS.
     pub trust: TlsTrust,
+    /// Whom to probe.
+    pub probes: Vec<Target>,
 }
 
 /// Builds a snapshot. `exposure` is the evidence that the listener may be as open as it is.
@@ -157,7 +160,11 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
     builder.interner.keep_only(&used);
     // Here and not on the way of the first request that needs them.
     let _ = (builder.snapshot.rows(), builder.snapshot.layout());
-    Built { snapshot: builder.snapshot, trust: builder.trust }
+    let probes = config.upstreams.iter().filter_map(|upstream| {
+        let Probe { path, every, timeout } = upstream.probe.clone()?;
+        Some(Target { provider: upstream.id.clone(), path, every, timeout })
+    });
+    Built { snapshot: builder.snapshot, trust: builder.trust, probes: probes.collect() }
 }
 
 /// A snapshot without providers and models.

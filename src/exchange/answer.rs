@@ -83,7 +83,7 @@ impl Kept {
         self.retry_after = wait.and_then(|span| wait_seconds(span.of(bytes), now));
         let left = |remaining, reset| {
             let (remaining, reset) = (head.field(remaining)?, head.field(reset)?);
-            grant::used_up(remaining.of(bytes), reset.of(bytes))
+            grant::used_up(remaining.of(bytes), reset.of(bytes), now)
         };
         self.used_up = left(ResponseField::RemainingRequests, ResponseField::ResetRequests)
             .max(left(ResponseField::RemainingTokens, ResponseField::ResetTokens));

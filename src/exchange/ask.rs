@@ -42,19 +42,29 @@ fn adapt(facts: &EndpointFacts, peek: &Peek, body: &[u8], splice: &mut Splice) {
     if tier == ServiceTier::Default {
         return;
     }
-    let value = [b"\"", tier.name().as_bytes(), b"\""].concat();
+    let name = tier.name().as_bytes();
+    let quoted = |own: &mut Vec<u8>| {
+        own.push(b'"');
+        own.extend_from_slice(name);
+        own.push(b'"');
+    };
     match peek.member(Key::ServiceTier) {
-        Some(member) if member.field.value.of(body) == value => {}
-        Some(member) => splice.replace(member.field.value, &value),
+        Some(member) if is_quoted(member.field.value.of(body), name) => {}
+        Some(member) => splice.replace_with(member.field.value, quoted),
         // The model's name always follows it.
         None => {
             splice.replace_with(Span { start: peek.object.start + 1, end: peek.object.start + 1 }, |own| {
                 own.extend_from_slice(b"\"service_tier\":");
-                own.extend_from_slice(&value);
+                quoted(own);
                 own.push(b',');
             })
         }
     }
+}
+
+/// Is this JSON text the string `name`, which has nothing to escape?
+fn is_quoted(value: &[u8], name: &[u8]) -> bool {
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) == Some(name)
 }
 
 impl Exchange {

@@ -1,9 +1,9 @@
 //! Filters: which endpoints may not serve a request at all, and why.
 //!
-//! Hard ones: what the sender demands (`provider{}`), and what the request needs (room for prompt and answer,
-//! kinds of content). Every endpoint is asked the same short list of questions; the first that it fails is
-//! the one it is excluded by. Unknown sizes and capabilities exclude nothing; unknown prices and data policies
-//! do as soon as somebody asks about them.
+//! Hard ones: what the sender demands (`provider{}`), and what the request needs (room for prompt and
+//! answer, kinds of content). Every endpoint is asked the same short list of questions; the first that it
+//! fails is the one it is excluded by. Unknown sizes and capabilities exclude nothing; unknown prices and
+//! data policies do as soon as somebody asks about them.
 //!
 //! The questions are there twice. [`Gate::admits`] asks all endpoints of a model at once and says only which
 //! pass: that is for every request. `Gate::excludes` asks one endpoint and says what it fails, for whoever
@@ -175,10 +175,12 @@ struct Slug<'b> {
 
 impl<'b> Slugs<'b> {
     /// `None` when no list was given.
+    #[inline]
     pub(super) fn of(snapshot: &Snapshot, names: Names<'b>) -> Option<Self> {
-        if !names.given() {
-            return None;
-        }
+        names.given().then(|| Self::looked_up(snapshot, names))
+    }
+
+    fn looked_up(snapshot: &Snapshot, names: Names<'b>) -> Self {
         let mut slugs = Self { list: [Slug { provider: u32::MAX, rest: "" }; PROVIDERS_PER_LIST], count: 0 };
         for (slot, name) in slugs.list.iter_mut().zip(names.iter()) {
             let (base, rest) = name.split_once('/').unwrap_or((name, ""));
@@ -190,7 +192,7 @@ impl<'b> Slugs<'b> {
             *slot = Slug { provider: known.map_or(u32::MAX, |id| id.0), rest };
             slugs.count += 1;
         }
-        Some(slugs)
+        slugs
     }
 
     /// The place of the first entry that means this endpoint.
@@ -309,11 +311,7 @@ impl<'a, 'b> Gate<'a, 'b> {
                 forbidden,
                 quantizations,
                 input: 0,
-                parameters: if preferences.require_parameters {
-                    needs.parameters
-                } else {
-                    Parameters::NONE
-                },
+                parameters: if preferences.require_parameters { needs.parameters } else { Parameters::NONE },
                 prompt_tokens: 0,
                 output_tokens: needs.output_tokens.unwrap_or(0),
             },

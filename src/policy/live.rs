@@ -73,11 +73,12 @@ const WAIT_MS: f32 = 20_000.0;
 const SPEED: f32 = 50.0;
 
 impl Figures {
-    /// By how much its ways make it dearer than its price, for the default strategy (which tells the formula);
-    /// always positive.
+    /// By how much its ways make it dearer than its price, for the default strategy (which tells the
+    /// formula); always positive.
     #[must_use]
     pub fn handicap(&self) -> f32 {
-        let speed = if self.tokens_per_second > 0.0 { self.tokens_per_second.clamp(5.0, 500.0) } else { SPEED };
+        let speed =
+            if self.tokens_per_second > 0.0 { self.tokens_per_second.clamp(5.0, 500.0) } else { SPEED };
         (1.0 + ERRORS * self.error_share)
             * (1.0 + LIMITED * self.limited_share)
             * (1.0 + self.ttft_ms / WAIT_MS)
@@ -207,7 +208,11 @@ impl<'a> Live<'a> {
     #[must_use]
     #[inline]
     pub fn brief(&self, endpoint: EndpointId) -> Brief {
-        self.briefs.get(endpoint.index()).map_or_else(|| self.made(endpoint), |brief| *brief)
+        match self.briefs.get(endpoint.index()) {
+            Some(brief) => *brief,
+            None if self.rows.is_empty() => Brief::UNKNOWN,
+            None => self.made(endpoint),
+        }
     }
 
     #[cold]

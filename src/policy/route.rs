@@ -257,8 +257,7 @@ impl Run<'_, '_> {
 
     fn add_provider(&mut self, provider: ProviderId, turn: u8, watch: &mut impl Watch) {
         let row = passed_through(provider);
-        let subject =
-            Subject { provider, flags: row.flags, endpoint: None, snapshot: self.scene.snapshot };
+        let subject = Subject { provider, flags: row.flags, endpoint: None, snapshot: self.scene.snapshot };
         if let Some(filter) = self.gate.excludes(&row, subject, TIERS, self.priced()) {
             return watch.excluded(turn, At::Provider(provider), filter);
         }
@@ -470,19 +469,22 @@ impl Run<'_, '_> {
     fn finish(&self) -> Plan {
         let mut plan = Plan::EMPTY;
         let tables = self.scene.snapshot.rows();
-        // Neighbours are mostly of the same model.
-        let mut last: (u8, &[u32]) = (u8::MAX, &[]);
+        // Neighbours are mostly of the same model: what serves it is looked up once for all of them.
+        let (mut last, mut ids): (u8, &[u32]) = (u8::MAX, &[]);
         for (entry, packed) in plan.entries.iter_mut().zip(&self.best[..self.count]) {
             let (model, place) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
-            *entry = match self.choices[usize::from(model)] {
-                By::Provider(provider) => Entry { at: provider.0, model, through: true },
-                By::Model(id) => {
-                    if model != last.0 {
-                        last = (model, tables.model(id).ids());
+            if model != last {
+                last = model;
+                ids = match self.choices[usize::from(model)] {
+                    By::Model(id) => tables.model(id).ids(),
+                    By::Provider(provider) => {
+                        // Its one candidate has no second look.
+                        *entry = Entry { at: provider.0, model, through: true };
+                        continue;
                     }
-                    Entry { at: last.1[place], model, through: false }
-                }
-            };
+                };
+            }
+            *entry = Entry { at: ids[place], model, through: false };
         }
         (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);
         (plan.digest, plan.recalled) = (self.digest, self.recalled);

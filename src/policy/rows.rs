@@ -1,10 +1,11 @@
 //! The endpoints once more, as routing looks at them for every request: small numbers in lanes, model after
 //! model.
 //!
-//! An endpoint with its names, price rules and keys fills several cache lines, and a model may have fifty of
-//! them. So what filters and strategies ask is kept apart: each model has one line of its own, with what holds
-//! for all of its endpoints (most requests need to look no further), and behind it one lane per property, in
-//! which its endpoints lie side by side. All of this follows from the snapshot and is made once with it.
+//! An endpoint with its names, price rules and keys fills several cache lines, and a model may have fifty
+//! of them. So what filters and strategies ask is kept apart: each model has one line of its own, with
+//! what holds for all of its endpoints (most requests need to look no further), and behind it one lane
+//! per property, in which its endpoints lie side by side. All of this follows from the snapshot and is
+//! made once with it.
 //! Deliberately absent: anything that an endpoint does not say, and exact amounts of money (where a bound on
 //! prices is too close to tell, the endpoint's own integers are compared).
 
@@ -18,8 +19,8 @@ use crate::base::money::PicoDollars;
 use crate::policy::catalog::{Endpoint, Host, Parameters, Prices, Quantization, ServiceTier, Snapshot};
 use crate::policy::health::layout::Layout;
 
-pub(super) use lanes::{Bounds, Lanes};
 pub use lanes::Tables;
+pub(super) use lanes::{Bounds, Lanes};
 
 /// Keeps, or trains on, what it is sent; or nobody knows.
 pub const COLLECTS: u16 = 1;

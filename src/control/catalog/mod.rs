@@ -69,8 +69,8 @@ impl Catalogue {
     }
 
     /// Reads some models at a time: the tree of all of them together takes twenty times the memory of the
-    /// text, and an allocator keeps what it once had. `None` when anything is wrong; read as a whole, the text
-    /// tells what and where.
+    /// text, and an allocator keeps what it once had. `None` when anything is wrong; read as a whole, the
+    /// text tells what and where.
     fn read_in_pieces(file: &str, text: &str) -> Option<Self> {
         let mut all: Option<CatalogueText> = None;
         for piece in pieces(text) {

@@ -15,6 +15,7 @@ mod exposure;
 mod listeners;
 mod models;
 mod names;
+mod probe;
 mod problem;
 mod reader;
 mod reference;
@@ -37,6 +38,7 @@ pub use auto::{AutoTable, TierTable};
 pub use exercise::exercise_config;
 pub use exposure::{Exposure, check_exposure};
 pub use models::{CatalogueText, read_catalogue};
+pub use probe::Probe;
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
@@ -138,6 +140,8 @@ pub struct Upstream {
     pub sticky_ttl: Duration,
     /// Its deadlines, complete.
     pub deadlines: Deadlines,
+    /// How its server is probed; `None` is not at all.
+    pub probe: Option<Probe>,
 }
 
 /// A model clients can ask for.

@@ -12,11 +12,11 @@ use super::listeners;
 use super::models::{AliasTable, EndpointTable, ModelTable, price_problems};
 use super::problem::{Problem, Problems, did_you_mean};
 use super::reader::{Leaf, Places};
-use super::schema::{File, KeyTable, ProviderTable, Server, ServerAuth, Tls};
+use super::schema::{File, KeyTable, ProbeTable, ProviderTable, Server, ServerAuth, Tls};
 use super::secret::{AuthStyle, SecretSource, fits_header};
 use super::shipped::{Shipped, shipped};
 use super::url::{BaseUrl, Url};
-use super::{AliasEntry, Config, ModelEntry, Sources, TlsFiles, Upstream};
+use super::{AliasEntry, Config, ModelEntry, Probe, Sources, TlsFiles, Upstream};
 use crate::base::limits::Deadlines;
 use crate::base::secret::Secret;
 use crate::control::catalog;
@@ -217,6 +217,8 @@ impl Resolver<'_> {
             (Some(file), _) => self.pem(&format!("{path}.ca_file"), &file, "BEGIN CERTIFICATE-----"),
             (None, _) => None,
         };
+        let probe = url.as_ref().zip(credential.as_ref());
+        let probe = probe.and_then(|(url, credential)| Probe::of(table.probe, url, credential));
         let own = table.deadlines;
         let general = &self.deadlines;
         Some(Upstream {
@@ -242,6 +244,7 @@ impl Resolver<'_> {
                 upstream_idle: own.upstream_idle.unwrap_or(general.upstream_idle),
                 ..general.clone()
             },
+            probe,
         })
     }
 
@@ -386,6 +389,7 @@ impl Resolver<'_> {
         Some(Upstream {
             id: known.id.clone(),
             dialect: DialectName::OpenAi,
+            probe: Probe::of(ProbeTable::default(), &url, &credential),
             url,
             credential,
             ca_file: None,

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use super::auto::AutoTable;
 use super::models::{ALIASES_MAX, AliasTable, MODELS_MAX, ModelTable};
 use super::names::{SomeTexts, Texts};
+use super::probe::UrlPath;
 use super::reader::{Optional, Required, Section, section, table, tables};
 pub use super::rules::Cores;
 use super::rules::{
@@ -231,6 +232,24 @@ section! {
         enabled: bool = true, Flag;
         /// Its own deadlines.
         deadlines: DeadlineTable = DeadlineTable::default(), table();
+        /// Active probes of its server.
+        probe: ProbeTable = ProbeTable::default(), table();
+    }
+}
+
+section! {
+    /// A provider's server is asked now and then whether it still answers: while nothing else goes there, and
+    /// while it is in trouble.
+    pub(super) struct ProbeTable {
+        /// Whether it is. Absent: only a server without a key, which is a private one.
+        enabled: Option<bool> = None, Optional(Flag);
+        /// What is asked for with GET, from the server's root. Absent: the path of `base_url` and `/models`.
+        /// Over https a connection is made and nothing asked.
+        path: Option<Box<str>> = None, Optional(UrlPath);
+        /// Time between two probes.
+        every: Duration = Duration::from_secs(10), Time(100, DAY_MS);
+        /// A probe that takes longer has failed.
+        timeout: Duration = Duration::from_secs(2), Time(10, 60_000);
     }
 }
 

@@ -70,7 +70,7 @@ fn internal(id: &str, port: u16) -> Internal {
 
 #[test]
 fn rows_point_at_each_other() {
-    let Built { snapshot, trust } = built(CONFIG, Extras::default(), &mut Interner::default());
+    let Built { snapshot, trust, .. } = built(CONFIG, Extras::default(), &mut Interner::default());
     let names: Vec<&str> = snapshot.hosts.iter().map(|host| &*host.name).collect();
     assert_eq!(names, ["gpu.example", "::1"]);
     assert!(snapshot.hosts[0].addresses.is_empty(), "a name waits for DNS");

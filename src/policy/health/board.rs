@@ -156,7 +156,7 @@ struct Side {
     slots: Box<[Slot]>,
 }
 
-/// The cells of all cores.
+/// The cells of all cores, and behind them those of the prober.
 #[derive(Debug)]
 pub struct Board {
     sides: Box<[Side]>,
@@ -167,13 +167,19 @@ impl Board {
     #[must_use]
     pub fn new(cores: usize) -> Self {
         let side = |_| Side { count: AtomicU64::new(0), slots: (0..ROWS).map(|_| Slot::default()).collect() };
-        Self { sides: (0..cores).map(side).collect() }
+        Self { sides: (0..=cores).map(side).collect() }
     }
 
     /// How many cores write here.
     #[must_use]
     pub fn cores(&self) -> usize {
-        self.sides.len()
+        self.prober()
+    }
+
+    /// The number under which active probes write: it comes behind the cores.
+    #[must_use]
+    pub fn prober(&self) -> usize {
+        self.sides.len() - 1
     }
 
     /// Writes a cell. Only the core itself calls this, with a slot below [`ROWS`].

@@ -23,7 +23,7 @@
 //! | `outlier` | endpoints compared with those that serve the same model |
 //!
 //! Deliberately absent: the clock and randomness (arguments), the order of candidates (`policy::route`), and
-//! active probes.
+//! active probes: the control plane makes them, and its word comes over the board like that of a core.
 
 pub mod backoff;
 pub mod board;
@@ -431,11 +431,11 @@ impl Health {
         self.say(now);
     }
 
-    /// Reads what the other cores say.
+    /// Reads what the other cores and the prober say.
     fn hear(&mut self, now: Moment) {
         self.rows.iter_mut().for_each(Row::forget_peers);
         let Some((board, own)) = self.board.clone() else { return };
-        for core in (0..board.cores()).filter(|core| *core != own) {
+        for core in (0..=board.prober()).filter(|core| *core != own) {
             for cell in board.cells(core) {
                 // A core may hold another snapshot for a moment, with endpoints that are not in this one.
                 let Some(row) = self.layout.as_ref().and_then(|layout| layout.find(cell.tag)) else {
@@ -461,6 +461,12 @@ impl Health {
     #[must_use]
     pub fn under_way(&self) -> u32 {
         self.rows.iter().map(|row| row.under_way).sum()
+    }
+
+    /// Endpoints and accounts of which something is known.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows.len()
     }
 
     /// Where the breaker of an endpoint stands.

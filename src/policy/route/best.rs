@@ -1,5 +1,5 @@
-//! The lowest of many words, in order. Scores are drawn by chance, so a branch on them is a wrong guess half of
-//! the time: up to sixteen words go through a network of exchanges without any.
+//! The lowest of many words, in order. Scores are drawn by chance, so a branch on them is a wrong guess half
+//! of the time: up to sixteen words go through a network of exchanges without any.
 //!
 //! Deliberately absent: what the words mean.
 

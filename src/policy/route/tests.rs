@@ -478,3 +478,44 @@ fn sound_may_have_a_price_of_its_own() {
         );
     }
 }
+
+/// `planned` tells what it does, and telling asks every endpoint one by one: they must not differ.
+#[test]
+fn filters_that_ask_all_at_once_and_one_by_one_agree() {
+    let facts = "zdr;format=fp8;format=bf16;context=1000;context=40;output=100;takes=seed;takes=tools;key=7;\
+                 key=8;tier=flex;tier=priority;usd=1;usd=3;usd=1 long=90;open;text;sick;tps=20;\
+                 ttft=900;region=eu";
+    let facts: Vec<&str> = facts.split(';').collect();
+    let asks = [
+        r#""provider":{"zdr":true}"#,
+        r#""provider":{"max_price":{"prompt":1}},"max_tokens":50"#,
+        r#""provider":{"max_price":{"completion":"0.999999","request":0}}"#,
+        r#""provider":{"only":["p1","p2/flex","p3","p4/eu"],"quantizations":["fp8","unknown"]}"#,
+        r#""provider":{"ignore":["p2"],"order":["p3","p1"],"allow_fallbacks":false}"#,
+        r#""provider":{"order":["p3/priority","p1"],"require_parameters":true},"tools":[],"seed":1"#,
+        r#""provider":{"data_collection":"deny","enforce_distillable_text":true},"max_tokens":150"#,
+        r#""provider":{"preferred_max_latency":0.5,"preferred_min_throughput":30},"tools":[]"#,
+        r#""service_tier":"flex""#,
+        r#""service_tier":"priority","max_tokens":101"#,
+    ];
+    let messages = format!("[{{\"content\":\"{}\"}}]", "x".repeat(500));
+    let mut plans = 0;
+    for seed in 0..150_u64 {
+        let mut turn = 0;
+        let mut next = |most: usize| {
+            turn += 1;
+            (crate::policy::strategy::spread(seed << 32 | turn) % most as u64) as usize
+        };
+        let endpoints: Vec<String> = (0..1 + next(20))
+            .map(|_| format!("p{} {} {}", next(6), facts[next(facts.len())], facts[next(facts.len())]))
+            .collect();
+        let world = world(&format!("m: {}", endpoints.join(", ")));
+        for ask in asks {
+            for content in [&*messages, "[{\"content\":[{\"type\":\"image_url\"}]}]"] {
+                let body = format!("{{\"model\":\"m\",\"messages\":{content},{ask}}}");
+                plans += usize::from(planned(&world, &body, seed).is_ok());
+            }
+        }
+    }
+    assert!(plans > 300, "{plans}");
+}

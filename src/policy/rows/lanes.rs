@@ -42,9 +42,7 @@ const QUANTIZATION_SHIFT: u32 = 16;
 /// Flags, kinds of content and number format in one word, so that one load answers most questions.
 const fn traits(row: &Row) -> u32 {
     debug_assert!(row.flags <= u8::MAX as u16);
-    row.flags as u32
-        | (row.input as u32) << INPUT_SHIFT
-        | (row.quantization as u32) << QUANTIZATION_SHIFT
+    row.flags as u32 | (row.input as u32) << INPUT_SHIFT | (row.quantization as u32) << QUANTIZATION_SHIFT
 }
 
 /// What holds for all endpoints of a model: one cache line.

@@ -171,8 +171,8 @@ fn minus_ln(u: f32) -> f32 {
     (-core::f32::consts::LN_2 * log2).max(f32::MIN_POSITIVE)
 }
 
-/// The random word of contender number `turn`: a Weyl step and a folded product (wyrand), both halves of which
-/// reach all bits.
+/// The random word of contender number `turn`: a Weyl step and a folded product (wyrand), both halves of
+/// which reach all bits.
 #[inline]
 const fn draw(random: u64, turn: usize) -> u64 {
     let word = random.wrapping_add((turn as u64 + 1).wrapping_mul(0xa076_1d64_78bd_642f));

@@ -209,9 +209,7 @@ fn a_popular_prefix_spills_over() {
     let busy =
         |tokens: [u32; 4]| tokens.map(|tokens_in_flight| Figures { tokens_in_flight, ..Figures::UNKNOWN });
     let mut tokens = [10_000; 4];
-    let first = |tokens: [u32; 4]| {
-        ordered(StrategyName::PrefixAffinity, &task(1), &busy(tokens), &facts)[0]
-    };
+    let first = |tokens: [u32; 4]| ordered(StrategyName::PrefixAffinity, &task(1), &busy(tokens), &facts)[0];
     assert_eq!(first(tokens), order[0], "an even load is no reason to leave");
     tokens[order[0] as usize] = 20_000;
     assert_eq!(first(tokens), order[1]);

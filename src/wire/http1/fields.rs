@@ -115,13 +115,13 @@ pub enum ResponseField {
     RetryAfterMs,
     /// `X-Should-Retry`: `true` or `false`
     XShouldRetry,
-    /// `X-RateLimit-Remaining-Requests`: a number
+    /// `X-RateLimit-Remaining-Requests`, or Anthropic's and Together's names for it: a number
     RemainingRequests,
-    /// `X-RateLimit-Remaining-Tokens`: a number
+    /// `X-RateLimit-Remaining-Tokens`, or Anthropic's name for it: a number
     RemainingTokens,
-    /// `X-RateLimit-Reset-Requests`: a duration
+    /// `X-RateLimit-Reset-Requests`, likewise: a duration or a time
     ResetRequests,
-    /// `X-RateLimit-Reset-Tokens`: a duration
+    /// `X-RateLimit-Reset-Tokens`, likewise: a duration or a time
     ResetTokens,
 }
 
@@ -221,10 +221,20 @@ pub(super) fn response_name(name: &[u8]) -> Name<ResponseField> {
         (14, b'x') if is_name(name, b"x-should-retry") => Name::Kept(R::XShouldRetry),
         (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
         (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
+        (17, b'x') if is_name(name, b"x-ratelimit-reset") => Name::Kept(R::ResetRequests),
+        (21, b'x') if is_name(name, b"x-ratelimit-remaining") => Name::Kept(R::RemainingRequests),
         (24, b'x') if is_name(name, b"x-ratelimit-reset-tokens") => Name::Kept(R::ResetTokens),
         (26, b'x') if is_name(name, b"x-ratelimit-reset-requests") => Name::Kept(R::ResetRequests),
         (28, b'x') if is_name(name, b"x-ratelimit-remaining-tokens") => Name::Kept(R::RemainingTokens),
         (30, b'x') if is_name(name, b"x-ratelimit-remaining-requests") => Name::Kept(R::RemainingRequests),
+        (32, b'a') if is_name(name, b"anthropic-ratelimit-tokens-reset") => Name::Kept(R::ResetTokens),
+        (34, b'a') if is_name(name, b"anthropic-ratelimit-requests-reset") => Name::Kept(R::ResetRequests),
+        (36, b'a') if is_name(name, b"anthropic-ratelimit-tokens-remaining") => {
+            Name::Kept(R::RemainingTokens)
+        }
+        (38, b'a') if is_name(name, b"anthropic-ratelimit-requests-remaining") => {
+            Name::Kept(R::RemainingRequests)
+        }
         _ => Name::Other,
     }
 }
@@ -421,5 +431,20 @@ mod tests {
         for (slot, (name, field)) in names.zip(ResponseField::ALL).enumerate() {
             assert_eq!((response_name(name.as_bytes()), field as usize), (Name::Kept(field), slot));
         }
+    }
+
+    #[test]
+    fn limits_are_found_under_every_name() {
+        for (name, field) in [
+            ("anthropic-ratelimit-requests-remaining", ResponseField::RemainingRequests),
+            ("anthropic-ratelimit-requests-reset", ResponseField::ResetRequests),
+            ("anthropic-ratelimit-tokens-remaining", ResponseField::RemainingTokens),
+            ("Anthropic-RateLimit-Tokens-Reset", ResponseField::ResetTokens),
+            ("x-ratelimit-remaining", ResponseField::RemainingRequests),
+            ("x-ratelimit-reset", ResponseField::ResetRequests),
+        ] {
+            assert_eq!(response_name(name.as_bytes()), Name::Kept(field), "{name}");
+        }
+        assert_eq!(response_name(b"anthropic-ratelimit-requests-limit"), Name::Other);
     }
 }

@@ -29,7 +29,7 @@ mod vectors_upstream;
 mod writer;
 
 pub use chunked::{ChunkDecoder, ChunkItem, Decoded, LAST_CHUNK, decode_in_place, write_chunk_size};
-pub use date::read_date;
+pub use date::{read_date, read_timestamp};
 pub use fields::{RequestField, ResponseField, Version};
 pub use repeat::Repeat;
 pub use request::{Expect, Method, RequestFraming, RequestHead, request_head};

@@ -94,21 +94,24 @@ pub(crate) fn text_of(events: &str) -> String {
         .collect()
 }
 
+/// Scripted origins count their connections: nobody but the test goes there.
+const NO_PROBES: &str = "probe = { enabled = false }\n";
+
 /// A provider without a key; `more` are further lines of its table.
 pub(crate) fn provider(id: &str, address: SocketAddr, more: &str) -> String {
     let auth = if more.contains("api_key") { "" } else { "auth = \"none\"\n" };
-    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"http://{address}/v1\"\n{auth}{more}\n")
+    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"http://{address}/v1\"\n{auth}{NO_PROBES}{more}\n")
 }
 
 /// The same at any base URL, unix sockets included.
 pub(crate) fn provider_at(id: &str, base_url: &str, more: &str) -> String {
-    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"{base_url}\"\nauth = \"none\"\n{more}\n")
+    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"{base_url}\"\nauth = \"none\"\n{NO_PROBES}{more}\n")
 }
 
 /// The same over TLS.
 pub(crate) fn tls_provider(id: &str, authority: &str, more: &str) -> String {
     let auth = if more.contains("api_key") { "" } else { "auth = \"none\"\n" };
-    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"https://{authority}/v1\"\n{auth}{more}\n")
+    format!("[[provider]]\nid = \"{id}\"\nbase_url = \"https://{authority}/v1\"\n{auth}{NO_PROBES}{more}\n")
 }
 
 /// A model that runs at these providers, tried in this order.
