@@ -4,9 +4,8 @@ use crate::harness::{Folder, Proxy, each_driver, post};
 
 /// The endpoint that answers a turn of a conversation with `sim/cached`, on a connection of its own.
 fn turn(proxy: &Proxy, conversation: &str) -> String {
-    let body = format!(
-        r#"{{"model":"sim/cached","session_id":"{conversation}","messages":[{{"role":"user","content":"hi"}}]}}"#
-    );
+    let messages = r#"[{"role":"user","content":"hi"}]"#;
+    let body = format!(r#"{{"model":"sim/cached","session_id":"{conversation}","messages":{messages}}}"#);
     let answer = proxy.connect().ask(&post("/v1/chat/completions", "", &body));
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["model"].as_str().expect("the name of a model").to_owned()

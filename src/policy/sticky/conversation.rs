@@ -10,7 +10,7 @@ use crate::base::limits::SESSION_ID_CHARS;
 use crate::base::span::Span;
 use crate::wire::flaw::Flaw;
 use crate::wire::json::peek::Peek;
-use crate::wire::json::scan::{Fields, Items};
+use crate::wire::json::scan::{Fields, skip_space, value_end};
 
 /// A longer header of a harness is none of ours to refuse, and names nothing.
 const HEADER_BYTES: usize = TEXT_BYTES;
@@ -71,36 +71,43 @@ impl<'b> Conversation<'b> {
 }
 
 /// The first system message and the first other one, as written; either may be empty. Only what is within
-/// reach is looked at: a message that ends beyond it is known by its beginning.
+/// reach is looked at, and of the last message no more than counts: what ends beyond that is known by its
+/// beginning.
 fn opening(messages: &[u8]) -> Option<[&[u8]; 2]> {
     let within = &messages[..messages.len().min(REACH_BYTES)];
-    let mut items = Items::open(within, 0, 1).ok()?;
-    let (mut system, mut behind): (&[u8], usize) = (&[], 1);
+    if within.first() != Some(&b'[') {
+        return None;
+    }
+    let (mut system, mut at): (&[u8], usize) = (&[], skip_space(within, 1));
     for _ in 0..SYSTEM_MESSAGES {
-        let text = match items.next_item() {
-            Ok(Some(item)) => {
-                behind = item.end as usize;
-                item.of(within)
-            }
-            Ok(None) => break,
-            Err(_) => return Some([system, &within[behind..]]),
-        };
-        if !is_system(text) {
+        if matches!(within.get(at), None | Some(b']')) {
+            break;
+        }
+        let is_system = is_system(within, at);
+        let reach = if is_system { within } else { &within[..within.len().min(at + TEXT_BYTES)] };
+        let end = value_end(reach, at, 1);
+        let text = &reach[at..end.unwrap_or(reach.len())];
+        if !is_system {
             return Some([system, text]);
         }
         if system.is_empty() {
             system = text;
         }
+        let comma = end.map_or(within.len(), |end| skip_space(within, end));
+        if within.get(comma) != Some(&b',') {
+            break;
+        }
+        at = skip_space(within, comma + 1);
     }
     (!system.is_empty()).then_some([system, &[]])
 }
 
-/// Is it a message of the system's, or the developer's?
-fn is_system(message: &[u8]) -> bool {
-    let Ok(mut fields) = Fields::open(message, 0, 2) else { return false };
+/// Is the message at `at` the system's, or the developer's?
+fn is_system(messages: &[u8], at: usize) -> bool {
+    let Ok(mut fields) = Fields::open(messages, at, 1) else { return false };
     while let Ok(Some(field)) = fields.next_field() {
-        if field.key.of(message) == b"role" {
-            return matches!(field.value.of(message), b"\"system\"" | b"\"developer\"");
+        if field.key.of(messages) == b"role" {
+            return matches!(field.value.of(messages), b"\"system\"" | b"\"developer\"");
         }
     }
     false
@@ -191,8 +198,11 @@ mod tests {
         let first = format!(r#"[{system},{{"role":"user","content":"{long}"}}]"#);
         let next = format!("{},{{\"role\":\"assistant\"}}]", first.strip_suffix(']').unwrap());
         let [found, rest] = opening(first.as_bytes()).unwrap();
-        assert_eq!((found, rest.len()), (system.as_bytes(), REACH_BYTES - 1 - system.len()));
+        assert_eq!((found, rest.len()), (system.as_bytes(), TEXT_BYTES));
         assert_eq!(opening(next.as_bytes()), Some([found, rest]));
+        let long = format!(r#"[{{"role":"system","content":"{long}"}},{{"role":"user"}}]"#);
+        let [found, rest] = opening(long.as_bytes()).unwrap();
+        assert_eq!((found.len(), rest), (REACH_BYTES - 1, b"".as_slice()));
         let many = format!("[{}]", [system; SYSTEM_MESSAGES + 1].join(","));
         assert_eq!(opening(many.as_bytes()), Some([system.as_bytes(), b"".as_slice()]));
     }

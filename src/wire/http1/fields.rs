@@ -179,9 +179,6 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (7, b'x') if is_name(name, b"x-title") => Name::Kept(R::XTitle),
         (9, b'x') if is_name(name, b"x-api-key") => Name::Kept(R::XApiKey),
         (10, b'c') if is_name(name, b"connection") => Name::Connection,
-        (10, b's') if is_name(name, b"session-id") || name.eq_ignore_ascii_case(b"session_id") => {
-            Name::Kept(R::HarnessSession)
-        }
         (10, b'u') if is_name(name, b"user-agent") => Name::Kept(R::UserAgent),
         (11, b'o') if is_name(name, b"openai-beta") => Name::Kept(R::OpenAiBeta),
         (12, b'c') if is_name(name, b"content-type") => Name::Kept(R::ContentType),
@@ -201,8 +198,7 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (34, b'x') if is_name(name, b"x-openrouter-experimental-metadata") => {
             Name::Kept(R::XOpenRouterMetadata)
         }
-        (18, b'x') if is_name(name, b"x-session-affinity") => Name::Kept(R::HarnessSession),
-        (24, b'x') if is_name(name, b"x-claude-code-session-id") => Name::Kept(R::HarnessSession),
+        (10, b's') | (18 | 24, b'x') if is_harness_session(name) => Name::Kept(R::HarnessSession),
         _ => Name::Other,
     }
 }
@@ -237,6 +233,14 @@ pub(super) fn response_name(name: &[u8]) -> Name<ResponseField> {
         }
         _ => Name::Other,
     }
+}
+
+/// How coding harnesses name a conversation. Few requests get here, and the names before are the quicker for
+/// it.
+#[inline(never)]
+fn is_harness_session(name: &[u8]) -> bool {
+    let names = ["session-id", "session_id", "x-session-affinity", "x-claude-code-session-id"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// True when `name`, made of `tchar`, is `known`, which is as long and made of lower-case letters and
