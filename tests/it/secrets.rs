@@ -35,6 +35,8 @@ const ANSWERED: &[&str] = &[
     "cache-control",
     "x-accel-buffering",
     "x-generation-id",
+    // Ids of providers and statuses; no address, no credential, no name of theirs.
+    "x-millrace-attempts",
     "x-should-retry",
     "retry-after",
 ];

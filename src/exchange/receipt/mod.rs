@@ -296,7 +296,7 @@ const fn fault_status_of_attempt(fault: Fault) -> u16 {
 fn strategy(snapshot: &Snapshot, requested: &str) -> &'static str {
     let bare = variant::bare(requested);
     let name = match &bare {
-        Some(bare) if snapshot.model_ids.get(requested).is_none() => bare.name(),
+        Some(bare) if !snapshot.model_ids.contains_key(requested) => bare.name(),
         _ => requested,
     };
     let id = snapshot.model_ids.get(name).and_then(|id| snapshot.models.get(id.index()));

@@ -178,7 +178,7 @@ mod tests {
         ] {
             // Each piece lies three bytes behind the one before it, as if chunk sizes stood between.
             for cut in 0..=event.len() {
-                let bytes = [event[..cut].as_bytes(), b"\r\n5", event[cut..].as_bytes()].concat();
+                let bytes = [&event.as_bytes()[..cut], b"\r\n5", &event.as_bytes()[cut..]].concat();
                 let pieces = [Span::new(0, cut), Span::new(cut + 3, bytes.len())];
                 let found = event_brace(&pieces, &bytes);
                 let moved = want.map(|at| if at < cut { (0, at as u32) } else { (1, at as u32 + 3) });

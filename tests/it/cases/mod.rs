@@ -192,7 +192,8 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
     let (ambiguous, attempts) = (config.ambiguous, set.attempts);
     text.push_str(&format!("[retry]\nambiguous_failover = {ambiguous}\nattempts = {attempts}\n"));
     if config.keys {
-        text.push_str(&format!("[[key]]\nname = \"client\"\nsha256 = \"{}\"\n", digest(CLIENT_KEY)));
+        let (digest, debug) = (digest(CLIENT_KEY), config.debug);
+        text.push_str(&format!("[[key]]\nname = \"client\"\nsha256 = \"{digest}\"\ndebug = {debug}\n"));
     }
     let sticky_ttl = (config.sticky_ttl * FACTOR).as_millis();
     for (provider, started) in config.providers.iter().zip(providers) {
