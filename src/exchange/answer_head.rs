@@ -17,7 +17,7 @@ pub(super) enum DocumentBody {
 
 /// Writes the head of an answer that is no stream. Answers of the control plane carry no generation id.
 pub(super) fn write_document_head(own: &mut Vec<u8>, attempt: &Attempt, body: DocumentBody, close: bool) {
-    let kept = &attempt.kept;
+    let kept = &attempt.run.kept;
     let inference = !matches!(attempt.request.subject, Subject::Control);
     let mut head = begin_head(own, kept.status, inference.then_some(&attempt.request.id));
     if !kept.content_type.is_empty() {

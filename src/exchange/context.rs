@@ -14,6 +14,7 @@ use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::{End, Health, Ticket};
+use crate::policy::hedge::Budget;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
@@ -38,6 +39,8 @@ pub struct CoreState {
     pub bodies_bytes: usize,
     /// What is known of the endpoints.
     pub health: Health,
+    /// What is left of the shares of hedges.
+    pub(super) hedges: Budget,
     /// Buffers for the next use, shared with the edge that fills them.
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
@@ -68,6 +71,7 @@ impl CoreState {
             counters,
             bodies_bytes: 0,
             health: Health::default(),
+            hedges: Budget::default(),
             spares: Spares::default(),
             splice: Splice::default(),
             peek: None,

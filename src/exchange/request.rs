@@ -17,6 +17,7 @@ use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State, availability};
 use crate::policy::auth::Tenant;
+use crate::policy::hedge::Wish;
 use crate::policy::route::{self, Ask, Plan, Scene};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
@@ -61,6 +62,8 @@ pub(super) struct Request {
     pub(super) target: Span,
     /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
     pub(super) forwarded: [Span; FORWARDED.len()],
+    /// What it says about being hedged.
+    pub(super) hedge: Option<Wish>,
     /// Where the body lies in the request's bytes.
     pub(super) body: Span,
     /// When its last byte came.
@@ -135,6 +138,7 @@ impl Exchange {
             subject,
             target: accepted.target,
             forwarded: accepted.forwarded,
+            hedge: accepted.hedge,
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };

@@ -16,6 +16,7 @@ use crate::base::limits::{Deadlines, Limits};
 use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::heads::Heads;
+use crate::policy::hedge;
 use crate::policy::rows::Rows;
 use crate::policy::table::{ByDigest, ByName};
 
@@ -226,6 +227,8 @@ pub struct Snapshot {
     pub waiting: WaitingComment,
     /// Fail over once after an ambiguous failure (the first attempt may be billed).
     pub ambiguous_failover: bool,
+    /// Second candidates for requests that wait long.
+    pub hedging: hedge::Terms,
 }
 
 #[cfg(test)]
@@ -248,6 +251,7 @@ impl Snapshot {
             deadlines: Deadlines::default(),
             waiting: WaitingComment { text: "WAITING".into(), delay: None },
             ambiguous_failover: true,
+            hedging: hedge::Terms::default(),
         }
     }
 }

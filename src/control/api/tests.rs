@@ -21,6 +21,7 @@ use crate::policy::heads::Heads;
 use crate::policy::health::board::{Board, Cell};
 use crate::policy::health::breaker::Position;
 use crate::policy::health::layout::{endpoint_tag, passthrough_tag};
+use crate::policy::hedge::Terms;
 use crate::policy::table::{ByDigest, ByName};
 
 fn snapshot() -> Snapshot {
@@ -62,6 +63,7 @@ fn snapshot() -> Snapshot {
         deadlines: Deadlines::default(),
         waiting: WaitingComment { text: "WAITING".into(), delay: None },
         ambiguous_failover: true,
+        hedging: Terms::default(),
     }
 }
 

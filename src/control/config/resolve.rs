@@ -74,7 +74,8 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, retry, provider, model, alias, key } = file;
+        let File { server, tls, mut limits, deadlines, waiting, retry, hedge, provider, model, alias, key } =
+            file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);
@@ -101,6 +102,7 @@ impl Resolver<'_> {
             deadlines,
             waiting,
             retry,
+            hedge,
             upstreams,
             models,
             aliases,

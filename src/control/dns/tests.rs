@@ -10,6 +10,7 @@ use super::*;
 use crate::base::address::UnixName;
 use crate::base::limits::{Deadlines, Limits};
 use crate::policy::catalog::{AuthMode, Host, WaitingComment};
+use crate::policy::hedge::Terms;
 
 /// What a scripted look-up does.
 #[derive(Clone, Debug)]
@@ -87,6 +88,7 @@ fn snapshot(hosts: Vec<Host>) -> Snapshot {
         deadlines: Deadlines::default(),
         waiting: WaitingComment { text: "WAITING".into(), delay: None },
         ambiguous_failover: true,
+        hedging: Terms::default(),
     }
 }
 

@@ -11,6 +11,9 @@
 //!                             client-head client-body client-send client-idle
 //! limit KIND N                body bodies attempts
 //! waiting 20ms                a comment is sent to a streaming client that waits this long
+//! hedge TIME                  a second candidate for a stream that waits this long for its first event
+//! hedge-share N | hedge-cost N                        percent of requests, percent of their cost
+//! hedge-per-request on        requests may say for themselves, by the flag `hedge=VALUE`
 //! ambiguous-failover off      not even one attempt after a failure that may be billed
 //! keys off                    nobody needs a key
 //! usage-always PROVIDER       it reports usage on streams without being asked
@@ -19,6 +22,7 @@
 //!
 //! [client]                    a client connection; the section may be repeated. One step after the other:
 //! post FLAGS PATH BODY        a request; FLAGS are any of 1.0 close chunked expect no-key
+//!                             hedge=VALUE
 //! get FLAGS PATH              likewise; also `head`
 //! send TEXT                   these bytes
 //! answer                      waits for the next answer to be complete (or the connection to end)
@@ -55,7 +59,8 @@
 //! body TEXT | body-has TEXT
 //! complete | cut              how the answer ends
 //! connection kept | closed | reset
-//! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`
+//! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`; a
+//!                             hedge is `provider=fault/billed/hedge`
 //! origin PROVIDER requests N | origin PROVIDER body TEXT | origin PROVIDER head-has TEXT | … head-lacks TEXT
 //! ```
 //!
@@ -68,6 +73,7 @@ use core::time::Duration;
 
 use crate::base::limits::{Deadlines, Limits};
 use crate::exchange::sim::parse;
+use crate::policy::hedge::Terms;
 
 /// A scenario.
 #[derive(Clone, Debug)]
@@ -101,6 +107,8 @@ pub struct Config {
     pub waiting: Option<Duration>,
     /// One failover after an ambiguous failure.
     pub ambiguous: bool,
+    /// Second candidates for requests that wait.
+    pub hedging: Terms,
     /// Keys are demanded.
     pub keys: bool,
     /// The control plane's place among the providers.
@@ -224,6 +232,7 @@ impl Case {
                 limits: Limits::default(),
                 waiting: None,
                 ambiguous: true,
+                hedging: Terms::default(),
                 keys: true,
                 control: None,
             },

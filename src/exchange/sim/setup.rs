@@ -68,6 +68,7 @@ pub(super) fn snapshot(config: &Config) -> Snapshot {
         deadlines: config.deadlines.clone(),
         waiting: WaitingComment { text: "waiting".into(), delay: config.waiting },
         ambiguous_failover: config.ambiguous,
+        hedging: config.hedging,
     }
 }
 

@@ -175,6 +175,14 @@ impl Health {
         self.figures.get(row.row as usize).is_none_or(|figures| figures.healthy)
     }
 
+    /// The figures of a candidate. `snapshot` is the one its plan was made from.
+    #[must_use]
+    pub fn figures(&self, snapshot: &Arc<Snapshot>, candidate: Candidate) -> Figures {
+        let Some(layout) = &self.layout else { return Figures::UNKNOWN };
+        let [row, _] = layout.keys(snapshot, candidate);
+        self.figures.get(row.row as usize).copied().unwrap_or_default()
+    }
+
     /// May a request that has failed already go on to this candidate? To a well one always.
     pub fn may_retry(&mut self, snapshot: &Arc<Snapshot>, candidate: Candidate, now: Moment) -> bool {
         self.settle(now);
@@ -211,6 +219,13 @@ impl Health {
     pub fn first_event(&mut self, ticket: &Ticket, now: Moment) {
         if let Some(row) = self.row_of(ticket.row) {
             row.first_event(ticket.begun, now);
+        }
+    }
+
+    /// It is given up, because another attempt of its request was faster. [`Health::ended`] is still to come.
+    pub fn outrun(&mut self, ticket: &Ticket, now: Moment) {
+        if let Some(row) = self.row_of(ticket.row) {
+            row.outrun(ticket.begun, now);
         }
     }
 

@@ -38,6 +38,7 @@ struct Peers {
     tally: Tally,
     limited: u32,
     ttft: Mean,
+    ttft_p95: Mean,
     speed: Mean,
 }
 
@@ -82,6 +83,9 @@ pub struct Speed {
     pub bytes_per_second: f32,
 }
 
+/// First events, at least, that tell their 95th percentile: with fewer it is the longest one.
+const P95_LEAST: u32 = 20;
+
 /// One endpoint on one core.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -106,6 +110,7 @@ pub struct Row {
     bytes_per_second: f32,
     speeds: Option<Box<Speeds>>,
     percentiles: [Percentiles; 2],
+    ttft_ms_p95: f32,
     percentiles_due: Moment,
     outlier_at: Moment,
     outlier_until: Moment,
@@ -136,6 +141,7 @@ impl Row {
             bytes_per_second: 0.0,
             speeds: None,
             percentiles: [Percentiles::default(); 2],
+            ttft_ms_p95: 0.0,
             percentiles_due: Moment::default(),
             outlier_at: Moment::default(),
             outlier_until: Moment::default(),
@@ -175,6 +181,14 @@ impl Row {
             blend(&mut self.ttft_ms, ms);
         }
         self.speeds.get_or_insert_default().ttft_ms.add(now, ms);
+    }
+
+    /// An attempt that began at `begun` is given up for a faster one. If it has waited for longer than usual
+    /// already, that is counted as the wait: else only those waits would count that were short enough to win.
+    pub fn outrun(&mut self, begun: Moment, now: Moment) {
+        if self.ttft_ms > 0.0 && now.since(begun).as_secs_f32() * 1000.0 > self.ttft_ms {
+            self.first_event(begun, now);
+        }
     }
 
     /// An answer was served whole, while `under_way` (itself included) were.
@@ -239,6 +253,7 @@ impl Row {
             peers.tally.served += cell.served;
         }
         peers.ttft.add(cell.served, cell.ttft_ms, cell.ttft_ms_at);
+        peers.ttft_p95.add(cell.served, cell.ttft_ms_p95, Percentiles::default());
         peers.speed.add(cell.served, cell.tokens_per_second, cell.tokens_per_second_at);
     }
 
@@ -304,8 +319,9 @@ impl Row {
         let limited = self.window.sums(now)[Kind::Limited as usize] + self.peers.limited;
         let all = tally.failed + tally.served + limited;
         let own = self.tally(now).served;
-        let (mut ttft, mut speed) = (self.peers.ttft, self.peers.speed);
+        let (mut ttft, mut p95, mut speed) = (self.peers.ttft, self.peers.ttft_p95, self.peers.speed);
         ttft.add(own, self.ttft_ms, self.percentiles[0]);
+        p95.add(own, self.ttft_ms_p95, Percentiles::default());
         speed.add(own, self.tokens_per_second, self.percentiles[1]);
         let (ttft_ms, ttft_ms_at) = ttft.value();
         let (tokens_per_second, tokens_per_second_at) = speed.value();
@@ -318,6 +334,7 @@ impl Row {
             tokens_per_second,
             ttft_ms_at,
             tokens_per_second_at,
+            ttft_ms_p95: p95.value().0,
         }
     }
 
@@ -330,6 +347,7 @@ impl Row {
         if let Some(speeds) = &mut self.speeds {
             self.percentiles =
                 [speeds.ttft_ms.percentiles(now, false), speeds.tokens_per_second.percentiles(now, true)];
+            self.ttft_ms_p95 = speeds.ttft_ms.percentile_of(now, 95, P95_LEAST).unwrap_or(0.0);
         }
     }
 
@@ -352,6 +370,7 @@ impl Row {
             bytes_per_second: self.bytes_per_second,
             ttft_ms_at: self.percentiles[0],
             tokens_per_second_at: self.percentiles[1],
+            ttft_ms_p95: self.ttft_ms_p95,
             totals: self.totals,
         }
     }

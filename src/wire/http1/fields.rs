@@ -53,11 +53,13 @@ pub enum RequestField {
     XTitle,
     /// `User-Agent`
     UserAgent,
+    /// `X-Millrace-Hedge`: whether, or when, a second candidate is begun
+    XMillraceHedge,
 }
 
 impl RequestField {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Authorization,
         Self::XApiKey,
         Self::ApiKey,
@@ -70,6 +72,7 @@ impl RequestField {
         Self::HttpReferer,
         Self::XTitle,
         Self::UserAgent,
+        Self::XMillraceHedge,
     ];
 
     /// True when a second one is harmless and ignored: a preference or an attribution. The others decide who
@@ -166,6 +169,7 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (14, b'c') if imitates(name, b"content-length") => Name::Underscore,
         (15, b'i') if is_name(name, b"idempotency-key") => Name::Kept(R::IdempotencyKey),
         (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
+        (16, b'x') if is_name(name, b"x-millrace-hedge") => Name::Kept(R::XMillraceHedge),
         (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
         (17, b't') if imitates(name, b"transfer-encoding") => Name::Underscore,
         (18, b'x') if is_name(name, b"x-openrouter-title") => Name::Kept(R::XTitle),
@@ -334,7 +338,7 @@ mod tests {
     fn every_name_is_found_and_has_its_slot() {
         let names = [
             "authorization x-api-key api-key content-type content-encoding accept idempotency-key",
-            "openai-beta x-session-id http-referer x-title user-agent",
+            "openai-beta x-session-id http-referer x-title user-agent x-millrace-hedge",
         ];
         let names = names.iter().flat_map(|line| line.split(' '));
         for (slot, (name, field)) in names.zip(RequestField::ALL).enumerate() {

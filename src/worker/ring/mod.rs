@@ -26,7 +26,7 @@ use super::pool::Pool;
 use super::{Core, Options};
 use crate::base::metrics::Counter;
 use crate::base::time::Moment;
-use crate::exchange::Input;
+use crate::exchange::{Input, Lane};
 use crate::io::connect::QUEUE_PAUSE;
 use crate::io::{AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core};
 use crate::wire::parcel::Parcel;
@@ -180,7 +180,7 @@ impl Turn {
                             }
                         }
                         Owner::Nobody => self.links.reclaim(token, spares),
-                        Owner::Client(_) | Owner::Origin(_) | Owner::Parting(_) | Owner::Dial(_) => {
+                        Owner::Client(_) | Owner::Origin(..) | Owner::Parting(..) | Owner::Dial(..) => {
                             self.links.announce(token);
                         }
                     }
@@ -224,15 +224,15 @@ impl Turn {
             });
             match owner {
                 Some(Owner::Client(seat)) => self.step(seat, Input::ClientSent { parcel, ok }),
-                Some(Owner::Origin(seat)) => self.step(seat, Input::OriginSent { parcel, ok }),
-                Some(Owner::Parting(seat)) => {
+                Some(Owner::Origin(seat, lane)) => self.step(seat, Input::OriginSent { lane, parcel, ok }),
+                Some(Owner::Parting(seat, lane)) => {
                     if let Some(seat) = self.seats[seat as usize].as_mut() {
-                        seat.wires.parting = None;
+                        seat.wires.origin(lane).parting = None;
                     }
                     self.links.part(token, false);
-                    self.step(seat, Input::OriginSent { parcel, ok });
+                    self.step(seat, Input::OriginSent { lane, parcel, ok });
                 }
-                Some(Owner::Dial(_) | Owner::Idle(_) | Owner::Nobody) | None => {}
+                Some(Owner::Dial(..) | Owner::Idle(_) | Owner::Nobody) | None => {}
             }
         }
         self.sent = sent;
@@ -242,7 +242,7 @@ impl Turn {
     fn tell_news(&mut self) {
         while let Some(token) = self.links.news() {
             match self.links.entry(token).owner {
-                Owner::Client(seat) | Owner::Origin(seat) | Owner::Dial(seat) => {
+                Owner::Client(seat) | Owner::Origin(seat, _) | Owner::Dial(seat, _) => {
                     self.work(seat, |line, ops| {
                         if let Some(input) = ops.news(token) {
                             line.step(Some(input), ops);
@@ -253,17 +253,19 @@ impl Turn {
                     let core = Rc::clone(&self.core);
                     self.links.reclaim(token, &mut core.state.borrow_mut().spares);
                 }
-                Owner::Parting(_) | Owner::Idle(_) => {}
+                Owner::Parting(..) | Owner::Idle(_) => {}
             }
         }
     }
 
     fn dial_again(&mut self, seat: u32) {
-        self.work(seat, |line, ops| {
-            if let Some(input) = ops.dial_again() {
-                line.step(Some(input), ops);
-            }
-        });
+        for lane in Lane::BOTH {
+            self.work(seat, |line, ops| {
+                if let Some(input) = ops.dial_again(lane) {
+                    line.step(Some(input), ops);
+                }
+            });
+        }
     }
 
     /// Tells one exchange.
