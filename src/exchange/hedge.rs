@@ -93,8 +93,10 @@ impl Exchange {
     pub(super) fn begin_hedge(&mut self, cx: &mut Cx<'_>) {
         let State::Attempt(attempt) = &mut self.state else { return };
         attempt.hedge_due = Moment::NEVER;
+        // Bytes that wait for a comment to be out may be the first event: then it is the client that is slow.
+        let unseen = self.client.sending && !self.origin.receiving && !self.window.is_empty();
         // What is left of an earlier race still holds the other lane.
-        if self.client.draining || self.other.is_some() {
+        if self.client.draining || self.other.is_some() || unseen {
             return;
         }
         let Some(candidate) = attempt.hedge_candidate(cx) else { return };

@@ -167,7 +167,10 @@ impl Line {
         let terms = PoolTerms { pool: provider.pool, idle, most: snapshot.limits.idle_per_upstream };
         match lane {
             Lane::First => self.pool = Some(terms),
-            Lane::Second => self.second_pool = Some(Box::new(terms)),
+            Lane::Second => match &mut self.second_pool {
+                Some(second) => **second = terms,
+                None => self.second_pool = Some(Box::new(terms)),
+            },
         }
         if !fresh && ops.reuse(lane, provider.pool, self.now) {
             return Some(Input::Dialed { lane, reused: true });

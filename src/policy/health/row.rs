@@ -347,7 +347,9 @@ impl Row {
         if let Some(speeds) = &mut self.speeds {
             self.percentiles =
                 [speeds.ttft_ms.percentiles(now, false), speeds.tokens_per_second.percentiles(now, true)];
-            self.ttft_ms_p95 = speeds.ttft_ms.percentile_of(now, 95, P95_LEAST).unwrap_or(0.0);
+            let p95 = speeds.ttft_ms.percentile_of(now, 95, P95_LEAST);
+            // Less than a millisecond is measured, too: only zero says that nothing was.
+            self.ttft_ms_p95 = p95.map_or(0.0, |ms| ms.max(1.0));
         }
     }
 
