@@ -1,9 +1,9 @@
 //! One client connection on monoio: the task that performs what its exchange asks for and tells it what
 //! happened. The portable driver: io_uring without armed receives, or epoll.
 //!
-//! The task holds five slots for operations, and three more in boxes once a hedge was begun. Each wake-up polls
-//! what is in flight, turns completions into inputs, performs the resulting actions, and polls what they
-//! started, until nothing moves. The task ends when the exchange has closed and the last operation has
+//! The task holds five slots for operations, and three more in boxes once a hedge was begun. Each wake-up
+//! polls what is in flight, turns completions into inputs, performs the resulting actions, and polls what
+//! they started, until nothing moves. The task ends when the exchange has closed and the last operation has
 //! completed.
 //! Deliberately absent: decisions, and the driver of our own ring (`ring`).
 
