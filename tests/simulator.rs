@@ -141,7 +141,7 @@ fn random_scenarios_keep_the_laws() {
     }
     // What never happens here is not proven here.
     println!("hedges: {races:?} won and lost");
-    assert!(!enough || races.iter().all(|count| *count > 50), "too few races: {races:?}");
+    assert!(!enough || races.iter().all(|count| *count > 30), "too few races: {races:?}");
     let shown = wrong.len().min(10);
     assert!(wrong.is_empty(), "{} seeds fail; some:\n{}", wrong.len(), wrong[..shown].join("\n\n"));
 }

@@ -78,7 +78,7 @@ impl Author {
             ("limit bodies 400", 5),
             ("limit body 300", 5),
             ("keys off", 5),
-            ("hedge 10ms", 30),
+            ("hedge 3ms", 40),
             ("hedge-share 50", 15),
             ("hedge-per-request on", 15),
         ] {
