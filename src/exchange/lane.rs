@@ -70,11 +70,13 @@ impl Other {
 
 impl Exchange {
     /// Another candidate is under way beside the one in hand.
+    #[inline]
     pub(super) fn races(&self) -> bool {
         self.other.as_ref().is_some_and(|other| other.races())
     }
 
     /// When the phase of the other candidate has its deadline.
+    #[inline]
     pub(super) fn other_due(&self) -> Moment {
         self.other.as_ref().filter(|other| other.races()).map_or(Moment::NEVER, |other| other.phase.due)
     }
@@ -106,10 +108,13 @@ impl Exchange {
     }
 
     /// Sees to it that the lane something came for is in hand. False when it is gone.
+    #[inline]
     pub(super) fn take_in_hand(&mut self, lane: Lane) -> bool {
-        if lane == self.lane {
-            return true;
-        }
+        lane == self.lane || self.take_other_in_hand()
+    }
+
+    #[cold]
+    fn take_other_in_hand(&mut self) -> bool {
         let races = self.races();
         if races {
             self.turn();
@@ -170,6 +175,7 @@ impl Exchange {
     }
 
     /// The window of a lane.
+    #[inline]
     pub(super) fn window_of(&mut self, lane: Lane) -> &mut Buf {
         match &mut self.other {
             Some(other) if lane != self.lane => &mut other.window,
@@ -178,6 +184,7 @@ impl Exchange {
     }
 
     /// What goes to the origin of a lane.
+    #[inline]
     pub(super) fn outgoing_of(&mut self, lane: Lane) -> &mut Parcel {
         match &mut self.other {
             Some(other) if lane != self.lane => &mut other.to_origin,
