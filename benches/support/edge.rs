@@ -11,7 +11,7 @@ use std::sync::Arc;
 use millrace::base::metrics::Counters;
 use millrace::base::record::Record;
 use millrace::base::time::{Moment, UnixSeconds};
-use millrace::exchange::{Action, CoreState, Cx, Exchange, Got, Input};
+use millrace::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use millrace::policy::catalog::Snapshot;
 use millrace::wire::buf::Lent;
 use millrace::wire::parcel::Parcel;
@@ -88,14 +88,14 @@ impl Edge {
             let mut lent = self.origin_recv.take().expect("the exchange receives from its origin");
             let count = fill(&mut lent, bytes);
             bytes = &bytes[count..];
-            self.step(Some(Input::OriginRecv { lent, got: Got::Bytes(count) }));
+            self.step(Some(Input::OriginRecv { lane: Lane::First, lent, got: Got::Bytes(count) }));
         }
     }
 
     /// The origin ends its side.
     pub(crate) fn origin_ends(&mut self) {
         let lent = self.origin_recv.take().expect("the exchange receives from its origin");
-        self.step(Some(Input::OriginRecv { lent, got: Got::End }));
+        self.step(Some(Input::OriginRecv { lane: Lane::First, lent, got: Got::End }));
     }
 
     /// The record is written down: its memory serves the next one.
@@ -113,34 +113,34 @@ impl Edge {
 
     fn completion(&mut self) -> Option<Input> {
         if let Some(parcel) = self.origin_send.take() {
-            return Some(Input::OriginSent { parcel, ok: true });
+            return Some(Input::OriginSent { lane: Lane::First, parcel, ok: true });
         }
         if let Some(parcel) = self.client_send.take() {
             return Some(Input::ClientSent { parcel, ok: true });
         }
-        core::mem::take(&mut self.dialing).then_some(Input::Dialed { reused: true })
+        core::mem::take(&mut self.dialing).then_some(Input::Dialed { lane: Lane::First, reused: true })
     }
 
     fn perform(&mut self, action: Action) {
         match action {
             Action::ClientRecv => self.client_recv = Some(self.exchange.lend_inbox()),
-            Action::OriginRecv => self.origin_recv = Some(self.exchange.lend_window()),
+            Action::OriginRecv { lane } => self.origin_recv = Some(self.exchange.lend_window(lane)),
             Action::ClientSend => {
                 let parcel = self.exchange.take_client_parcel();
                 self.client_bytes += parcel.total();
                 keep(&mut self.kept_answer, &parcel);
                 self.client_send = Some(parcel);
             }
-            Action::OriginSend => {
-                let parcel = self.exchange.take_origin_parcel();
+            Action::OriginSend { lane } => {
+                let parcel = self.exchange.take_origin_parcel(lane);
                 self.origin_bytes += parcel.total();
                 keep(&mut self.kept_request, &parcel);
                 self.origin_send = Some(parcel);
             }
             Action::Dial { .. } => self.dialing = true,
-            Action::Release { reusable } => self.reusable += u64::from(reusable),
+            Action::Release { reusable, .. } => self.reusable += u64::from(reusable),
             Action::Record(record) => self.record = Some(record),
-            Action::AbortDial | Action::ClientHalfClose | Action::Close { .. } => {
+            Action::AbortDial { .. } | Action::ClientHalfClose | Action::Close { .. } => {
                 panic!("{action:?}: nothing fails here")
             }
         }

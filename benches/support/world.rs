@@ -13,6 +13,7 @@ use millrace::policy::catalog::{
     AuthMode, Credential, Endpoint, Host, Key, Model, Provider, Snapshot, WaitingComment,
 };
 use millrace::policy::heads::Heads;
+use millrace::policy::hedge::Terms;
 use millrace::policy::rows::Rows;
 use millrace::policy::table::{ByDigest, ByName};
 use sha2::{Digest, Sha256};
@@ -54,6 +55,7 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
         waiting: WaitingComment { text: "PROCESSING".into(), delay: None },
         ambiguous_failover: true,
         auto: Auto::default(),
+        hedging: Terms::default(),
     };
     (0..size.endpoints_per_model).for_each(|turn| add_provider(&mut snapshot, turn));
     (0..size.models).for_each(|turn| add_model(&mut snapshot, turn, size.endpoints_per_model));

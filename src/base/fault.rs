@@ -46,6 +46,9 @@ pub enum Fault {
     Deadline(DeadlineKind),
     /// Millrace is shutting down and the drain time is over.
     Draining,
+    /// Another attempt of the same request brought its answer first: this one was given up, through no fault
+    /// of its own.
+    Outrun,
     /// TCP connect was refused or the network is unreachable: nothing was sent.
     ConnectRefused,
     /// The host name has no address.
@@ -76,6 +79,7 @@ impl Fault {
         match self {
             Self::ClientGone => "client-gone",
             Self::Draining => "draining",
+            Self::Outrun => "outrun",
             Self::ConnectRefused => "refused",
             Self::NameUnresolved => "unresolved",
             Self::TlsHandshake => "tls",
@@ -105,7 +109,7 @@ impl Fault {
     pub const fn blame(self) -> Blame {
         match self {
             Self::ClientGone => Blame::Client,
-            Self::Draining => Blame::Router,
+            Self::Draining | Self::Outrun => Blame::Router,
             Self::Deadline(kind) => match kind {
                 DeadlineKind::ClientIdle
                 | DeadlineKind::ClientHead

@@ -53,6 +53,14 @@ counters! {
     FailoversAmbiguous = "millrace_upstream_failovers_ambiguous_total",
     /// Failovers not made, because the next candidate was not well and the retry budget was used up.
     RetriesDenied = "millrace_upstream_retries_denied_total",
+    /// Hedges: second candidates started because the first one took long.
+    HedgesStarted = "millrace_hedges_started_total",
+    /// Hedges that served the answer.
+    HedgesWon = "millrace_hedges_won_total",
+    /// Hedges that did not: the first candidate was faster after all, the hedge failed, or the request ended.
+    HedgesLost = "millrace_hedges_lost_total",
+    /// Hedges not started, because their share of requests or of cost was used up.
+    HedgesDenied = "millrace_hedges_denied_total",
     /// Requests repeated on a fresh connection because a reused one had died.
     StaleRetries = "millrace_upstream_stale_retries_total",
     /// Connections opened to upstreams.

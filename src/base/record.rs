@@ -28,12 +28,15 @@ pub struct AttemptRecord {
     pub fault: Option<Fault>,
     /// May it be charged?
     pub billed: Billed,
+    /// It was a hedge: begun because an attempt that was still under way took long.
+    pub hedged: bool,
 }
 
 /// Attempts that a record holds without memory of its own: nearly every request has one or two.
 const ATTEMPTS_INLINE: usize = 4;
 
-/// The attempts of one request, in order. Reads like a slice; the first few take no allocation.
+/// The attempts of one request, in the order in which they ended. Reads like a slice; the first few take no
+/// allocation.
 #[derive(Clone)]
 pub struct Attempts {
     few: [AttemptRecord; ATTEMPTS_INLINE],
@@ -47,7 +50,7 @@ impl Attempts {
     /// No attempt yet.
     #[must_use]
     pub const fn new() -> Self {
-        let none = AttemptRecord { provider: ProviderId(0), fault: None, billed: Billed::No };
+        let none = AttemptRecord { provider: ProviderId(0), fault: None, billed: Billed::No, hedged: false };
         Self { few: [none; ATTEMPTS_INLINE], count: 0, many: Vec::new() }
     }
 
@@ -154,7 +157,7 @@ pub struct Record {
     pub key: Option<KeyId>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Every attempt, in order.
+    /// Every attempt, in the order in which they ended: the one that served the answer is the last.
     pub attempts: Attempts,
     /// As reported by the provider; `None` when it did not.
     pub usage: Option<Usage>,
@@ -191,7 +194,12 @@ mod tests {
     fn attempts_keep_their_order_however_many_there_are() {
         for count in 0..=3 * ATTEMPTS_INLINE as u32 {
             let mut attempts = Attempts::new();
-            let made = |turn| AttemptRecord { provider: ProviderId(turn), fault: None, billed: Billed::Yes };
+            let made = |turn| AttemptRecord {
+                provider: ProviderId(turn),
+                fault: None,
+                billed: Billed::Yes,
+                hedged: turn == 1,
+            };
             (0..count).for_each(|turn| attempts.push(made(turn)));
             let want: Vec<AttemptRecord> = (0..count).map(made).collect();
             assert_eq!(&attempts[..], &want[..]);

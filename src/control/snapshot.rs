@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::auto;
 use super::catalog::{self, Catalogue};
-use super::config::{Config, EndpointEntry, Exposure, KeyTable, ModelEntry, Probe, Upstream};
+use super::config::{Config, EndpointEntry, Exposure, Hedge, KeyTable, ModelEntry, Probe, Upstream};
 use super::probe::Target;
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
@@ -26,6 +26,7 @@ use crate::policy::catalog::{
     WaitingComment,
 };
 use crate::policy::heads::Heads;
+use crate::policy::hedge::{Terms, When};
 use crate::policy::rows::Rows;
 use crate::policy::table::ByName;
 
@@ -193,6 +194,25 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         waiting: WaitingComment { text: config.waiting.comment.clone(), delay: config.waiting.delay },
         ambiguous_failover: config.retry.ambiguous_failover,
         auto: Auto::default(),
+        hedging: hedging(config),
+    }
+}
+
+/// The rules for second candidates.
+fn hedging(config: &Config) -> Terms {
+    let Hedge { after, least, unmeasured, requests_percent, cost_percent, per_request } = config.hedge;
+    let is_on = |when: When| when != When::Off;
+    let percent = |percent: usize| u32::try_from(percent).unwrap_or(100);
+    Terms {
+        in_use: per_request
+            || is_on(after)
+            || config.models.iter().filter_map(|model| model.facts.hedge).any(is_on),
+        when: after,
+        least,
+        unmeasured,
+        requests_percent: percent(requests_percent),
+        cost_percent: percent(cost_percent),
+        per_request,
     }
 }
 

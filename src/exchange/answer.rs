@@ -151,7 +151,7 @@ impl Exchange {
     /// Something came (or the connection ended) before the commit.
     pub(super) fn on_answer_bytes(&mut self, cx: &mut Cx<'_>, got: Got) {
         let State::Attempt(attempt) = &self.state else { return };
-        match attempt.stage {
+        match attempt.run.stage {
             Stage::Head { .. } => self.look_for_head(cx, got),
             Stage::Events if matches!(got, Got::Bytes(_)) => self.look_for_first_event(cx),
             Stage::Events => self.fail(cx, Fault::Truncated),
@@ -162,16 +162,16 @@ impl Exchange {
 
     fn look_for_head(&mut self, cx: &mut Cx<'_>, got: Got) {
         let State::Attempt(attempt) = &mut self.state else { return };
-        let Stage::Head { scanned, interim } = &mut attempt.stage else { return };
+        let Stage::Head { scanned, interim } = &mut attempt.run.stage else { return };
         if !matches!(got, Got::Bytes(_)) {
             // Bytes of an interim response or of half a head count as no answer, but not as a stale
             // connection.
-            let reused = attempt.reused && self.window.is_empty() && *interim == 0;
+            let reused = attempt.run.reused && self.window.is_empty() && *interim == 0;
             let fault =
                 if self.window.is_empty() { Fault::ResetBeforeAnswer { reused } } else { Fault::Truncated };
             return self.fail(cx, fault);
         }
-        let shape = cx.core.shape(attempt.candidate.provider);
+        let shape = cx.core.shape(attempt.run.candidate.provider);
         loop {
             let (head, used) = match shape.read(self.window.bytes(), scanned) {
                 Parse::Done { value, used } => (value, used),
@@ -179,7 +179,7 @@ impl Exchange {
                 Parse::More => return self.read_on(cx, HEAD_BYTES + 1),
             };
             if head.status >= 200 {
-                attempt.kept.note(&head, self.window.bytes(), cx.unix);
+                attempt.run.kept.note(&head, self.window.bytes(), cx.unix);
                 self.window.take(used);
                 return self.on_head(cx);
             }
@@ -194,14 +194,16 @@ impl Exchange {
     }
 
     fn on_head(&mut self, cx: &mut Cx<'_>) {
+        let races = self.races();
         let State::Attempt(attempt) = &mut self.state else { return };
-        let (status, framing) = (attempt.kept.status, attempt.kept.framing);
+        let (status, framing) = (attempt.run.kept.status, attempt.run.kept.framing);
         // With a refusal it is `Retry-After` that counts.
-        if let (Some(wait), Some(ticket), 200..300) = (attempt.kept.used_up, &attempt.ticket, status) {
+        if let (Some(wait), Some(ticket), 200..300) = (attempt.run.kept.used_up, &attempt.run.ticket, status)
+        {
             cx.core.health.used_up(ticket, wait, cx.now);
         }
         let inference = matches!(attempt.request.subject, Subject::Inference { .. });
-        if let Some(seconds) = attempt.kept.retry_after {
+        if let Some(seconds) = attempt.run.kept.retry_after {
             attempt.retry_after = Some(attempt.retry_after.map_or(seconds, |least| least.min(seconds)));
         }
         if inference && framing == ResponseFraming::None && status < 300 {
@@ -212,17 +214,18 @@ impl Exchange {
             let fault = if status < 400 { Fault::BadContent } else { Fault::Status(status) };
             let pass = matches!(status, 400 | 404 | 405 | 409 | 413 | 415 | 422)
                 && !attempt.greeted
+                && !(races && attempt.yields(fault))
                 && attempt.verdict(fault) == Verdict::Report;
             if !pass {
                 return self.fail(cx, fault);
             }
         }
-        let (sent_at, deadlines) = (attempt.sent_at, &attempt.provider().deadlines);
+        let (sent_at, deadlines) = (attempt.run.sent_at, &attempt.provider().deadlines);
         let (first_event, answer) = (deadlines.first_event, deadlines.answer);
-        if status == 200 && attempt.request.wants_events() && attempt.kept.is_event_stream() {
+        if status == 200 && attempt.request.wants_events() && attempt.run.kept.is_event_stream() {
             let drop_usage = matches!(attempt.request.subject, Subject::Inference { drop_usage: true, .. });
-            attempt.pump.restart(framing, Content::Events { drop_usage });
-            attempt.stage = Stage::Events;
+            attempt.run.pump.restart(framing, Content::Events { drop_usage });
+            attempt.run.stage = Stage::Events;
             self.arm(DeadlineKind::FirstEvent, sent_at + first_event);
             return self.look_for_first_event(cx);
         }
@@ -236,7 +239,7 @@ impl Exchange {
             ResponseFraming::Chunked => Hold::Chunked { decoder: ChunkDecoder::new(), payload: 0 },
             ResponseFraming::Close => Hold::Close,
         };
-        attempt.stage = Stage::Whole { hold };
+        attempt.run.stage = Stage::Whole { hold };
         self.arm(DeadlineKind::FirstEvent, sent_at + answer);
         self.look_for_whole(cx, Got::Bytes(0));
     }
@@ -248,11 +251,11 @@ impl Exchange {
             return;
         }
         let State::Attempt(attempt) = &mut self.state else { return };
-        if !matches!(attempt.stage, Stage::Events) {
+        if !matches!(attempt.run.stage, Stage::Events) {
             return;
         }
         let dialect = dialect(attempt.provider().dialect);
-        let pump = &mut attempt.pump;
+        let pump = &mut attempt.run.pump;
         let mut emit = Emit::new(BodyOut::Chunked);
         let flow = pump.run(&self.window, dialect, &mut emit, &mut Parcel::default());
         match flow {
@@ -298,16 +301,16 @@ impl Exchange {
             Held::Wait if matches!(got, Got::Bytes(_)) => self.read_on(cx, WINDOW_BYTES + 1),
             Held::Wait => self.fail(cx, Fault::Truncated),
             Held::Bad => self.fail(cx, Fault::BadFraming),
-            Held::Long(payload) => match &attempt.stage {
+            Held::Long(payload) => match &attempt.run.stage {
                 // An error is shown only whole, because only then it is certain to hold no key of ours.
-                Stage::Whole { .. } if attempt.kept.status >= 400 => {
-                    let fault = Fault::Status(attempt.kept.status);
+                Stage::Whole { .. } if attempt.run.kept.status >= 400 => {
+                    let fault = Fault::Status(attempt.run.kept.status);
                     self.fail(cx, fault);
                 }
                 _ => self.commit_long(cx, payload),
             },
             Held::Complete(payload) => {
-                let head = &attempt.kept;
+                let head = &attempt.run.kept;
                 if head.status >= 400 {
                     if !head.content_encoding.is_empty() {
                         let fault = Fault::Status(head.status);
@@ -333,7 +336,7 @@ impl Exchange {
 
     fn held(&mut self, got: Got) -> Held {
         let State::Attempt(attempt) = &mut self.state else { return Held::Wait };
-        let Stage::Whole { hold } = &mut attempt.stage else { return Held::Wait };
+        let Stage::Whole { hold } = &mut attempt.run.stage else { return Held::Wait };
         let ended = got == Got::End;
         match hold {
             Hold::Length(length) => match usize::try_from(*length) {

@@ -26,7 +26,7 @@ pub(super) fn write_document_head(
     body: DocumentBody,
     close: bool,
 ) {
-    let kept = &attempt.kept;
+    let kept = &attempt.run.kept;
     let inference = !matches!(attempt.request.subject, Subject::Control);
     begin_head(own, kept.status, inference.then_some(&attempt.request.id)).pause();
     if inference {

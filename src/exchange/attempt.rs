@@ -1,10 +1,10 @@
 //! Attempt: one candidate after the other until one has an answer. Nothing of an answer has reached the
 //! client, so every failure here may still move on to the next candidate; `policy/retry` decides.
 //!
+//! A second candidate may race the first one (`hedge`); what is said here is said of the one in hand.
 //! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
 
 mod told;
-mod waiting;
 
 use core::time::Duration;
 
@@ -13,17 +13,16 @@ use crate::base::ids::ProviderId;
 use crate::base::metrics::Counter;
 use crate::base::record::{AttemptRecord, Attempts, Billed, Outcome, Record};
 use crate::base::time::Moment;
-use crate::exchange::answer::{Kept, Stage};
+use crate::exchange::answer::Stage;
 use crate::exchange::close::Answer;
 use crate::exchange::context::Held;
-use crate::exchange::pump::Pump;
 use crate::exchange::receipt::Receipt;
 use crate::exchange::reply::{self, Refusal};
 use crate::exchange::request::Request;
-use crate::exchange::{Action, Cx, Exchange, State};
+use crate::exchange::run::Run;
+use crate::exchange::{Action, Cx, Exchange, OriginSide, State};
 use crate::policy::catalog::{Provider, Snapshot};
-use crate::policy::health::outcome::Phase;
-use crate::policy::health::{End, Ticket};
+use crate::policy::hedge::When;
 use crate::policy::retry::{self, Allowance, Verdict};
 use crate::policy::route::{Candidate, Plan};
 use crate::policy::sticky::SoftPin;
@@ -31,7 +30,7 @@ use crate::wire::buf::Buf;
 use crate::wire::json::peek::Peek;
 
 /// Bytes of a request that make a token, for the count of tokens under way: an estimate.
-const BYTES_PER_TOKEN: usize = 4;
+pub(super) const BYTES_PER_TOKEN: usize = 4;
 
 /// What happens once the connection of a failed attempt is quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,35 +46,24 @@ pub(super) enum Then {
 pub(super) struct Attempt {
     pub(super) request: Request,
     /// The snapshot this request lives with; `None` only in a frame that waits for reuse.
-    snapshot: Option<Held>,
-    plan: Plan,
-    turn: usize,
-    /// What the plan says at this turn.
-    pub(super) candidate: Candidate,
+    pub(super) snapshot: Option<Held>,
+    pub(super) plan: Plan,
+    pub(super) turn: usize,
     pub(super) attempts: Attempts,
     /// How it was planned, if the client wants to know.
     pub(super) receipt: Option<Box<Receipt>>,
-    /// For the health table: the attempt under way.
-    pub(super) ticket: Option<Ticket>,
-    ambiguous_left: bool,
-    /// The next dial must not come from the pool.
-    fresh: bool,
-    /// The connection in hand came from the pool.
-    pub(super) reused: bool,
-    /// When the request was sent to the candidate in hand.
-    pub(super) sent_at: Moment,
-    /// The candidate did not take the whole request: its connection serves no other one.
-    pub(super) unsent: bool,
+    pub(super) ambiguous_left: bool,
     /// Smallest `Retry-After` seen, in seconds.
     pub(super) retry_after: Option<u32>,
     /// The head of a stream is out, for the sake of waiting comments.
     pub(super) greeted: bool,
-    comment_due: Moment,
-    pub(super) stage: Stage,
-    /// The response head, in the stages behind [`Stage::Head`].
-    pub(super) kept: Kept,
-    /// The walk over the body, in [`Stage::Events`].
-    pub(super) pump: Pump,
+    pub(super) comment_due: Moment,
+    /// Whether and when a second candidate is still to be begun.
+    pub(super) hedging: When,
+    /// When it is; never while it is not known.
+    pub(super) hedge_due: Moment,
+    /// The candidate in hand.
+    pub(super) run: Run,
 }
 
 impl Attempt {
@@ -93,13 +81,16 @@ impl Attempt {
         attempt.snapshot = Some(cx.core.hold(cx.snapshot));
         attempt.put_behind(cx);
         attempt.turn = 0;
-        attempt.candidate = attempt.plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
+        let first = attempt.plan.get(cx.snapshot, 0).expect("a plan has at least one candidate");
+        attempt.run.restart(first, cx.now);
         attempt.ambiguous_left = cx.snapshot.ambiguous_failover;
-        (attempt.fresh, attempt.reused, attempt.unsent, attempt.greeted) = (false, false, false, false);
-        attempt.sent_at = cx.now;
+        attempt.greeted = false;
         attempt.retry_after = None;
         attempt.comment_due = delay.map_or(Moment::NEVER, |delay| cx.now + delay);
-        attempt.stage = Stage::Parting(Then::Try);
+        (attempt.hedging, attempt.hedge_due) = (When::Off, Moment::NEVER);
+        if cx.snapshot.hedging.in_use {
+            attempt.consider_hedging(cx);
+        }
         attempt
     }
 
@@ -109,21 +100,15 @@ impl Attempt {
             snapshot: None,
             plan,
             turn: 0,
-            candidate: Candidate { provider: ProviderId(0), endpoint: None, model: 0 },
             attempts: Attempts::new(),
             receipt: None,
-            ticket: None,
             ambiguous_left: false,
-            fresh: false,
-            reused: false,
-            sent_at: Moment::NEVER,
-            unsent: false,
             retry_after: None,
             greeted: false,
             comment_due: Moment::NEVER,
-            stage: Stage::Dialing,
-            kept: Kept::default(),
-            pump: Pump::idle(),
+            hedging: When::Off,
+            hedge_due: Moment::NEVER,
+            run: Run::of(Candidate { provider: ProviderId(0), endpoint: None, model: 0 }, false),
         }
     }
 
@@ -155,25 +140,24 @@ impl Attempt {
     }
 
     pub(super) const fn candidate(&self) -> Candidate {
-        self.candidate
+        self.run.candidate
     }
 
     pub(super) fn provider(&self) -> &Provider {
-        &self.snapshot().providers[self.candidate.provider.index()]
+        &self.snapshot().providers[self.run.candidate.provider.index()]
     }
 
     /// What to remember of the conversation once the candidate has answered.
     pub(super) fn soft_pin(&self, cx: &Cx<'_>) -> Option<SoftPin> {
-        let (memory, endpoint) = (cx.core.sticky.as_ref()?, self.candidate.endpoint?);
+        let (memory, endpoint) = (cx.core.sticky.as_ref()?, self.run.candidate.endpoint?);
         memory.pin(self.plan.digest()?, self.snapshot(), endpoint)
     }
 
-    /// Moves on to the plan's next candidate.
-    fn next_candidate(&mut self) {
+    /// The plan's next candidate.
+    pub(super) fn next_candidate(&mut self) -> Candidate {
         self.turn += 1;
         let next = self.plan.get(self.snapshot(), self.turn);
-        self.candidate = next.expect("a plan has a candidate at every turn that was granted");
-        self.fresh = false;
+        next.expect("a plan has a candidate at every turn that was granted")
     }
 
     /// How long the candidate may take for its response head. The head of an answer that is no stream often
@@ -212,32 +196,9 @@ impl Attempt {
         granted
     }
 
-    /// Tells the health table how the attempt under way ended.
-    fn end(&mut self, cx: &mut Cx<'_>, fault: Fault) {
-        let phase = match self.stage {
-            Stage::Dialing | Stage::Head { .. } | Stage::Parting(_) => Phase::Asked,
-            Stage::Events => Phase::Answering,
-            Stage::Whole { .. } if self.kept.status < 400 => Phase::Answering,
-            Stage::Whole { .. } => Phase::Asked,
-        };
-        let wait = match fault {
-            Fault::Status(_) => self.kept.retry_after,
-            _ => None,
-        };
-        let wait = wait.map(|seconds| Duration::from_secs(u64::from(seconds)));
-        cx.core.attempt_ended(self.ticket.take(), End::failed(fault, phase, wait), cx.now);
-    }
-
     /// Notes the attempt under way, if there is one, as ended by this fault from outside.
     fn note_unfinished(&mut self, cx: &mut Cx<'_>, fault: Fault) {
-        self.end(cx, fault);
-        let billed = match self.stage {
-            Stage::Parting(_) => return,
-            Stage::Dialing => Billed::No,
-            Stage::Head { .. } | Stage::Events | Stage::Whole { .. } => Billed::Maybe,
-        };
-        let provider = self.candidate().provider;
-        self.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
+        self.run.give_up(cx, fault).into_iter().for_each(|record| self.attempts.push(record));
     }
 
     /// The record of the request, ending like this.
@@ -258,20 +219,21 @@ impl Exchange {
     pub(super) fn try_candidate(&mut self, cx: &mut Cx<'_>, peek: Option<&Peek>) {
         let State::Attempt(attempt) = &mut self.state else { return };
         if !self.origin.quiet() || self.origin.released {
-            attempt.stage = Stage::Parting(Then::Try);
+            attempt.run.stage = Stage::Parting(Then::Try);
             return self.arm(DeadlineKind::Connect, Moment::NEVER);
         }
         cx.count(Counter::Attempts);
-        attempt.stage = Stage::Dialing;
+        attempt.run.stage = Stage::Dialing;
         let held = attempt.snapshot.as_ref().expect("an attempt that is under way holds its snapshot");
         let tokens = (self.request.len() / BYTES_PER_TOKEN) as u32;
-        attempt.ticket = cx.core.health.begin(held, attempt.candidate, tokens, cx.now);
-        let (provider, fresh) = (attempt.candidate.provider, attempt.fresh);
+        attempt.run.ticket = cx.core.health.begin(held, attempt.run.candidate, tokens, cx.now);
+        attempt.arm_hedge(cx);
+        let (provider, fresh) = (attempt.run.candidate.provider, attempt.run.fresh);
         let due = cx.now + attempt.provider().deadlines.connect;
         self.write_request(&mut cx.core.splice, peek);
         self.arm(DeadlineKind::Connect, due);
         self.origin.dialing = true;
-        cx.act(Action::Dial { provider, fresh });
+        cx.act(Action::Dial { lane: self.lane, provider, fresh });
     }
 
     pub(super) fn on_dialed(&mut self, cx: &mut Cx<'_>, reused: bool) {
@@ -280,21 +242,21 @@ impl Exchange {
         cx.count(if reused { Counter::UpstreamReuses } else { Counter::UpstreamConnects });
         if self.origin.released {
             // Nobody wants it any more, but nothing was sent on it: the next request may have it.
-            cx.act(Action::Release { reusable: true });
+            cx.act(Action::Release { lane: self.lane, reusable: true });
             return self.after_release(cx);
         }
         let State::Attempt(attempt) = &mut self.state else { return };
-        if !reused && let Some(ticket) = &attempt.ticket {
+        if !reused && let Some(ticket) = &attempt.run.ticket {
             cx.core.health.connected(ticket, cx.now);
         }
-        attempt.reused = reused;
-        attempt.sent_at = cx.now;
-        attempt.unsent = false;
-        attempt.stage = Stage::head();
+        attempt.run.reused = reused;
+        attempt.run.sent_at = cx.now;
+        attempt.run.unsent = false;
+        attempt.run.stage = Stage::head();
         let due = cx.now + attempt.head_wait();
         self.arm(DeadlineKind::ResponseHead, due);
         self.origin.sending = true;
-        cx.act(Action::OriginSend);
+        cx.act(Action::OriginSend { lane: self.lane });
         if self.window.capacity() == 0 {
             self.window = Buf::over(cx.core.spares.window());
         }
@@ -313,10 +275,10 @@ impl Exchange {
     /// have answered early and closed; the receive that is in flight tells.
     pub(super) fn after_request_send(&mut self, cx: &mut Cx<'_>, ok: bool) {
         let State::Attempt(attempt) = &mut self.state else { return };
-        attempt.unsent |= !ok;
+        attempt.run.unsent |= !ok;
         if ok {
-            attempt.sent_at = cx.now;
-            if matches!(attempt.stage, Stage::Head { .. }) {
+            attempt.run.sent_at = cx.now;
+            if matches!(attempt.run.stage, Stage::Head { .. }) {
                 let due = cx.now + attempt.head_wait();
                 self.arm(DeadlineKind::ResponseHead, due);
             }
@@ -325,19 +287,29 @@ impl Exchange {
 
     /// The attempt in hand failed.
     pub(super) fn fail(&mut self, cx: &mut Cx<'_>, fault: Fault) {
+        let races = self.races();
         let State::Attempt(attempt) = &mut self.state else { return };
-        attempt.end(cx, fault);
+        attempt.run.end(cx, fault);
+        if races && attempt.yields(fault) {
+            return self.drop_out(cx, fault);
+        }
         let verdict = match attempt.verdict(fault) {
             Verdict::Next { .. } if !attempt.may_move_on(cx) => Verdict::Report,
             verdict => verdict,
         };
-        let provider = attempt.candidate().provider;
-        let billed = if matches!(verdict, Verdict::SameFresh) { Billed::No } else { retry::billed(fault) };
-        attempt.attempts.push(AttemptRecord { provider, fault: Some(fault), billed });
+        let stale = matches!(verdict, Verdict::SameFresh);
+        let record = if stale {
+            // It goes on, and counts when it is over.
+            let Run { candidate, hedged, .. } = attempt.run;
+            AttemptRecord { provider: candidate.provider, fault: Some(fault), billed: Billed::No, hedged }
+        } else {
+            attempt.run.record(cx, Some(fault), retry::billed(fault))
+        };
+        attempt.attempts.push(record);
         let then = match verdict {
             Verdict::SameFresh => {
                 cx.count(Counter::StaleRetries);
-                attempt.fresh = true;
+                attempt.run.fresh = true;
                 Then::Try
             }
             Verdict::Next { ambiguous } => {
@@ -346,12 +318,16 @@ impl Exchange {
                     cx.count(Counter::FailoversAmbiguous);
                     attempt.ambiguous_left = false;
                 }
-                attempt.next_candidate();
+                let next = attempt.next_candidate();
+                attempt.run.restart(next, cx.now);
                 Then::Try
             }
             Verdict::Report => Then::Report(fault),
         };
-        attempt.stage = Stage::Parting(then);
+        attempt.run.stage = Stage::Parting(then);
+        if matches!(then, Then::Report(_)) {
+            self.give_up_other(cx, Fault::Outrun);
+        }
         self.arm(DeadlineKind::Connect, Moment::NEVER);
         self.part(cx);
         self.after_release(cx);
@@ -363,10 +339,10 @@ impl Exchange {
             return;
         }
         if self.origin.dialing {
-            cx.act(Action::AbortDial);
+            cx.act(Action::AbortDial { lane: self.lane });
             self.origin.released = true;
         } else if self.origin.connected {
-            cx.act(Action::Release { reusable: false });
+            cx.act(Action::Release { lane: self.lane, reusable: false });
             self.origin.released = true;
         }
         self.settle_origin();
@@ -376,7 +352,7 @@ impl Exchange {
     fn settle_origin(&mut self) -> bool {
         let quiet = self.origin.quiet();
         if quiet && (self.origin.released || !self.origin.connected) {
-            self.origin = super::OriginSide::default();
+            self.origin = OriginSide::default();
             self.window.take(self.window.len());
         }
         quiet
@@ -388,7 +364,7 @@ impl Exchange {
             return;
         }
         if let State::Attempt(attempt) = &self.state
-            && let Stage::Parting(then) = attempt.stage
+            && let Stage::Parting(then) = attempt.run.stage
         {
             match then {
                 Then::Try => self.try_candidate(cx, None),
@@ -405,10 +381,11 @@ impl Exchange {
             return;
         }
         self.part(cx);
+        self.give_up_other(cx, fault);
         let State::Attempt(attempt) = &mut self.state else { return };
         attempt.note_unfinished(cx, fault);
         if self.client.sending {
-            attempt.stage = Stage::Parting(Then::Report(fault));
+            attempt.run.stage = Stage::Parting(Then::Report(fault));
             let due = cx.now + attempt.snapshot().deadlines.client_send;
             return self.arm(DeadlineKind::ClientSend, due);
         }
@@ -453,6 +430,7 @@ impl Exchange {
     /// The client left before or during its answer: nothing more is generated for it.
     pub(super) fn client_left(&mut self, cx: &mut Cx<'_>) {
         cx.count(Counter::ClientsGone);
+        self.give_up_other(cx, Fault::ClientGone);
         let record = match &mut self.state {
             State::Attempt(attempt) => {
                 attempt.note_unfinished(cx, Fault::ClientGone);

@@ -221,6 +221,7 @@ impl Exchange {
     fn end(&mut self, cx: &mut Cx<'_>, reset: bool) {
         self.discharge(cx);
         self.part(cx);
+        self.part_other(cx);
         self.state = State::Ended;
         cx.act(Action::Close { reset });
     }

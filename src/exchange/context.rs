@@ -15,6 +15,7 @@ use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::{End, Health, Ticket};
+use crate::policy::hedge::Budget;
 use crate::policy::sticky::Memory;
 use crate::wire::http1::ResponseShape;
 use crate::wire::json::peek::Peek;
@@ -46,6 +47,8 @@ pub struct CoreState {
     pub health: Health,
     /// Where conversations were answered last, shared with the other cores; `None` when nobody remembers.
     pub sticky: Option<Arc<Memory>>,
+    /// What is left of the shares of hedges.
+    pub(super) hedges: Budget,
     /// Buffers for the next use, shared with the edge that fills them.
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
@@ -79,6 +82,7 @@ impl CoreState {
             bodies_bytes: 0,
             health: Health::default(),
             sticky: None,
+            hedges: Budget::default(),
             spares: Spares::default(),
             splice: Splice::default(),
             peek: None,

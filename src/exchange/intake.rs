@@ -15,6 +15,7 @@ use crate::exchange::request::{ClientTerms, FORWARDED};
 use crate::exchange::surface::{Surface, surface};
 use crate::exchange::{Cx, Exchange, State};
 use crate::policy::auth::Tenant;
+use crate::policy::hedge::{BAD_WISH, Wish};
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
@@ -53,6 +54,8 @@ pub(super) struct Accepted {
     pub(super) wishes: Wishes,
     pub(super) terms: ClientTerms,
     pub(super) id: GenerationId,
+    /// What it says about being hedged.
+    pub(super) hedge: Option<Wish>,
     body: Body,
 }
 
@@ -206,6 +209,9 @@ impl Exchange {
         {
             return refuse(Refusal::Flaw(Flaw::ContentEncoding));
         }
+        let Ok(hedge) = hedge_wish(cx, head, bytes) else {
+            return refuse(Refusal::Preference(BAD_WISH));
+        };
         let body = match head.framing {
             RequestFraming::None => Body::Length(0),
             RequestFraming::Length(length) => match usize::try_from(length) {
@@ -224,7 +230,7 @@ impl Exchange {
         let session = [RequestField::XSessionId, RequestField::HarnessSession];
         let session = session.map(|field| head.field(field).unwrap_or_default());
         let accepted =
-            Accepted { target, forwarded, session, head_len, surface, tenant, wishes, terms, id, body };
+            Accepted { target, forwarded, session, head_len, surface, tenant, wishes, terms, id, hedge, body };
         self.intake.head = Some(accepted);
         Ok(())
     }
@@ -336,6 +342,14 @@ impl Exchange {
             .as_ref()
             .map_or_else(Answer::closing, |accepted| Answer::closing_for(accepted.terms, accepted.id));
         self.refuse(cx, &Refusal::Slow(kind), answer);
+    }
+}
+
+/// What a client says about being hedged, where clients may say that at all.
+fn hedge_wish(cx: &Cx<'_>, head: &RequestHead, bytes: &[u8]) -> Result<Option<Wish>, ()> {
+    match head.field(RequestField::XMillraceHedge).filter(|_| cx.snapshot.hedging.per_request) {
+        None => Ok(None),
+        Some(value) => Wish::read(value.of(bytes)).map(Some).ok_or(()),
     }
 }
 

@@ -14,6 +14,9 @@
 //! `Attempt` only, so failing over after it cannot be written. Before it, nothing but waiting comments
 //! reaches the client.
 //!
+//! A request that waits long may be given to a second candidate (`hedge`). Then two origins are under way, on
+//! two lanes (`lane`); the code of an attempt speaks of the one in hand, and the first answer ends the race.
+//!
 //! Each `step` takes one closed [`Input`] and appends closed [`Action`]s; the edge (a worker, the simulator,
 //! a fuzzer) performs them. At most one receive and one send per side are in flight; buffers travel with the
 //! operation and come back with its completion, so nobody writes into memory that the kernel holds.
@@ -28,17 +31,21 @@ mod availability;
 mod close;
 mod context;
 mod emit;
+mod hedge;
 mod intake;
+mod lane;
 mod nulls;
 mod pump;
 mod receipt;
 mod relay;
 pub mod reply;
 mod request;
+mod run;
 #[doc(hidden)]
 pub mod sim;
 mod surface;
 mod view;
+mod waiting;
 
 use std::rc::Rc;
 
@@ -53,6 +60,7 @@ use crate::wire::buf::{Buf, Lent};
 use crate::wire::parcel::Parcel;
 
 pub use context::{CoreState, Cx};
+pub use lane::Lane;
 
 /// How a receive ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,16 +92,22 @@ pub enum Input {
     },
     /// A connection to the origin is ready.
     Dialed {
+        /// On which lane.
+        lane: Lane,
         /// It comes from the pool and has served before.
         reused: bool,
     },
     /// No connection to the origin could be made (or the dial was aborted).
     DialFailed {
+        /// On which lane.
+        lane: Lane,
         /// Why.
         fault: Fault,
     },
     /// A send to the origin completed.
     OriginSent {
+        /// On which lane.
+        lane: Lane,
         /// The parcel, whole.
         parcel: Parcel,
         /// All bytes were taken.
@@ -101,6 +115,8 @@ pub enum Input {
     },
     /// A receive from the origin completed.
     OriginRecv {
+        /// On which lane.
+        lane: Lane,
         /// The window's storage.
         lent: Lent,
         /// How it ended.
@@ -125,19 +141,32 @@ pub enum Action {
     ClientHalfClose,
     /// Get a connection: pooled, or new when `fresh`.
     Dial {
+        /// On which lane.
+        lane: Lane,
         /// To whom.
         provider: ProviderId,
         /// A pooled one will not do.
         fresh: bool,
     },
     /// Give the running dial up; it still completes.
-    AbortDial,
+    AbortDial {
+        /// On which lane.
+        lane: Lane,
+    },
     /// Send [`Exchange::take_origin_parcel`] to the origin.
-    OriginSend,
+    OriginSend {
+        /// On which lane.
+        lane: Lane,
+    },
     /// Receive from the origin into [`Exchange::lend_window`].
-    OriginRecv,
+    OriginRecv {
+        /// On which lane.
+        lane: Lane,
+    },
     /// Part from the origin connection: back to the pool, or shut down. Operations in flight still complete.
     Release {
+        /// On which lane.
+        lane: Lane,
         /// The connection is clean and may serve again.
         reusable: bool,
     },
@@ -212,7 +241,12 @@ pub struct Exchange {
     /// of state moves no more than a pointer.
     intake: intake::Intake,
     client: ClientSide,
+    /// The origin in hand: nearly always the only one.
     origin: OriginSide,
+    /// Its lane.
+    lane: Lane,
+    /// The other lane, while a second candidate races the first or what is left of one comes home.
+    other: Option<Box<lane::Other>>,
     /// Bytes from the client.
     inbox: Buf,
     /// Bytes from the origin.
@@ -239,6 +273,8 @@ impl Exchange {
             intake: intake::Intake::default(),
             client: ClientSide::default(),
             origin: OriginSide::default(),
+            lane: Lane::First,
+            other: None,
             inbox: Buf::with_room(INBOX_IDLE_BYTES),
             window: Buf::default(),
             request: Rc::default(),
@@ -261,7 +297,9 @@ impl Exchange {
     pub fn due(&self) -> Moment {
         let due = self.phase.due.min(self.total_due);
         match &self.state {
-            State::Attempt(attempt) => due.min(attempt.comment_due()),
+            State::Attempt(attempt) => {
+                due.min(attempt.comment_due()).min(attempt.hedge_due).min(self.other_due())
+            }
             State::Intake | State::Relay(_) | State::Close(_) => due,
             State::Ended => Moment::NEVER,
         }
@@ -279,8 +317,8 @@ impl Exchange {
     }
 
     /// The window's storage for [`Action::OriginRecv`].
-    pub fn lend_window(&mut self) -> Lent {
-        self.window.lend()
+    pub fn lend_window(&mut self, lane: Lane) -> Lent {
+        self.window_of(lane).lend()
     }
 
     /// The parcel for [`Action::ClientSend`].
@@ -289,8 +327,8 @@ impl Exchange {
     }
 
     /// The parcel for [`Action::OriginSend`].
-    pub fn take_origin_parcel(&mut self) -> Parcel {
-        core::mem::take(&mut self.to_origin)
+    pub fn take_origin_parcel(&mut self, lane: Lane) -> Parcel {
+        core::mem::take(self.outgoing_of(lane))
     }
 
     /// One thing happened. Inlined, so that who knows what happened goes straight to what it means.
@@ -299,10 +337,18 @@ impl Exchange {
         match input {
             Input::ClientRecv { lent, got } => self.on_client_recv(cx, lent, got),
             Input::ClientSent { parcel, ok } => self.on_client_sent(cx, parcel, ok),
-            Input::Dialed { reused } => self.on_dialed(cx, reused),
-            Input::DialFailed { fault } => self.on_dial_failed(cx, fault),
-            Input::OriginSent { parcel, ok } => self.on_origin_sent(cx, parcel, ok),
-            Input::OriginRecv { lent, got } => self.on_origin_recv(cx, lent, got),
+            Input::Dialed { lane, reused } if self.take_in_hand(lane) => self.on_dialed(cx, reused),
+            Input::DialFailed { lane, fault } if self.take_in_hand(lane) => self.on_dial_failed(cx, fault),
+            Input::OriginSent { lane, parcel, ok } if self.take_in_hand(lane) => {
+                self.on_origin_sent(cx, parcel, ok);
+            }
+            Input::OriginRecv { lane, lent, got } if self.take_in_hand(lane) => {
+                self.on_origin_recv(cx, lent, got);
+            }
+            home @ (Input::Dialed { .. }
+            | Input::DialFailed { .. }
+            | Input::OriginSent { .. }
+            | Input::OriginRecv { .. }) => self.on_homecoming(cx, home),
             Input::Deadline => self.on_deadline(cx),
             Input::Drain => self.on_drain(cx),
             Input::Stop => self.on_stop(cx),
@@ -390,10 +436,16 @@ impl Exchange {
         } else if cx.now >= self.phase.due {
             self.phase.due = Moment::NEVER;
             self.on_deadline_of(cx, self.phase.kind);
-        } else if let State::Attempt(attempt) = &self.state
-            && cx.now >= attempt.comment_due()
-        {
-            self.send_comment(cx);
+        } else if cx.now >= self.other_due() {
+            self.turn();
+            self.phase.due = Moment::NEVER;
+            self.on_deadline_of(cx, self.phase.kind);
+        } else if let State::Attempt(attempt) = &self.state {
+            if cx.now >= attempt.hedge_due {
+                self.begin_hedge(cx);
+            } else if cx.now >= attempt.comment_due() {
+                self.send_comment(cx);
+            }
         }
     }
 
@@ -448,7 +500,7 @@ impl Exchange {
     fn receive_from_origin(&mut self, cx: &mut Cx<'_>) {
         debug_assert!(!self.origin.receiving && self.window.room() > 0);
         self.origin.receiving = true;
-        cx.act(Action::OriginRecv);
+        cx.act(Action::OriginRecv { lane: self.lane });
     }
 
     fn arm(&mut self, kind: DeadlineKind, due: Moment) {

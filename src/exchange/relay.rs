@@ -6,7 +6,7 @@
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::{GenerationId, KeyId};
 use crate::base::metrics::Counter;
-use crate::base::record::{AttemptRecord, Attempts, Billed, Outcome, Record, Usage};
+use crate::base::record::{Attempts, Billed, Outcome, Record, Usage};
 use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::{Dialect, dialect};
@@ -86,12 +86,12 @@ impl Relay {
     /// The relay of an attempt's answer, in the frame of an earlier one if the core has any. Its pump is
     /// still to be set going.
     fn begin(attempt: &mut Attempt, out: BodyOut, cx: &mut Cx<'_>, sending: bool) -> Box<Self> {
-        let provider = attempt.candidate().provider;
-        let status = attempt.kept.status;
+        let status = attempt.run.kept.status;
         let ok = (200..300).contains(&status);
         let fault = (!ok).then_some(Fault::Status(status));
         let billed = if ok { Billed::Yes } else { Billed::No };
-        attempt.attempts.push(AttemptRecord { provider, fault, billed });
+        let record = attempt.run.record(cx, fault, billed);
+        attempt.attempts.push(record);
         let provider = attempt.provider();
         let facts = Facts {
             id: attempt.request.id,
@@ -112,14 +112,14 @@ impl Relay {
             }
             None => Box::new(Self::framed(facts, out)),
         };
-        relay.reusable = attempt.kept.keep_alive && !sending && !attempt.unsent;
+        relay.reusable = attempt.run.kept.keep_alive && !sending && !attempt.run.unsent;
         (relay.events, relay.announced, relay.spent) = (false, false, 0);
         relay.ending = Ending::Open;
         relay.usage = None;
         relay.answered_at = None;
         relay.pin = attempt.soft_pin(cx);
-        relay.ticket = attempt.ticket.take();
-        if let (Some(ticket), Stage::Events) = (&relay.ticket, &attempt.stage) {
+        relay.ticket = attempt.run.ticket.take();
+        if let (Some(ticket), Stage::Events) = (&relay.ticket, &attempt.run.stage) {
             cx.core.health.first_event(ticket, cx.now);
         }
         relay.attempts.clear();
@@ -208,8 +208,9 @@ impl Relay {
 }
 
 impl Exchange {
-    /// Takes the attempt out at the commit: from here on there is no request and no plan.
-    fn commit(&mut self) -> Option<Box<Attempt>> {
+    /// Takes the attempt out at the commit: from here on there is no request and no plan, and one origin.
+    fn commit(&mut self, cx: &mut Cx<'_>) -> Option<Box<Attempt>> {
+        self.give_up_other(cx, Fault::Outrun);
         match core::mem::replace(&mut self.state, State::Ended) {
             State::Attempt(attempt) => Some(attempt),
             other => {
@@ -221,17 +222,17 @@ impl Exchange {
 
     /// The first real event is here.
     pub(super) fn commit_events(&mut self, cx: &mut Cx<'_>) {
-        let Some(mut attempt) = self.commit() else { return };
+        let Some(mut attempt) = self.commit(cx) else { return };
         let (terms, greeted) = (attempt.request.terms, attempt.greeted);
         let out = if terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
         relay.events = true;
-        core::mem::swap(&mut relay.pump, &mut attempt.pump);
+        core::mem::swap(&mut relay.pump, &mut attempt.run.pump);
         relay.pump.close_with(attempt.closing(&relay.attempts, 200));
         relay.pump.accept_first(greeted.then(|| self.window.bytes()), &mut relay.emit);
         if !greeted {
             let close = terms.http10 || !terms.keep_alive || self.client.draining;
-            let (told, kind) = (attempt.told(&relay.attempts), &attempt.kept.content_type);
+            let (told, kind) = (attempt.told(&relay.attempts), &attempt.run.kept.content_type);
             write_events_head(&mut self.to_client.own, &attempt, Some(told), kind, out, close);
             self.to_client.push_own(0);
         }
@@ -241,12 +242,12 @@ impl Exchange {
 
     /// A whole answer is here, `payload` bytes at the front of the window.
     pub(super) fn commit_whole(&mut self, cx: &mut Cx<'_>, payload: usize, usage: Option<Usage>) {
-        let Some(mut attempt) = self.commit() else { return };
+        let Some(mut attempt) = self.commit(cx) else { return };
         let terms = attempt.request.terms;
         let mut relay = Relay::begin(&mut attempt, BodyOut::Plain, cx, self.origin.sending);
         relay.pump.hold_whole(payload);
         // After a body that the end of the connection ends, there is no connection to keep.
-        relay.reusable &= !matches!(attempt.stage, Stage::Whole { hold: Hold::Close });
+        relay.reusable &= !matches!(attempt.run.stage, Stage::Whole { hold: Hold::Close });
         relay.announced = true;
         relay.usage = usage;
         let close = !terms.keep_alive || self.client.draining;
@@ -271,9 +272,9 @@ impl Exchange {
     /// An answer is longer than is held: `payload` decoded bytes are at the front of the window, the rest
     /// follows.
     pub(super) fn commit_long(&mut self, cx: &mut Cx<'_>, payload: usize) {
-        let Some(mut attempt) = self.commit() else { return };
+        let Some(mut attempt) = self.commit(cx) else { return };
         let terms = attempt.request.terms;
-        let announced = match attempt.stage {
+        let announced = match attempt.run.stage {
             Stage::Whole { hold: Hold::Length(length) } => Some(length),
             _ => None,
         };
@@ -289,9 +290,9 @@ impl Exchange {
         };
         write_document_head(&mut self.to_client.own, &attempt, &relay.attempts, body, close);
         self.to_client.push_own(0);
-        match attempt.stage {
+        match attempt.run.stage {
             Stage::Whole { hold: Hold::Chunked { decoder, .. } } => relay.pump.resume(decoder, payload),
-            _ => relay.pump.restart(attempt.kept.framing, Content::Opaque),
+            _ => relay.pump.restart(attempt.run.kept.framing, Content::Opaque),
         }
         if let Some(place) = place {
             relay.pump.pass_front(place.at, &mut relay.emit);
@@ -495,7 +496,7 @@ impl Exchange {
         let keep_alive = terms.keep_alive && !terms.http10 && !self.client.draining;
         cx.act(Action::Record(record));
         if clean && self.origin.connected && !self.origin.released {
-            cx.act(Action::Release { reusable: true });
+            cx.act(Action::Release { lane: self.lane, reusable: true });
             self.origin = OriginSide::default();
         } else {
             self.part(cx);

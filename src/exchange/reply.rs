@@ -115,7 +115,7 @@ pub const fn flaw_status(flaw: Flaw) -> u16 {
 pub const fn fault_status(fault: Fault) -> u16 {
     match fault {
         Fault::ClientGone => 499,
-        Fault::Draining => 503,
+        Fault::Draining | Fault::Outrun => 503,
         Fault::Deadline(kind) => match kind {
             DeadlineKind::ClientIdle
             | DeadlineKind::ClientHead
@@ -151,6 +151,7 @@ pub const fn fault_text(fault: Fault) -> &'static str {
     match fault {
         Fault::ClientGone => "the client closed the connection",
         Fault::Draining => "the router is shutting down; repeat the request",
+        Fault::Outrun => "another attempt of the request answered first",
         Fault::Deadline(kind) => match kind {
             DeadlineKind::ClientIdle => "the connection was idle for too long",
             DeadlineKind::ClientHead => "the request head did not arrive in time",

@@ -19,6 +19,7 @@ use crate::exchange::surface::Surface;
 use crate::exchange::{Cx, Exchange, State, auto, availability};
 use crate::policy::auth::Tenant;
 use crate::policy::auto::Decision;
+use crate::policy::hedge::Wish;
 use crate::policy::route::{self, Ask, Plan, Scene};
 use crate::policy::sticky::{Conversation, Recall, Recalled};
 use crate::wire::buf::Buf;
@@ -67,6 +68,8 @@ pub(super) struct Request {
     pub(super) target: Span,
     /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
     pub(super) forwarded: [Span; FORWARDED.len()],
+    /// What it says about being hedged.
+    pub(super) hedge: Option<Wish>,
     /// Where the body lies in the request's bytes.
     pub(super) body: Span,
     /// When its last byte came.
@@ -148,6 +151,7 @@ impl Exchange {
             subject,
             target: accepted.target,
             forwarded: accepted.forwarded,
+            hedge: accepted.hedge,
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };

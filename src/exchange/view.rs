@@ -3,16 +3,21 @@
 //!
 //! Deliberately absent: anything that changes it, but for taking the ticket of an attempt that nobody ends.
 
-use crate::exchange::{Exchange, State};
+use crate::exchange::{Exchange, Lane, State};
 use crate::policy::catalog::{Provider, Snapshot};
 use crate::policy::health::Ticket;
 
 impl Exchange {
-    /// The provider of the candidate in hand, in the snapshot the request lives with.
+    /// The provider of the candidate on a lane, in the snapshot the request lives with.
     #[must_use]
-    pub fn dialed_provider(&self) -> Option<(&Snapshot, &Provider)> {
+    pub fn dialed_provider(&self, lane: Lane) -> Option<(&Snapshot, &Provider)> {
         match &self.state {
-            State::Attempt(attempt) => Some((attempt.snapshot(), attempt.provider())),
+            State::Attempt(attempt) => {
+                let other = self.other.as_ref().filter(|_| lane != self.lane);
+                let candidate = other.map_or(attempt.candidate(), |other| other.run.candidate);
+                let snapshot = attempt.snapshot();
+                Some((snapshot, &snapshot.providers[candidate.provider.index()]))
+            }
             State::Intake | State::Relay(_) | State::Close(_) | State::Ended => None,
         }
     }
@@ -24,14 +29,15 @@ impl Exchange {
         matches!(&self.state, State::Relay(relay) if relay.is_midway())
     }
 
-    /// Takes the ticket of the attempt in hand, if one is under way. For an exchange that ends by no step of
-    /// its own.
+    /// Takes the ticket of an attempt that is under way, if there is one: again and again until there is
+    /// none, since two may race. For an exchange that ends by no step of its own.
     pub fn take_ticket(&mut self) -> Option<Ticket> {
-        match &mut self.state {
-            State::Attempt(attempt) => attempt.ticket.take(),
+        let ticket = match &mut self.state {
+            State::Attempt(attempt) => attempt.run.ticket.take(),
             State::Relay(relay) => relay.ticket.take(),
             State::Intake | State::Close(_) | State::Ended => None,
-        }
+        };
+        ticket.or_else(|| self.other.as_mut()?.run.ticket.take())
     }
 
     /// Request bytes charged to the core's budget by this exchange.

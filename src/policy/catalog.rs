@@ -17,6 +17,7 @@ use crate::base::secret::Secret;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::auto::Auto;
 use crate::policy::heads::Heads;
+use crate::policy::hedge;
 use crate::policy::rows::Rows;
 use crate::policy::table::{ByDigest, ByName};
 
@@ -235,6 +236,8 @@ pub struct Snapshot {
     pub ambiguous_failover: bool,
     /// The tiers of `millrace/auto`.
     pub auto: Auto,
+    /// Second candidates for requests that wait long.
+    pub hedging: hedge::Terms,
 }
 
 #[cfg(test)]
@@ -258,6 +261,7 @@ impl Snapshot {
             waiting: WaitingComment { text: "WAITING".into(), delay: None },
             ambiguous_failover: true,
             auto: Auto::default(),
+            hedging: hedge::Terms::default(),
         }
     }
 }

@@ -108,7 +108,7 @@ const BYTES_PER_TOKEN_USUAL: u32 = 4;
 /// Tokens that a prompt with images or files is taken for at most: their bytes are no text.
 const TOKENS_OF_CONTENT: u32 = 4_000;
 /// Tokens that an answer is expected to have when the request does not bound it lower.
-const ANSWER_TOKENS_USUAL: u32 = 512;
+pub const ANSWER_TOKENS_USUAL: u32 = 512;
 
 /// Parameters whose support is preferred: endpoints without it are used only where none has it.
 pub const PREFERRED_PARAMETERS: Parameters = Parameters::of(&[

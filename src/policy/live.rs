@@ -47,6 +47,8 @@ pub struct Figures {
     pub ttft_ms_at: Percentiles,
     /// Tokens per second; higher percentiles are lower speeds, which more requests reach.
     pub tokens_per_second_at: Percentiles,
+    /// Milliseconds within which 95 of 100 first events came; 0 is "too few were measured to tell".
+    pub ttft_ms_p95: f32,
 }
 
 impl Figures {
@@ -60,6 +62,7 @@ impl Figures {
         tokens_per_second: 0.0,
         ttft_ms_at: Percentiles { p50: 0.0, p75: 0.0, p90: 0.0, p99: 0.0 },
         tokens_per_second_at: Percentiles { p50: 0.0, p75: 0.0, p90: 0.0, p99: 0.0 },
+        ttft_ms_p95: 0.0,
     };
 }
 

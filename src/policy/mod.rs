@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod filter;
 pub mod heads;
 pub mod health;
+pub mod hedge;
 pub mod live;
 pub mod prefs;
 pub mod retry;

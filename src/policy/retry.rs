@@ -68,6 +68,7 @@ pub const fn work(fault: Fault) -> Work {
         }
         Fault::ClientGone
         | Fault::Draining
+        | Fault::Outrun
         | Fault::Deadline(
             DeadlineKind::ClientIdle
             | DeadlineKind::ClientHead

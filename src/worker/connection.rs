@@ -1,9 +1,10 @@
 //! One client connection on monoio: the task that performs what its exchange asks for and tells it what
 //! happened. The portable driver: io_uring without armed receives, or epoll.
 //!
-//! The task holds five slots for operations. Each wake-up polls what is in flight, turns completions into
-//! inputs, performs the resulting actions, and polls what they started, until nothing moves. The task ends
-//! when the exchange has closed and the last operation has completed.
+//! The task holds five slots for operations, and three more in boxes once a hedge was begun. Each wake-up
+//! polls what is in flight, turns completions into inputs, performs the resulting actions, and polls what
+//! they started, until nothing moves. The task ends when the exchange has closed and the last operation has
+//! completed.
 //! Deliberately absent: decisions, and the driver of our own ring (`ring`).
 
 use std::future::{Future, poll_fn};
@@ -19,11 +20,12 @@ use super::bell::Notice;
 use super::dial::dial;
 use super::line::{Line, Ops, PoolTerms, got};
 use super::slot::Slot;
+use super::wire::{IfNeeded, InBoxes, OnStack, Wire};
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
 use crate::base::metrics::Counter;
 use crate::base::time::Moment;
-use crate::exchange::Input;
+use crate::exchange::{Input, Lane};
 use crate::io::tls::ServerConfig;
 use crate::io::{AcceptedFd, Dial, Socket, Target, clock, recv, send};
 use crate::wire::buf::Lent;
@@ -75,17 +77,15 @@ pub(super) async fn serve(core: Rc<Core>, client: Rc<Socket>) {
 async fn live(core: Rc<Core>, client: Rc<Socket>) {
     let (client_recv, client_send) = (pin!(None), pin!(None));
     let (origin_recv, origin_send, dialing) = (pin!(None), pin!(None), pin!(None));
+    // A new connection is rare: its operation need not lie in every task.
+    let dial = Slot::new(|handle, targets| Box::pin(dial(handle, targets)), dialing);
     let mut connection = Connection {
         ops: TaskOps {
             client_recv: Slot::new(recv, client_recv),
             client_send: Slot::new(send, client_send),
-            origin_recv: Slot::new(recv, origin_recv),
-            origin_send: Slot::new(send, origin_send),
-            // A new connection is rare: its operation need not lie in every task.
-            dial: Slot::new(|handle, targets| Box::pin(dial(handle, targets)), dialing),
             client,
-            origin: None,
-            dialing: None,
+            first: Wire::new(Slot::new(recv, origin_recv), Slot::new(send, origin_send), dial),
+            second: None,
             started: true,
             core: Rc::clone(&core),
         },
@@ -97,14 +97,12 @@ async fn live(core: Rc<Core>, client: Rc<Socket>) {
 
 /// The operations of a connection, by kind, and the sockets they run on.
 struct TaskOps<'a, R, RF, S, SF, D, DF> {
-    client_recv: Slot<'a, R, RF>,
-    client_send: Slot<'a, S, SF>,
-    origin_recv: Slot<'a, R, RF>,
-    origin_send: Slot<'a, S, SF>,
-    dial: Slot<'a, D, DF>,
+    client_recv: Slot<R, &'a mut Option<RF>>,
+    client_send: Slot<S, &'a mut Option<SF>>,
     client: Rc<Socket>,
-    origin: Option<Rc<Socket>>,
-    dialing: Option<Rc<Dial>>,
+    first: OnStack<'a, R, RF, S, SF, D, DF>,
+    /// The second lane, once a hedge was begun.
+    second: IfNeeded<R, RF, S, SF, D, DF>,
     /// Something was started that was not polled yet.
     started: bool,
     core: Rc<Core>,
@@ -117,11 +115,11 @@ struct Connection<'a, R, RF, S, SF, D, DF> {
 
 impl<R, RF, S, SF, D, DF> Connection<'_, R, RF, S, SF, D, DF>
 where
-    R: Fn(Rc<Socket>, Lent) -> RF,
+    R: Fn(Rc<Socket>, Lent) -> RF + Clone,
     RF: Future<Output = (io::Result<usize>, Lent)>,
-    S: Fn(Rc<Socket>, Parcel) -> SF,
+    S: Fn(Rc<Socket>, Parcel) -> SF + Clone,
     SF: Future<Output = (io::Result<()>, Parcel)>,
-    D: Fn(Rc<Dial>, Vec<Target>) -> DF,
+    D: Fn(Rc<Dial>, Vec<Target>) -> DF + Clone,
     DF: Future<Output = Result<Rc<Socket>, Fault>>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -168,19 +166,22 @@ where
 
 impl<R, RF, S, SF, D, DF> TaskOps<'_, R, RF, S, SF, D, DF>
 where
+    R: Fn(Rc<Socket>, Lent) -> RF + Clone,
     RF: Future<Output = (io::Result<usize>, Lent)>,
+    S: Fn(Rc<Socket>, Parcel) -> SF + Clone,
     SF: Future<Output = (io::Result<()>, Parcel)>,
+    D: Fn(Rc<Dial>, Vec<Target>) -> DF + Clone,
     DF: Future<Output = Result<Rc<Socket>, Fault>>,
 {
     /// One completed operation, as an input.
     fn completion(&mut self, cx: &mut Context<'_>) -> Option<Input> {
-        // The request's send comes first: when both completed in one turn, the answer is not an early one,
-        // and its connection may serve again.
-        if let Some((result, parcel)) = self.origin_send.poll(cx) {
-            return Some(Input::OriginSent { parcel, ok: result.is_ok() });
+        if let Some(input) = self.first.moved(Lane::First, cx) {
+            return Some(input);
         }
-        if let Some((result, lent)) = self.origin_recv.poll(cx) {
-            return Some(Input::OriginRecv { lent, got: got(&result) });
+        if let Some(second) = &mut self.second
+            && let Some(input) = second.moved(Lane::Second, cx)
+        {
+            return Some(input);
         }
         if let Some((result, parcel)) = self.client_send.poll(cx) {
             return Some(Input::ClientSent { parcel, ok: result.is_ok() });
@@ -188,40 +189,41 @@ where
         if let Some((result, lent)) = self.client_recv.poll(cx) {
             return Some(Input::ClientRecv { lent, got: got(&result) });
         }
-        let dialed = self.dial.poll(cx)?;
-        self.dialing = None;
-        Some(match dialed {
-            Ok(socket) => {
-                self.origin = Some(socket);
-                Input::Dialed { reused: false }
-            }
-            Err(fault) => Input::DialFailed { fault },
-        })
+        if let Some(input) = self.first.dialed(Lane::First, cx) {
+            return Some(input);
+        }
+        self.second.as_mut()?.dialed(Lane::Second, cx)
     }
 
     fn is_quiet(&self) -> bool {
         self.client_recv.is_empty()
             && self.client_send.is_empty()
-            && self.origin_recv.is_empty()
-            && self.origin_send.is_empty()
-            && self.dial.is_empty()
+            && self.first.is_quiet()
+            && self.second.as_ref().is_none_or(|second| second.is_quiet())
+    }
+
+    fn second(&mut self) -> &mut InBoxes<R, RF, S, SF, D, DF> {
+        self.second.get_or_insert_with(|| Box::new(self.first.boxed()))
     }
 }
 
 impl<R, RF, S, SF, D, DF> TaskOps<'_, R, RF, S, SF, D, DF> {
-    fn origin(&self) -> Rc<Socket> {
-        let origin = self.origin.as_ref();
-        Rc::clone(origin.expect("the exchange sends and receives only on a connection it was given"))
+    /// The connection of a lane.
+    fn socket(&mut self, lane: Lane) -> Option<&mut Option<Rc<Socket>>> {
+        match lane {
+            Lane::First => Some(&mut self.first.socket),
+            Lane::Second => self.second.as_mut().map(|second| &mut second.socket),
+        }
     }
 }
 
 impl<R, RF, S, SF, D, DF> Ops for TaskOps<'_, R, RF, S, SF, D, DF>
 where
-    R: Fn(Rc<Socket>, Lent) -> RF,
+    R: Fn(Rc<Socket>, Lent) -> RF + Clone,
     RF: Future<Output = (io::Result<usize>, Lent)>,
-    S: Fn(Rc<Socket>, Parcel) -> SF,
+    S: Fn(Rc<Socket>, Parcel) -> SF + Clone,
     SF: Future<Output = (io::Result<()>, Parcel)>,
-    D: Fn(Rc<Dial>, Vec<Target>) -> DF,
+    D: Fn(Rc<Dial>, Vec<Target>) -> DF + Clone,
     DF: Future<Output = Result<Rc<Socket>, Fault>>,
 {
     fn client_recv(&mut self, lent: Lent) {
@@ -238,43 +240,53 @@ where
         self.client.shutdown_write();
     }
 
-    fn reuse(&mut self, pool: PoolId, now: Moment) -> bool {
-        let mut pools = self.core.pool.borrow_mut();
-        while let Some(socket) = pools.take(pool, now, drop) {
-            if socket.is_clean() {
-                self.origin = Some(socket);
-                return true;
-            }
+    fn reuse(&mut self, lane: Lane, pool: PoolId, now: Moment) -> bool {
+        let found = {
+            let mut pools = self.core.pool.borrow_mut();
+            core::iter::from_fn(|| pools.take(pool, now, drop)).find(|socket| socket.is_clean())
+        };
+        let is_found = found.is_some();
+        match lane {
+            Lane::First => self.first.socket = found,
+            Lane::Second => self.second().socket = found,
         }
-        false
+        is_found
     }
 
-    fn dial(&mut self, targets: Vec<Target>) -> Option<Input> {
-        let handle = Rc::new(Dial::new());
-        self.dialing = Some(Rc::clone(&handle));
-        self.dial.start(handle, targets);
+    fn dial(&mut self, lane: Lane, targets: Vec<Target>) -> Option<Input> {
+        match lane {
+            Lane::First => self.first.dial(targets),
+            Lane::Second => self.second().dial(targets),
+        }
         self.started = true;
         None
     }
 
-    fn abort_dial(&mut self) {
-        if let Some(dial) = &self.dialing {
-            dial.abort();
+    fn abort_dial(&mut self, lane: Lane) {
+        match lane {
+            Lane::First => self.first.abort_dial(),
+            Lane::Second => self.second().abort_dial(),
         }
     }
 
-    fn origin_send(&mut self, parcel: Parcel) {
-        self.origin_send.start(self.origin(), parcel);
+    fn origin_send(&mut self, lane: Lane, parcel: Parcel) {
+        match lane {
+            Lane::First => self.first.send(parcel),
+            Lane::Second => self.second().send(parcel),
+        }
         self.started = true;
     }
 
-    fn origin_recv(&mut self, lent: Lent) {
-        self.origin_recv.start(self.origin(), lent);
+    fn origin_recv(&mut self, lane: Lane, lent: Lent) {
+        match lane {
+            Lane::First => self.first.recv(lent),
+            Lane::Second => self.second().recv(lent),
+        }
         self.started = true;
     }
 
-    fn release(&mut self, keep: Option<PoolTerms>, now: Moment) -> Option<Input> {
-        let socket = self.origin.take()?;
+    fn release(&mut self, lane: Lane, keep: Option<PoolTerms>, now: Moment) -> Option<Input> {
+        let socket = self.socket(lane)?.take()?;
         match keep {
             Some(PoolTerms { pool, idle, most }) => {
                 self.core.pool.borrow_mut().put(pool, socket, now + idle, most, drop);
@@ -285,9 +297,11 @@ where
     }
 
     fn close(&mut self, reset: bool) {
-        self.abort_dial();
-        if let Some(origin) = self.origin.take() {
-            origin.shutdown();
+        self.first.abort_dial();
+        self.first.shutdown();
+        if let Some(second) = &mut self.second {
+            second.abort_dial();
+            second.shutdown();
         }
         if reset {
             self.client.abort();
@@ -300,8 +314,10 @@ where
 impl<R, RF, S, SF, D, DF> Drop for TaskOps<'_, R, RF, S, SF, D, DF> {
     /// Also after a panic.
     fn drop(&mut self) {
-        if let Some(origin) = self.origin.take() {
-            origin.shutdown();
+        for lane in Lane::BOTH {
+            if let Some(socket) = self.socket(lane).and_then(Option::take) {
+                socket.shutdown();
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::bell::Bell;
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
 use crate::base::time::{Moment, UnixSeconds};
-use crate::exchange::{Action, Cx, Exchange, Got, Input};
+use crate::exchange::{Action, Cx, Exchange, Got, Input, Lane};
 use crate::io::{Target, clock};
 use crate::policy::health::End;
 use crate::policy::health::outcome::Phase;
@@ -44,17 +44,17 @@ pub(super) trait Ops {
     /// Ends our side towards the client.
     fn client_half_close(&mut self);
     /// Takes a connection out of the pool; false when there is none.
-    fn reuse(&mut self, pool: PoolId, now: Moment) -> bool;
+    fn reuse(&mut self, lane: Lane, pool: PoolId, now: Moment) -> bool;
     /// Connects to the first of the targets that takes the connection.
-    fn dial(&mut self, targets: Vec<Target>) -> Option<Input>;
+    fn dial(&mut self, lane: Lane, targets: Vec<Target>) -> Option<Input>;
     /// Hastens the end of the running dial.
-    fn abort_dial(&mut self);
+    fn abort_dial(&mut self, lane: Lane);
     /// Sends to the origin.
-    fn origin_send(&mut self, parcel: Parcel);
+    fn origin_send(&mut self, lane: Lane, parcel: Parcel);
     /// Receives from the origin.
-    fn origin_recv(&mut self, lent: Lent);
+    fn origin_recv(&mut self, lane: Lane, lent: Lent);
     /// Parts from the origin connection: into the pool, or by ending it.
-    fn release(&mut self, keep: Option<PoolTerms>, now: Moment) -> Option<Input>;
+    fn release(&mut self, lane: Lane, keep: Option<PoolTerms>, now: Moment) -> Option<Input>;
     /// Ends everything; nothing more is told.
     fn close(&mut self, reset: bool);
 }
@@ -74,6 +74,8 @@ pub(super) struct Line {
     actions: Vec<Action>,
     /// Where the origin connection goes when it is clean.
     pool: Option<PoolTerms>,
+    /// Likewise on the second lane, once it was in use.
+    second_pool: Option<Box<PoolTerms>>,
 }
 
 impl Line {
@@ -83,7 +85,8 @@ impl Line {
         let bell = core.enlist();
         let (unix, actions) = (clock::unix_seconds(), Vec::with_capacity(8));
         let unix_until = now + WALL_CLOCK_PAUSE;
-        Self { core, bell, now, closing: false, unix, unix_until, exchange, actions, pool: None }
+        let (pool, second_pool) = (None, None);
+        Self { core, bell, now, closing: false, unix, unix_until, exchange, actions, pool, second_pool }
     }
 
     /// Begins: asks for the first bytes.
@@ -118,7 +121,7 @@ impl Line {
     /// Performs what the exchange has asked for. What an operation answers at once is told at once.
     #[inline(never)]
     fn perform_all(&mut self, ops: &mut impl Ops) {
-        let mut told = None;
+        let mut told = Told::default();
         if self.actions.len() > 1 {
             // Taken from the end, so that nothing is moved up.
             self.actions.reverse();
@@ -126,19 +129,27 @@ impl Line {
         while let Some(action) = self.actions.pop() {
             self.perform(action, ops, &mut told);
         }
-        if let Some(input) = told {
-            return self.tell_at_once(input, ops);
+        if told.first.is_some() {
+            return self.tell_at_once(told, ops);
         }
         if !self.closing {
             self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
         }
     }
 
-    /// Tells what an operation has answered at once. Apart from the rest, whose frame stays small that way.
+    /// Tells what operations have answered at once. Apart from the rest, whose frame stays small that way.
     #[inline(never)]
-    fn tell_at_once(&mut self, input: Input, ops: &mut impl Ops) {
-        self.tell(|exchange, cx| exchange.step(cx, input));
-        self.perform_all(ops);
+    fn tell_at_once(&mut self, mut told: Told, ops: &mut impl Ops) {
+        while let Some(input) = told.take() {
+            self.tell(|exchange, cx| exchange.step(cx, input));
+            self.actions.reverse();
+            while let Some(action) = self.actions.pop() {
+                self.perform(action, ops, &mut told);
+            }
+        }
+        if !self.closing {
+            self.core.deadlines.arm(&self.bell, self.now, self.exchange.due());
+        }
     }
 
     /// Wall time is needed to the second at best: between two readings it is taken to stand still.
@@ -152,7 +163,7 @@ impl Line {
     /// The only match on actions: a new one does not compile until it is performed here. What is done once
     /// per request and not per event stays out of line.
     #[inline]
-    fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Option<Input>) {
+    fn perform(&mut self, action: Action, ops: &mut impl Ops, told: &mut Told) {
         match action {
             Action::ClientRecv => ops.client_recv(self.exchange.lend_inbox()),
             Action::ClientSend => {
@@ -160,12 +171,16 @@ impl Line {
                 ops.client_send(self.exchange.take_client_parcel(), midway);
             }
             Action::ClientHalfClose => ops.client_half_close(),
-            Action::Dial { provider: _, fresh } => answer(told, self.dial(fresh, ops)),
-            Action::AbortDial => ops.abort_dial(),
-            Action::OriginSend => ops.origin_send(self.exchange.take_origin_parcel()),
-            Action::OriginRecv => ops.origin_recv(self.exchange.lend_window()),
-            Action::Release { reusable } => {
-                answer(told, ops.release(self.pool.filter(|_| reusable), self.now));
+            Action::Dial { lane, provider: _, fresh } => told.add(self.dial(lane, fresh, ops)),
+            Action::AbortDial { lane } => ops.abort_dial(lane),
+            Action::OriginSend { lane } => ops.origin_send(lane, self.exchange.take_origin_parcel(lane)),
+            Action::OriginRecv { lane } => ops.origin_recv(lane, self.exchange.lend_window(lane)),
+            Action::Release { lane, reusable } => {
+                let pool = match lane {
+                    Lane::First => self.pool,
+                    Lane::Second => self.second_pool.as_deref().copied(),
+                };
+                told.add(ops.release(lane, pool.filter(|_| reusable), self.now));
             }
             // The ledger takes these up; until then the counters tell.
             Action::Record(record) => self.core.state.borrow_mut().reuse(record),
@@ -178,17 +193,24 @@ impl Line {
 
     /// Takes a pooled connection, or starts dialling.
     #[inline(never)]
-    fn dial(&mut self, fresh: bool, ops: &mut impl Ops) -> Option<Input> {
-        let (snapshot, provider) = self.exchange.dialed_provider()?;
+    fn dial(&mut self, lane: Lane, fresh: bool, ops: &mut impl Ops) -> Option<Input> {
+        let (snapshot, provider) = self.exchange.dialed_provider(lane)?;
         let idle = provider.deadlines.upstream_idle;
-        self.pool = Some(PoolTerms { pool: provider.pool, idle, most: snapshot.limits.idle_per_upstream });
-        if !fresh && ops.reuse(provider.pool, self.now) {
-            return Some(Input::Dialed { reused: true });
+        let terms = PoolTerms { pool: provider.pool, idle, most: snapshot.limits.idle_per_upstream };
+        match lane {
+            Lane::First => self.pool = Some(terms),
+            Lane::Second => match &mut self.second_pool {
+                Some(second) => **second = terms,
+                None => self.second_pool = Some(Box::new(terms)),
+            },
+        }
+        if !fresh && ops.reuse(lane, provider.pool, self.now) {
+            return Some(Input::Dialed { lane, reused: true });
         }
         let tls = if provider.tls {
             match self.core.tls_target(provider.pool) {
                 Some(tls) => Some(tls),
-                None => return Some(Input::DialFailed { fault: Fault::TlsHandshake }),
+                None => return Some(Input::DialFailed { lane, fault: Fault::TlsHandshake }),
             }
         } else {
             None
@@ -200,19 +222,29 @@ impl Line {
             .filter_map(|step| provider.address(snapshot, turn.wrapping_add(step)))
             .map(|address| Target { address, tls: tls.clone() })
             .collect();
-        ops.dial(targets)
+        ops.dial(lane, targets)
     }
 }
 
-/// Notes what an operation has answered at once.
-#[inline]
-fn answer(told: &mut Option<Input>, at_once: Option<Input>) {
-    debug_assert!(
-        told.is_none() || at_once.is_none(),
-        "one step asks for one thing that is answered at once"
-    );
-    if at_once.is_some() {
-        *told = at_once;
+/// What operations have answered at once: one thing, or two where a step has parted from both of two origins.
+#[derive(Default)]
+struct Told {
+    first: Option<Input>,
+    /// Without memory until it is needed.
+    more: Vec<Input>,
+}
+
+impl Told {
+    #[inline]
+    fn add(&mut self, at_once: Option<Input>) {
+        if at_once.is_some() {
+            self.more.extend(core::mem::replace(&mut self.first, at_once));
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Input> {
+        core::mem::replace(&mut self.first, self.more.pop())
     }
 }
 
@@ -221,8 +253,10 @@ impl Drop for Line {
     fn drop(&mut self) {
         if let Ok(mut state) = self.core.state.try_borrow_mut() {
             state.bodies_bytes = state.bodies_bytes.saturating_sub(self.exchange.charged());
-            let end = End::failed(Fault::ClientGone, Phase::Asked, None);
-            state.attempt_ended(self.exchange.take_ticket(), end, self.now);
+            while let Some(ticket) = self.exchange.take_ticket() {
+                let end = End::failed(Fault::ClientGone, Phase::Asked, None);
+                state.attempt_ended(Some(ticket), end, self.now);
+            }
         }
         self.core.dismiss(&self.bell);
     }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A task drives at most five operations (two receives, two sends, one dial) in slots pinned on its own
-//! stack, so that an event costs no allocation and no operation is ever dropped in flight. Everything here
-//! belongs to one thread.
+//! stack, so that an event costs no allocation and no operation is ever dropped in flight; while two origins
+//! race, three more lie in boxes. Everything here belongs to one thread.
 //! Deliberately absent: what a request means (`exchange`), unsafe code (`io`), and the control plane.
 
 mod accept;
@@ -21,6 +21,7 @@ mod line;
 mod pool;
 mod ring;
 mod slot;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

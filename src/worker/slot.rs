@@ -4,22 +4,32 @@
 //! down.
 
 use std::future::Future;
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A place on the task's stack where operations of one type run, one after the other, without an allocation.
-pub(super) struct Slot<'a, M, F> {
+/// A place where operations of one type run, one after the other, without an allocation: on the task's
+/// stack, or in a box.
+pub(super) struct Slot<M, P> {
     make: M,
-    flight: Pin<&'a mut Option<F>>,
+    flight: Pin<P>,
 }
 
-impl<'a, M, F: Future> Slot<'a, M, F> {
+impl<M, F: Future, P: DerefMut<Target = Option<F>>> Slot<M, P> {
     /// A slot for the operations that `make` makes.
-    pub(super) fn new<A, B>(make: M, flight: Pin<&'a mut Option<F>>) -> Self
+    pub(super) fn new<A, B>(make: M, flight: Pin<P>) -> Self
     where
         M: Fn(A, B) -> F,
     {
         Self { make, flight }
+    }
+
+    /// What makes the operations, for another slot of the same kind.
+    pub(super) fn maker(&self) -> M
+    where
+        M: Clone,
+    {
+        self.make.clone()
     }
 
     /// Starts an operation. The slot must be empty.

@@ -16,6 +16,7 @@ mod clients;
 mod early;
 mod harness;
 mod health;
+mod hedging;
 mod process;
 mod secrets;
 mod slow;

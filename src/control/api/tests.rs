@@ -22,6 +22,7 @@ use crate::policy::heads::Heads;
 use crate::policy::health::board::{Board, Cell};
 use crate::policy::health::breaker::Position;
 use crate::policy::health::layout::{endpoint_tag, passthrough_tag};
+use crate::policy::hedge::Terms;
 use crate::policy::table::{ByDigest, ByName};
 
 fn snapshot() -> Snapshot {
@@ -65,6 +66,7 @@ fn snapshot() -> Snapshot {
         waiting: WaitingComment { text: "WAITING".into(), delay: None },
         ambiguous_failover: true,
         auto: Auto::default(),
+        hedging: Terms::default(),
     }
 }
 

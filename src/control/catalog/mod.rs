@@ -298,6 +298,7 @@ pub fn facts_over(facts: ModelFacts, below: &ModelFacts) -> ModelFacts {
         created: facts.created.or(below.created),
         distillable: facts.distillable.or(below.distillable),
         strategy: facts.strategy.or(below.strategy),
+        hedge: facts.hedge.or(below.hedge),
     }
 }
 

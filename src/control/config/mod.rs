@@ -42,7 +42,7 @@ pub use probe::Probe;
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
-pub use schema::{Cores, Driver, KeyTable, Retry, Server, ServerAuth, Sticky, Waiting};
+pub use schema::{Cores, Driver, Hedge, KeyTable, Retry, Server, ServerAuth, Sticky, Waiting};
 pub use url::BaseUrl;
 
 use crate::base::address::Address;
@@ -95,6 +95,8 @@ pub struct Config {
     pub sticky: Sticky,
     /// Failover. `attempts` stands in `limits` too, where the data plane looks.
     pub retry: Retry,
+    /// Second candidates for requests that wait.
+    pub hedge: Hedge,
     /// Active providers: first those of the file in its order, then shipped ones whose key is in the
     /// environment.
     pub upstreams: Vec<Upstream>,

@@ -7,7 +7,7 @@
 use super::names::{Minute, Named, NamedList, Texts, Usd};
 use super::problem::{Problem, Problems};
 use super::reader::{Optional, Places, Reader, Required, section, table, tables};
-use super::rules::{Count, Flag, LABEL, MODEL_NAME, PROVIDER_ID, Price};
+use super::rules::{Count, Flag, LABEL, MODEL_NAME, PROVIDER_ID, Price, WhenRule};
 use super::{AliasEntry, EndpointEntry, ModelEntry};
 use crate::base::money::PicoDollars;
 use crate::base::time::UnixSeconds;
@@ -15,6 +15,7 @@ use crate::policy::catalog::{
     DataPolicy, EndpointFacts, Modalities, Modality, ModelFacts, Parameter, Parameters, PriceRule,
     PriceRules, Prices, Quantization, ServiceTier, Tokenizer, Window,
 };
+use crate::policy::hedge::When;
 use crate::policy::strategy::StrategyName;
 
 /// Most `[[model]]` tables.
@@ -71,6 +72,9 @@ section! {
         distillable: Option<bool> = None, Optional(Flag);
         /// How one of its endpoints is chosen, unless a request says. Absent is `"default"`.
         strategy: Option<StrategyName> = None, Optional(Named(StrategyName::ALL, StrategyName::name));
+        /// When a second candidate is begun for a request that waits; as `hedge.after`, which holds when this
+        /// is absent.
+        hedge: Option<When> = None, Optional(WhenRule);
         /// Where it runs, tried in this order. At least one, unless the shipped catalogue has the model; if
         /// there are any, they are all it has.
         endpoint: Vec<EndpointTable> = Vec::new(), tables(ENDPOINTS_MAX);
@@ -239,6 +243,7 @@ impl ModelTable {
             created: self.created.map(|seconds| UnixSeconds(seconds as u64)),
             distillable: self.distillable,
             strategy: self.strategy,
+            hedge: self.hedge,
         }
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn resolve(
 
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
-        let File { server, tls, mut limits, deadlines, waiting, sticky, retry, .. } = file;
+        let File { server, tls, mut limits, deadlines, waiting, sticky, retry, hedge, .. } = file;
         let File { provider, model, alias, key, auto, .. } = file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
@@ -112,6 +112,7 @@ impl Resolver<'_> {
             waiting,
             sticky,
             retry,
+            hedge,
             upstreams,
             models,
             aliases,

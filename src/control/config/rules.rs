@@ -12,6 +12,7 @@ use super::reader::Leaf;
 use crate::base::address::Address;
 use crate::base::limits::MODEL_NAME_BYTES;
 use crate::base::money::{BadPrice, PicoDollars};
+use crate::policy::hedge::When;
 
 /// The text of a string value.
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, &'static str> {
@@ -270,6 +271,36 @@ impl Leaf for TimeOrOff {
 
     fn show(&self, value: &Self::Out) -> String {
         value.map_or_else(|| "\"off\"".to_owned(), |delay| Leaf::show(&self.0, &delay))
+    }
+}
+
+/// When a hedge is begun.
+pub(super) struct WhenRule;
+
+/// The times it takes.
+const HEDGE_DELAY: Time = Time(1, DAY_MS);
+
+impl Leaf for WhenRule {
+    type Out = When;
+
+    fn parse(&self, value: &DeValue<'_>) -> Result<When, &'static str> {
+        match value.as_str() {
+            Some("off") => Ok(When::Off),
+            Some("p95") => Ok(When::P95),
+            _ => HEDGE_DELAY.parse(value).map(When::After),
+        }
+    }
+
+    fn expected(&self) -> String {
+        format!("\"off\", \"p95\", or {}", Leaf::expected(&HEDGE_DELAY))
+    }
+
+    fn show(&self, value: &When) -> String {
+        match value {
+            When::Off => "\"off\"".to_owned(),
+            When::P95 => "\"p95\"".to_owned(),
+            When::After(delay) => Leaf::show(&HEDGE_DELAY, delay),
+        }
     }
 }
 

@@ -16,13 +16,14 @@ use super::reader::{Optional, Required, Section, section, table, tables};
 pub use super::rules::Cores;
 use super::rules::{
     Addresses, Bytes, COMMENT, Choice, CoresRule, Count, DAY_MS, Digest, FilePath, Flag, LABEL, Mode,
-    PROVIDER_ID, Time, TimeOrOff,
+    PROVIDER_ID, Time, TimeOrOff, WhenRule,
 };
 use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
 use super::url::{BaseUrl, Url};
 use crate::base::address::Address;
 use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits, STICKY_ENTRIES, STICKY_TTL};
 use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::hedge::{Terms, When};
 
 /// Most `[[provider]]` tables.
 const PROVIDERS_MAX: usize = 1_000;
@@ -79,6 +80,8 @@ section! {
         sticky: Sticky = Sticky::default(), table();
         /// Failover.
         retry: Retry = Retry::default(), table();
+        /// Second candidates for requests that wait.
+        hedge: Hedge = Hedge::default(), table();
         /// Providers.
         provider: Vec<ProviderTable> = Vec::new(), tables(PROVIDERS_MAX);
         /// Models.
@@ -199,6 +202,27 @@ section! {
         ambiguous_failover: bool = true, Flag;
         /// Upstream attempts of one request, the first included.
         attempts: usize = Limits::default().attempts, Count(1, CANDIDATES);
+    }
+}
+
+section! {
+    /// Hedging: a streaming request that waits long for its first event is given to a second endpoint of the
+    /// same model too; the first answer wins and the other attempt is shut down. The provider may bill both.
+    pub struct Hedge {
+        /// When the second one is begun: `"p95"`, when 95 of 100 first events of the endpoint came sooner, or
+        /// a fixed time. A model may say something else (`model.hedge`).
+        after: When = When::Off, WhenRule;
+        /// The shortest time that `"p95"` may come to.
+        least: Duration = Terms::default().least, Time(1, DAY_MS);
+        /// The time in place of `"p95"` while fewer than 20 first events were seen in five minutes. `"off"`:
+        /// no hedge then.
+        unmeasured: Option<Duration> = None, TimeOrOff(Time(1, DAY_MS));
+        /// Hedges in percent of the requests that may be hedged, and ten besides, per core.
+        requests_percent: usize = Terms::default().requests_percent as usize, Count(0, 100);
+        /// What hedges cost, estimated, in percent of what these requests cost, and ten besides, per core.
+        cost_percent: usize = Terms::default().cost_percent as usize, Count(0, 100);
+        /// Let a request say `X-Millrace-Hedge: on`, `off`, or a number of milliseconds.
+        per_request: bool = false, Flag;
     }
 }
 

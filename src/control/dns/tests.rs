@@ -11,6 +11,7 @@ use crate::base::address::UnixName;
 use crate::base::limits::{Deadlines, Limits};
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{AuthMode, Host, WaitingComment};
+use crate::policy::hedge::Terms;
 
 /// What a scripted look-up does.
 #[derive(Clone, Debug)]
@@ -89,6 +90,7 @@ fn snapshot(hosts: Vec<Host>) -> Snapshot {
         waiting: WaitingComment { text: "WAITING".into(), delay: None },
         ambiguous_failover: true,
         auto: Auto::default(),
+        hedging: Terms::default(),
     }
 }
 

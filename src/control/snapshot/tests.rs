@@ -3,6 +3,7 @@
 //! Deliberately absent: how a configuration is read.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
 use std::collections::HashMap;
 
 use super::*;
@@ -170,6 +171,38 @@ fn unix_sockets_are_hosts_that_need_no_name() {
     let (first, second) = (pools(&first), pools(&built(&moved, Extras::default(), &mut interner)));
     assert_eq!(first["one"], second["one"]);
     assert!(!first.values().any(|pool| *pool == second["v6"]));
+}
+
+#[test]
+fn hedging_is_in_use_as_soon_as_anything_may_be_hedged() {
+    let terms = |hedge: &str, of_model: &str| {
+        let model = format!("id = \"author/model\"\n{of_model}");
+        let text = format!("{hedge}\n{}", CONFIG.replace("id = \"author/model\"", &model));
+        let Built { snapshot, .. } = built(&text, Extras::default(), &mut Interner::default());
+        (snapshot.hedging, snapshot.models[snapshot.model_ids["author/model"].index()].facts.hedge)
+    };
+    let (usual, ms) = (Terms::default(), Duration::from_millis);
+    for (hedge, of_model, want, model) in [
+        ("", "", usual, None),
+        ("[hedge]\nleast = \"1s\"", "hedge = \"off\"", Terms { least: ms(1000), ..usual }, Some(When::Off)),
+        ("", "hedge = \"p95\"", Terms { in_use: true, ..usual }, Some(When::P95)),
+        ("[hedge]\nper_request = true", "", Terms { in_use: true, per_request: true, ..usual }, None),
+        (
+            "[hedge]\nafter = \"800ms\"\nunmeasured = \"2s\"\nrequests_percent = 7\ncost_percent = 0",
+            "hedge = \"3s\"",
+            Terms {
+                in_use: true,
+                when: When::After(ms(800)),
+                unmeasured: Some(ms(2000)),
+                requests_percent: 7,
+                cost_percent: 0,
+                ..usual
+            },
+            Some(When::After(ms(3000))),
+        ),
+    ] {
+        assert_eq!(terms(hedge, of_model), (want, model), "{hedge}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::exchange::request::Subject;
 impl Attempt {
     /// What the head of the answer in hand tells.
     pub(in crate::exchange) fn told<'a>(&'a self, attempts: &'a [AttemptRecord]) -> Told<'a> {
-        let (status, wishes) = (self.kept.status, self.request.wishes);
+        let (status, wishes) = (self.run.kept.status, self.request.wishes);
         Told { snapshot: self.snapshot(), attempts, status, wishes }
     }
 
@@ -26,7 +26,7 @@ impl Attempt {
     fn metadata(&self, attempts: &[AttemptRecord], served: bool) -> Option<String> {
         let receipt = self.receipt.as_ref()?;
         let tried = self.plan.candidates(self.snapshot()).take(self.turn + 1);
-        Some(receipt.json(attempts, tried, served.then_some(self.candidate)))
+        Some(receipt.json(attempts, tried, served.then_some(self.run.candidate)))
     }
 
     /// The same, ready for an answer. Never with a 500, which may be about ourselves.
@@ -37,7 +37,7 @@ impl Attempt {
     ) -> Option<Box<Closing>> {
         let Subject::Inference { api, .. } = self.request.subject else { return None };
         let object = self.metadata(attempts, status < 400).filter(|_| status != 500)?;
-        let model = self.receipt.as_ref().map_or("", |receipt| receipt.model(self.candidate));
+        let model = self.receipt.as_ref().map_or("", |receipt| receipt.model(self.run.candidate));
         Some(Box::new(Closing::new(&object, self.request.id, api, model)))
     }
 
@@ -48,9 +48,9 @@ impl Attempt {
         text: &[u8],
         place: fn(&Closing, &[u8]) -> Option<Place>,
     ) -> Option<Place> {
-        if self.receipt.is_none() || !self.kept.content_encoding.is_empty() {
+        if self.receipt.is_none() || !self.run.kept.content_encoding.is_empty() {
             return None;
         }
-        self.closing(attempts, self.kept.status).and_then(|closing| place(&closing, text))
+        self.closing(attempts, self.run.kept.status).and_then(|closing| place(&closing, text))
     }
 }

@@ -13,6 +13,9 @@
 //!                             client-head client-body client-send client-idle
 //! limit KIND N                body bodies attempts
 //! waiting 20ms                a comment is sent to a streaming client that waits this long
+//! hedge TIME                  a second candidate for a stream that waits this long for its first event
+//! hedge-share N | hedge-cost N                        percent of requests, percent of their cost
+//! hedge-per-request on        requests may say for themselves, by the flag `hedge=VALUE`
 //! ambiguous-failover off      not even one attempt after a failure that may be billed
 //! keys off                    nobody needs a key
 //! debug on                    the clients' key may ask how its requests were routed
@@ -24,7 +27,8 @@
 //! control PROVIDER            paths that are no inference go there
 //!
 //! [client]                    a client connection; the section may be repeated. One step after the other:
-//! post FLAGS PATH BODY        a request; FLAGS are any of 1.0 close chunked expect no-key field:NAME=VALUE
+//! post FLAGS PATH BODY        a request; FLAGS are any of 1.0 close chunked expect no-key hedge=VALUE
+//!                             field:NAME=VALUE
 //! get FLAGS PATH              likewise; also `head`
 //! send TEXT                   these bytes
 //! answer                      waits for the next answer to be complete (or the connection to end)
@@ -65,8 +69,8 @@
 //! body TEXT | body-has TEXT
 //! complete | cut              how the answer ends
 //! connection kept | closed | reset
-//! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`;
-//!                             `record *N TEXT` are N of them
+//! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`; a
+//!                             hedge is `provider=fault/billed/hedge`; `record *N TEXT` are N of them
 //! origin PROVIDER requests N | origin PROVIDER body TEXT | origin PROVIDER head-has TEXT | … head-lacks TEXT
 //! ```
 //!
@@ -79,6 +83,7 @@ use core::time::Duration;
 
 use crate::base::limits::{Deadlines, Limits, STICKY_TTL};
 use crate::exchange::sim::parse;
+use crate::policy::hedge::Terms;
 
 /// A scenario.
 #[derive(Clone, Debug)]
@@ -116,6 +121,8 @@ pub struct Config {
     pub sticky_ttl: Duration,
     /// One failover after an ambiguous failure.
     pub ambiguous: bool,
+    /// Second candidates for requests that wait.
+    pub hedging: Terms,
     /// Keys are demanded.
     pub keys: bool,
     /// The clients' key may ask how its requests were routed.
@@ -247,6 +254,7 @@ impl Case {
                 waiting: None,
                 sticky_ttl: STICKY_TTL,
                 ambiguous: true,
+                hedging: Terms::default(),
                 keys: true,
                 debug: false,
                 control: None,

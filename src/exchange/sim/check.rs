@@ -116,16 +116,7 @@ impl View<'_> {
     fn record(&self, index: usize, record: &Record) -> Verdict {
         let tried: Vec<&&AttemptReport> =
             self.attempts.iter().filter(|attempt| attempt.record == index).collect();
-        let same = tried.iter().map(|attempt| attempt.provider);
-        if !same.eq(record.attempts.iter().map(|attempt| attempt.provider.index())) {
-            return Err(format!("{} dials", tried.len()));
-        }
-        for (turn, attempt) in record.attempts.iter().enumerate() {
-            let stale = attempt.fault == Some(Fault::ResetBeforeAnswer { reused: true });
-            let again = tried.get(turn + 1).is_some_and(|next| next.reused);
-            require(!(stale && again), "a stale connection was replaced by another from the pool")?;
-            require(!stale || tried[turn].reused, "a fresh connection was called stale")?;
-        }
+        self.attempts(record, &tried)?;
         let answers = &self.client.answers;
         let answer =
             answers.iter().find(|answer| answer.field("x-generation-id") == Some(record.id.as_str()));
@@ -144,7 +135,10 @@ impl View<'_> {
     }
 
     fn outcome(&self, record: &Record, answer: &Message, tried: &[&&AttemptReport], index: usize) -> Verdict {
-        let origin = tried.last().and_then(|attempt| attempt.answer.as_ref());
+        // Of two that raced, the one recorded last has answered.
+        let last = record.attempts.last().map(|attempt| attempt.provider.index());
+        let last = tried.iter().rfind(|attempt| Some(attempt.provider) == last);
+        let origin = last.and_then(|attempt| attempt.answer.as_ref());
         let terms = self.terms(index);
         let (said, blanked);
         let (answer, origin) = if terms.streams && terms.openrouter {
@@ -161,6 +155,38 @@ impl View<'_> {
             Outcome::ClientGone if !self.leaves() => Err("the client has not left".to_owned()),
             Outcome::ClientGone => self.cut(answer, origin, terms, false),
         }
+    }
+
+    /// What is recorded is what was tried: in this order where no two raced, and never more than one hedge.
+    fn attempts(&self, record: &Record, tried: &[&&AttemptReport]) -> Verdict {
+        let is_stale = |fault| fault == Some(Fault::ResetBeforeAnswer { reused: true });
+        let hedges = record.attempts.iter().filter(|one| one.hedged && !is_stale(one.fault)).count();
+        let served = record.attempts.iter().rev().skip(1).any(|attempt| attempt.fault.is_none());
+        require(!served, "an attempt that served was not the last")?;
+        require(hedges <= 1, "more than one hedge")?;
+        require(hedges == 0 || self.case.config.hedging.in_use, "a hedge that nobody allows")?;
+        let mut dialled: Vec<usize> = tried.iter().map(|attempt| attempt.provider).collect();
+        let mut recorded: Vec<usize> =
+            record.attempts.iter().map(|attempt| attempt.provider.index()).collect();
+        if hedges > 0 {
+            // Recorded as they ended.
+            dialled.sort_unstable();
+            recorded.sort_unstable();
+        }
+        if dialled != recorded {
+            return Err(format!("{} dials", tried.len()));
+        }
+        for (turn, attempt) in record.attempts.iter().enumerate() {
+            let provider = attempt.provider.index();
+            let earlier = record.attempts[..turn].iter().filter(|one| one.provider == attempt.provider);
+            let mut at_provider = tried.iter().filter(|one| one.provider == provider).skip(earlier.count());
+            let (this, next) = (at_provider.next(), at_provider.next());
+            let stale = is_stale(attempt.fault);
+            let again = next.is_some_and(|next| next.reused);
+            require(!(stale && again), "a stale connection was replaced by another from the pool")?;
+            require(!stale || this.is_some_and(|this| this.reused), "a fresh connection was called stale")?;
+        }
+        Ok(())
     }
 
     /// The client ends its side, or closes, at some time; or it was given up.

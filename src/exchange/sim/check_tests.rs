@@ -3,7 +3,8 @@
 //! Deliberately absent: runs that go wrong by themselves (the cases have them).
 
 use super::{Case, Cut, Report, Tuning, World, laws, verify};
-use crate::base::record::Outcome;
+use crate::base::ids::ProviderId;
+use crate::base::record::{AttemptRecord, Outcome};
 use crate::exchange::sim::report::End;
 
 const STREAM: &str = r#"
@@ -77,6 +78,17 @@ fn every_lie_about_a_run_is_found() {
         report.clients[0].records.push(record);
     };
     found(again, "two records");
+    let attempts = |report: &mut Report, change: fn(&mut [AttemptRecord])| {
+        change(&mut report.clients[0].records[0].attempts);
+    };
+    found(|report| attempts(report, |all| all[1].hedged = true), "nobody allows");
+    found(
+        |report| attempts(report, |all| all.iter_mut().for_each(|one| one.hedged = true)),
+        "than one hedge",
+    );
+    found(|report| attempts(report, |all| all[0].fault = None), "not the last");
+    found(|report| attempts(report, |all| all.swap(0, 1)), "not the last");
+    found(|report| attempts(report, |all| all[1].provider = ProviderId(0)), "2 dials");
 }
 
 #[test]

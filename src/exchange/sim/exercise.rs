@@ -63,7 +63,14 @@ fn text(data: &[u8]) -> String {
     let mut input = data.iter().copied();
     let setup = input.next().unwrap_or(0);
     let mut text = SETUP.to_owned();
-    let settings = ["waiting 10ms", "deadline total 60ms", "keys off", "limit bodies 300", "usage-always a"];
+    let settings = [
+        "waiting 10ms",
+        "deadline total 60ms",
+        "keys off",
+        "limit bodies 300",
+        "usage-always a",
+        "hedge 8ms",
+    ];
     for (bit, line) in settings.iter().enumerate().filter(|(bit, _)| setup >> bit & 1 == 1) {
         let _ = writeln!(text, "{line}\n# setting {bit}");
     }

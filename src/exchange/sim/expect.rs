@@ -251,7 +251,8 @@ fn record_text(case: &Case, record: &Record) -> String {
             Billed::No => "no",
             Billed::Maybe => "maybe",
         };
-        let _ = write!(text, " {name}={fault}/{billed}");
+        let hedge = if attempt.hedged { "/hedge" } else { "" };
+        let _ = write!(text, " {name}={fault}/{billed}{hedge}");
     }
     if let Some(usage) = record.usage {
         let _ = write!(text, " usage {}+{}", usage.prompt_tokens, usage.completion_tokens);

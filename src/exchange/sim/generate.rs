@@ -80,6 +80,9 @@ impl Author {
             ("limit bodies 400", 5),
             ("limit body 300", 5),
             ("keys off", 5),
+            ("hedge 3ms", 40),
+            ("hedge-share 50", 15),
+            ("hedge-per-request on", 15),
         ] {
             if self.chance(likely) {
                 self.line(line);
@@ -147,6 +150,10 @@ impl Author {
         }
         if flags.is_empty() && self.chance(5) {
             flags.push_str("1.0 ");
+        }
+        if self.chance(10) {
+            let wish = self.random.pick(&["on", "off", "3", "25", "soon"]).to_owned();
+            let _ = write!(flags, "hedge={wish} ");
         }
         let prefix = if self.chance(20) { "/api/v1" } else { "/v1" };
         let stream = self.chance(streams);

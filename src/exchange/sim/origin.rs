@@ -5,6 +5,7 @@
 
 use crate::base::fault::Fault;
 use crate::base::time::Moment;
+use crate::exchange::Lane;
 use crate::exchange::sim::case::OriginStep;
 use crate::exchange::sim::http::{Kind, Reader};
 use crate::exchange::sim::socket::Socket;
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     pub(super) socket: Socket,
     /// The exchange it belongs to, or belonged to last.
     pub(super) session: usize,
+    /// The lane on which it is, or was.
+    pub(super) lane: Lane,
     /// The section in hand, and the step in it.
     script: Option<(usize, usize)>,
     reading: Reading,
@@ -54,7 +57,7 @@ pub(super) enum Dialled {
 
 impl World<'_> {
     /// A new connection to a provider, as its next section says.
-    pub(super) fn open(&mut self, session: usize, provider: usize) -> Dialled {
+    pub(super) fn open(&mut self, session: usize, lane: Lane, provider: usize) -> Dialled {
         let Some(section) = self.next_section(provider) else {
             return Dialled::Fault(Fault::ConnectRefused);
         };
@@ -69,6 +72,7 @@ impl World<'_> {
             provider,
             socket: Socket::default(),
             session,
+            lane,
             script: Some((section, 0)),
             reading: Reading::All,
             requests: Reader::new(Kind::Request),

@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::base::limits::{Deadlines, Limits};
 use crate::exchange::sim::case::{Case, ClientStep, Config, Expect, Origin, OriginStep, ProcessStep};
 use crate::exchange::sim::setup::CLIENT_KEY;
+use crate::policy::hedge::When;
 
 type Result<T> = core::result::Result<T, String>;
 
@@ -160,6 +161,16 @@ fn config(config: &mut Config, word: &str, rest: &str) -> Result<()> {
             *limit(&mut config.limits, kind).ok_or("unknown limit")? = number(count)?;
         }
         "waiting" => config.waiting = Some(duration(rest)?),
+        "hedge" | "hedge-share" | "hedge-cost" | "hedge-per-request" => {
+            let terms = &mut config.hedging;
+            terms.in_use = true;
+            match word {
+                "hedge" => terms.when = When::After(duration(rest)?),
+                "hedge-share" => terms.requests_percent = number(rest)? as u32,
+                "hedge-cost" => terms.cost_percent = number(rest)? as u32,
+                _ => terms.per_request = rest == "on",
+            }
+        }
         "ambiguous-failover" => config.ambiguous = rest != "off",
         "keys" => config.keys = rest != "off",
         "debug" => config.debug = rest == "on",
@@ -249,7 +260,10 @@ fn request(steps: &mut Vec<ClientStep>, word: &str, mut rest: &str) -> Result<()
                 let (name, value) = flag[6..].split_once('=').ok_or("expected field:NAME=VALUE")?;
                 fields.push_str(&format!("{name}: {value}\r\n"));
             }
-            _ => return Err(format!("unknown flag {flag}")),
+            _ => match flag.strip_prefix("hedge=") {
+                Some(value) => fields.push_str(&format!("x-millrace-hedge: {value}\r\n")),
+                None => return Err(format!("unknown flag {flag}")),
+            },
         }
         rest = others;
     }

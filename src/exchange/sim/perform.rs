@@ -7,8 +7,8 @@ use crate::base::limits::{HEAD_BYTES, INBOX_IDLE_BYTES, SPARE_WINDOWS, WINDOW_BY
 use crate::base::time::Moment;
 use crate::exchange::sim::Random;
 use crate::exchange::sim::origin::Dialled;
-use crate::exchange::sim::world::{Arrival, Event, Side, Tried, World};
-use crate::exchange::{Action, Input};
+use crate::exchange::sim::world::{Arrival, Event, Side, Tried, Wire, World};
+use crate::exchange::{Action, Input, Lane, State};
 
 /// A dial in flight.
 pub(super) struct Dial {
@@ -48,22 +48,22 @@ impl World<'_> {
                 socket.ended = true;
                 self.wake_client(session);
             }
-            Action::Dial { provider, fresh } => self.dial(session, provider.index(), fresh),
-            Action::AbortDial => self.abort_dial(session),
-            Action::OriginSend => {
-                let parcel = self.sessions[session].exchange.take_origin_parcel();
-                let id = self.sessions[session].origin.expect("sends only on a connection");
+            Action::Dial { lane, provider, fresh } => self.dial(session, lane, provider.index(), fresh),
+            Action::AbortDial { lane } => self.abort_dial(session, lane),
+            Action::OriginSend { lane } => {
+                let parcel = self.sessions[session].exchange.take_origin_parcel(lane);
+                let id = self.wire(session, lane).origin.expect("sends only on a connection");
                 self.connections[id].socket.begin_send(parcel);
                 self.push_to_origin(id);
             }
-            Action::OriginRecv => {
-                let lent = self.sessions[session].exchange.lend_window();
+            Action::OriginRecv { lane } => {
+                let lent = self.sessions[session].exchange.lend_window(lane);
                 assert!(lent.storage.len() <= WINDOW_BYTES, "a window of {} bytes", lent.storage.len());
-                let id = self.sessions[session].origin.expect("receives only on a connection");
+                let id = self.wire(session, lane).origin.expect("receives only on a connection");
                 self.connections[id].socket.begin_recv(lent);
                 self.wake(Side::Origin(id));
             }
-            Action::Release { reusable } => self.release(session, reusable),
+            Action::Release { lane, reusable } => self.release(session, lane, reusable),
             Action::Record(record) => {
                 self.note(|| format!("  exchange {} {record:?}", session + 1));
                 self.sessions[session].records.push(*record);
@@ -80,20 +80,30 @@ impl World<'_> {
         let charged: usize = self.sessions.iter().map(|seat| seat.exchange.charged).sum();
         assert_eq!(charged, self.core.bodies_bytes, "the body budget is not what the exchanges hold");
         let seat = &self.sessions[session];
-        let parts = seat.parting.is_some_and(|id| !self.connections[id].socket.is_quiet());
-        if seat.exchange.is_idle() && !parts && seat.dial.is_none() && !seat.over {
+        let parts = |wire: &Wire| wire.parting.is_some_and(|id| !self.connections[id].socket.is_quiet());
+        let comes_home = |wire: &Wire| parts(wire) || wire.dial.as_ref().is_some_and(|dial| dial.aborted);
+        let is_busy =
+            |wire: &&Wire| wire.origin.is_some() || wire.dial.as_ref().is_some_and(|dial| !dial.aborted);
+        let busy = seat.wires.iter().filter(is_busy).count();
+        let races = matches!(seat.exchange.state, State::Attempt(_));
+        assert!(busy <= if races { 2 } else { 1 }, "exchange {} keeps two origins", session + 1);
+        let quiet = seat.wires.iter().all(|wire| !parts(wire) && wire.dial.is_none());
+        if seat.exchange.is_idle() && quiet && !seat.over {
             // What an idle connection holds besides its inbox.
             let (window, request) = (seat.exchange.window.capacity(), seat.exchange.request.capacity());
             assert_eq!(window, 0, "an idle connection holds a window");
+            assert!(seat.exchange.other.is_none(), "an idle connection holds what is left of a race");
             assert!(request <= 4 * INBOX_IDLE_BYTES, "an idle connection holds a request of {request} bytes");
         }
         if seat.over || seat.exchange.due() != Moment::NEVER {
             return;
         }
         // Without a deadline, an exchange may only wait for what is certain to come.
-        let aborted = seat.dial.as_ref().is_some_and(|dial| dial.aborted);
-        let parting = seat.parting.is_some_and(|id| !self.connections[id].socket.is_quiet());
-        assert!(aborted || parting, "exchange {} waits without a deadline", session + 1);
+        assert!(seat.wires.iter().any(comes_home), "exchange {} waits without a deadline", session + 1);
+    }
+
+    fn wire(&mut self, session: usize, lane: Lane) -> &mut Wire {
+        &mut self.sessions[session].wires[lane.index()]
     }
 
     /// Moves bytes to the client as far as there is room.
@@ -121,28 +131,29 @@ impl World<'_> {
         self.wake_origin(id);
     }
 
-    fn dial(&mut self, session: usize, provider: usize, fresh: bool) {
+    fn dial(&mut self, session: usize, lane: Lane, provider: usize, fresh: bool) {
         let seat = &self.sessions[session];
-        assert!(seat.dial.is_none() && seat.origin.is_none(), "two connections at once");
-        if let Some(id) = seat.parting {
+        let wire = &seat.wires[lane.index()];
+        assert!(wire.dial.is_none() && wire.origin.is_none(), "two connections at once");
+        if let Some(id) = wire.parting {
             assert!(self.connections[id].socket.is_quiet(), "a dial while the connection before is in use");
         }
         let record = seat.records.len();
         let pooled = if fresh { None } else { self.take_idle(provider) };
         let reused = pooled.is_some();
-        self.tried.push(Tried { session, record, provider, reused, connection: None, turn: 0 });
+        self.tried.push(Tried { session, record, provider, reused, lane, connection: None, turn: 0 });
         let (result, due) = match pooled {
             Some(id) => (Ok(id), true),
-            None => match self.open(session, provider) {
+            None => match self.open(session, lane, provider) {
                 Dialled::Connection(id) => (Ok(id), true),
                 Dialled::Fault(fault) => (Err(Some(fault)), true),
                 Dialled::Never => (Err(None), false),
             },
         };
-        self.sessions[session].dial = Some(Dial { result, reused, aborted: false, due });
+        self.wire(session, lane).dial = Some(Dial { result, reused, aborted: false, due });
         if due {
             let wait = self.latency();
-            self.schedule(wait, Event::Dialled(session));
+            self.schedule(wait, Event::Dialled(session, lane));
         }
     }
 
@@ -157,24 +168,24 @@ impl World<'_> {
         None
     }
 
-    fn abort_dial(&mut self, session: usize) {
-        let dial = self.sessions[session].dial.as_mut().expect("only a dial can be aborted");
+    fn abort_dial(&mut self, session: usize, lane: Lane) {
+        let dial = self.wire(session, lane).dial.as_mut().expect("only a dial can be aborted");
         dial.aborted = true;
         let comes = core::mem::replace(&mut dial.due, true);
         if !comes {
             let wait = self.latency();
-            self.schedule(wait, Event::Dialled(session));
+            self.schedule(wait, Event::Dialled(session, lane));
         }
     }
 
     /// A dial completes.
-    pub(super) fn dialled(&mut self, session: usize) {
+    pub(super) fn dialled(&mut self, session: usize, lane: Lane) {
         let luck = self.choices().is_some_and(|random| Random::chance(random, 50));
         let seat = &mut self.sessions[session];
         if seat.over {
             return;
         }
-        let dial = seat.dial.take().expect("a completion follows a dial");
+        let dial = seat.wires[lane.index()].dial.take().expect("a completion follows a dial");
         self.note(|| format!("dial of {} ends: {:?}", session + 1, dial.result));
         let (id, fault) = match dial.result {
             Ok(id) => (id, None),
@@ -182,30 +193,31 @@ impl World<'_> {
         };
         // An aborted dial may have been just about to succeed.
         if let Some(fault) = fault.or((dial.aborted && !luck).then_some(Fault::ConnectRefused)) {
-            return self.step(session, Input::DialFailed { fault });
+            return self.step(session, Input::DialFailed { lane, fault });
         }
         let connection = &mut self.connections[id];
-        connection.session = session;
+        (connection.session, connection.lane) = (session, lane);
         let turn = connection.delivered.messages.len();
-        self.sessions[session].origin = Some(id);
+        self.wire(session, lane).origin = Some(id);
+        let is_it = |tried: &&mut Tried| tried.session == session && tried.lane == lane;
         if !dial.aborted
-            && let Some(tried) = self.tried.iter_mut().rfind(|tried| tried.session == session)
+            && let Some(tried) = self.tried.iter_mut().rfind(is_it)
         {
             (tried.connection, tried.turn) = (Some(id), turn);
         }
-        self.step(session, Input::Dialed { reused: dial.reused });
+        self.step(session, Input::Dialed { lane, reused: dial.reused });
         self.run_origin(id);
     }
 
-    fn release(&mut self, session: usize, reusable: bool) {
-        let id = self.sessions[session].origin.take().expect("only a connection can be released");
+    fn release(&mut self, session: usize, lane: Lane, reusable: bool) {
+        let id = self.wire(session, lane).origin.take().expect("only a connection can be released");
         if reusable {
             self.check_clean(id);
             let provider = self.connections[id].provider;
             return self.idle[provider].push(id);
         }
         self.connections[id].socket.shut = true;
-        self.sessions[session].parting = Some(id);
+        self.wire(session, lane).parting = Some(id);
         self.wake(Side::Origin(id));
     }
 
@@ -225,7 +237,10 @@ impl World<'_> {
 
     fn close(&mut self, session: usize, reset: bool) {
         let seat = &mut self.sessions[session];
-        assert!(seat.origin.is_none(), "closed without parting from the origin");
+        assert!(
+            seat.wires.iter().all(|wire| wire.origin.is_none()),
+            "closed without parting from the origin"
+        );
         seat.over = true;
         seat.untaken = seat.socket.send.is_some() && self.impatient;
         // A close that leaves received bytes unread resets the connection.

@@ -80,6 +80,7 @@ pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
         waiting: WaitingComment { text: "waiting".into(), delay: config.waiting },
         ambiguous_failover: config.ambiguous,
         auto,
+        hedging: config.hedging,
     }
 }
 

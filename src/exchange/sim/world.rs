@@ -20,7 +20,7 @@ use crate::exchange::sim::perform::Dial;
 use crate::exchange::sim::report::Report;
 use crate::exchange::sim::socket::Socket;
 use crate::exchange::sim::{Random, setup};
-use crate::exchange::{Action, CoreState, Cx, Exchange, Got, Input};
+use crate::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use crate::policy::catalog::Snapshot;
 use crate::policy::sticky::Memory;
 
@@ -75,8 +75,18 @@ pub(super) enum Event {
     Arrive(Side, Arrival),
     Received(Side),
     Sent(Side),
-    Dialled(usize),
+    Dialled(usize, Lane),
     Process,
+}
+
+/// One lane to origins.
+#[derive(Default)]
+pub(super) struct Wire {
+    pub(super) dial: Option<Dial>,
+    /// The connection in hand.
+    pub(super) origin: Option<usize>,
+    /// The one before, whose operations may still be in flight.
+    pub(super) parting: Option<usize>,
 }
 
 /// A client connection: its exchange, its socket, and the client at the other end.
@@ -84,11 +94,8 @@ pub(super) struct Session {
     pub(super) exchange: Exchange,
     pub(super) socket: Socket,
     pub(super) client: Client,
-    pub(super) dial: Option<Dial>,
-    /// The origin connection in hand.
-    pub(super) origin: Option<usize>,
-    /// The one before, whose operations may still be in flight.
-    pub(super) parting: Option<usize>,
+    /// By lane.
+    pub(super) wires: [Wire; 2],
     pub(super) records: Vec<Record>,
     /// The exchange has closed.
     pub(super) over: bool,
@@ -104,6 +111,7 @@ pub(super) struct Tried {
     pub(super) record: usize,
     pub(super) provider: usize,
     pub(super) reused: bool,
+    pub(super) lane: Lane,
     pub(super) connection: Option<usize>,
     pub(super) turn: usize,
 }
@@ -155,9 +163,7 @@ impl<'c> World<'c> {
             exchange: Exchange::new(&snapshot, now),
             socket: Socket::default(),
             client: Client::new(),
-            dial: None,
-            origin: None,
-            parting: None,
+            wires: Default::default(),
             records: Vec::new(),
             over: false,
             resets: false,
@@ -242,8 +248,9 @@ impl<'c> World<'c> {
 
     fn pass_deadline(&mut self, session: usize) {
         self.note(|| format!("deadline of {}", session + 1));
-        // Three may fall together: the whole request's, the phase's, and that of a waiting comment.
-        for _ in 0..3 {
+        // Five may fall together: the whole request's, the phases' of two candidates, that of a hedge, and
+        // that of a waiting comment.
+        for _ in 0..5 {
             self.impatient = true;
             self.step(session, Input::Deadline);
             self.impatient = false;
@@ -294,7 +301,7 @@ impl<'c> World<'c> {
             Event::Arrive(side, what) => self.arrive(side, what),
             Event::Received(side) => self.received(side),
             Event::Sent(side) => self.sent(side),
-            Event::Dialled(session) => self.dialled(session),
+            Event::Dialled(session, lane) => self.dialled(session, lane),
             Event::Process => self.run_process(),
         }
     }
@@ -397,7 +404,7 @@ impl<'c> World<'c> {
                 if got == Got::End {
                     self.connections[id].delivered.end(true);
                 }
-                Input::OriginRecv { lent, got }
+                Input::OriginRecv { lane: self.connections[id].lane, lent, got }
             }
         };
         self.step(session, input);
@@ -407,13 +414,11 @@ impl<'c> World<'c> {
         let Some(session) = self.listener(side) else { return };
         let (parcel, ok) = self.socket(side).end_send();
         self.note(|| format!("{side:?} sent, ok {ok}"));
-        self.step(
-            session,
-            match side {
-                Side::Client(_) => Input::ClientSent { parcel, ok },
-                Side::Origin(_) => Input::OriginSent { parcel, ok },
-            },
-        );
+        let input = match side {
+            Side::Client(_) => Input::ClientSent { parcel, ok },
+            Side::Origin(id) => Input::OriginSent { lane: self.connections[id].lane, parcel, ok },
+        };
+        self.step(session, input);
     }
 
     /// Whose exchange a completion belongs to; nobody's when it has closed.

@@ -5,6 +5,7 @@
 //! (health is per core), and the choice among endpoints.
 
 use crate::base::time::UnixSeconds;
+use crate::policy::hedge::When;
 use crate::policy::strategy::StrategyName;
 
 pub use super::prices::{PriceRule, PriceRules, Prices, Window};
@@ -258,6 +259,8 @@ pub struct ModelFacts {
     pub distillable: Option<bool>,
     /// How its endpoints are chosen unless a request says otherwise; `None` is the default way.
     pub strategy: Option<StrategyName>,
+    /// When a second candidate is begun for a request that waits; `None` is as for all models.
+    pub hedge: Option<When>,
 }
 
 /// What is known about a model at one provider. What is `None` is as the model says.

@@ -48,6 +48,17 @@ fn middle(bucket: usize) -> f32 {
     ((STEPS + step) * width) as f32 + (width - 1) as f32 / 2.0
 }
 
+/// The value at a percentile of what was counted, `total` altogether; 0 when nothing was.
+fn ranked(sums: &[u32; BUCKETS], total: u32, percent: u32) -> f32 {
+    let rank = (u64::from(total) * u64::from(percent)).div_ceil(100).max(1) as u32;
+    let mut below = 0;
+    let found = sums.iter().position(|count| {
+        below += count;
+        below >= rank
+    });
+    found.map_or(0.0, middle)
+}
+
 impl Histogram {
     fn turn(&mut self, now: Moment) {
         let slice = now.nanos() / SLICE.as_nanos() as u64;
@@ -65,9 +76,8 @@ impl Histogram {
         *count = count.saturating_add(1);
     }
 
-    /// The percentiles at `now`; all zero when nothing was counted. With `falling`, higher percentiles are
-    /// lower values: speeds that more requests reach.
-    pub fn percentiles(&mut self, now: Moment, falling: bool) -> Percentiles {
+    /// Values seen, by bucket.
+    fn sums(&mut self, now: Moment) -> [u32; BUCKETS] {
         self.turn(now);
         let mut sums = [0_u32; BUCKETS];
         for slice in &self.slices {
@@ -75,17 +85,22 @@ impl Histogram {
                 *sum += u32::from(*count);
             }
         }
+        sums
+    }
+
+    /// The value that `percent` of 100 do not exceed; `None` when fewer than `least` were counted.
+    pub fn percentile_of(&mut self, now: Moment, percent: u32, least: u32) -> Option<f32> {
+        let sums = self.sums(now);
         let total: u32 = sums.iter().sum();
-        let at = |percent: u32| {
-            let percent = if falling { 100 - percent } else { percent };
-            let rank = (u64::from(total) * u64::from(percent)).div_ceil(100).max(1) as u32;
-            let mut below = 0;
-            let found = sums.iter().position(|count| {
-                below += count;
-                below >= rank
-            });
-            found.map_or(0.0, middle)
-        };
+        (total >= least).then(|| ranked(&sums, total, percent))
+    }
+
+    /// The percentiles at `now`; all zero when nothing was counted. With `falling`, higher percentiles are
+    /// lower values: speeds that more requests reach.
+    pub fn percentiles(&mut self, now: Moment, falling: bool) -> Percentiles {
+        let sums = self.sums(now);
+        let total: u32 = sums.iter().sum();
+        let at = |percent: u32| ranked(&sums, total, if falling { 100 - percent } else { percent });
         Percentiles { p50: at(50), p75: at(75), p90: at(90), p99: at(99) }
     }
 }
@@ -131,6 +146,17 @@ mod tests {
         check(&[1.0, 2.0, 3.0, 4.0], true, [2.0, 1.0, 1.0, 1.0]);
         check(&[f32::NAN, -3.0], false, [0.0; 4]);
         check(&[f32::INFINITY], false, [middle(BUCKETS - 1); 4]);
+    }
+
+    #[test]
+    fn a_percentile_of_too_few_is_none() {
+        let mut histogram = Histogram::default();
+        (1..=19).for_each(|value| histogram.add(at(1), value as f32 / 4.0));
+        assert_eq!(histogram.percentile_of(at(1), 95, 20), None);
+        histogram.add(at(1), 7.0);
+        assert_eq!(histogram.percentile_of(at(1), 95, 20), Some(4.0));
+        assert_eq!(histogram.percentile_of(at(1), 100, 20), Some(7.0));
+        assert_eq!(histogram.percentile_of(at(400), 95, 20), None);
     }
 
     #[test]

@@ -50,7 +50,7 @@ use crate::base::fault::Fault;
 use crate::base::ids::EndpointId;
 use crate::base::time::Moment;
 use crate::policy::catalog::Snapshot;
-use crate::policy::live::{Live, LiveTable};
+use crate::policy::live::{Figures, Live, LiveTable};
 use crate::policy::route::Candidate;
 use board::{Board, ROWS};
 use budget::Budget;
@@ -181,6 +181,13 @@ impl Health {
         self.resolve(key).is_none_or(|row| self.figures.is_well(row))
     }
 
+    /// The figures of a candidate. `snapshot` is the one its plan was made from.
+    #[must_use]
+    pub fn figures(&self, snapshot: &Arc<Snapshot>, candidate: Candidate) -> Figures {
+        let [key, _] = snapshot.layout().keys(candidate);
+        self.resolve(key).and_then(|row| self.figures.row(row)).copied().unwrap_or_default()
+    }
+
     /// May a request that has failed already go on to this candidate? To a well one always.
     pub fn may_retry(&mut self, snapshot: &Arc<Snapshot>, candidate: Candidate, now: Moment) -> bool {
         self.settle(now);
@@ -223,6 +230,13 @@ impl Health {
     pub fn first_event(&mut self, ticket: &Ticket, now: Moment) {
         if let Some(row) = self.row_of(ticket.row) {
             row.first_event(ticket.begun, now);
+        }
+    }
+
+    /// It is given up, because another attempt of its request was faster. [`Health::ended`] is still to come.
+    pub fn outrun(&mut self, ticket: &Ticket, now: Moment) {
+        if let Some(row) = self.row_of(ticket.row) {
+            row.outrun(ticket.begun, now);
         }
     }
 

@@ -103,7 +103,7 @@ pub const fn meaning(fault: Fault, phase: Phase) -> Meaning {
         // A pooled connection that was closed meanwhile: every pool has this race.
         Fault::ResetBeforeAnswer { reused: true } | Fault::Deadline(DeadlineKind::Total) => Meaning::Nothing,
         Fault::Status(status) => of_status(status, phase),
-        Fault::ClientGone | Fault::Draining => Meaning::Nothing,
+        Fault::ClientGone | Fault::Draining | Fault::Outrun => Meaning::Nothing,
         Fault::BadHead | Fault::BadContent => Meaning::Counted { kind: Kind::Malformed, overloaded: false },
         Fault::BadFraming if !matches!(phase, Phase::Relaying) => {
             Meaning::Counted { kind: Kind::Malformed, overloaded: false }
@@ -153,9 +153,10 @@ mod tests {
             for kind in [DeadlineKind::ClientSend, DeadlineKind::ClientBody, DeadlineKind::Total] {
                 check(Fault::Deadline(kind), phase, None);
             }
-            for fault in [Fault::ClientGone, Fault::Draining, Fault::ResetBeforeAnswer { reused: true }] {
+            for fault in [Fault::ClientGone, Fault::Draining, Fault::Outrun] {
                 check(fault, phase, None);
             }
+            check(Fault::ResetBeforeAnswer { reused: true }, phase, None);
             assert_eq!(meaning(Fault::Status(401), phase), Meaning::Account);
             assert_eq!(meaning(Fault::Status(402), phase), Meaning::Account);
         }

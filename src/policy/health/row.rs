@@ -38,6 +38,7 @@ struct Peers {
     tally: Tally,
     limited: u32,
     ttft: Mean,
+    ttft_p95: Mean,
     speed: Mean,
 }
 
@@ -88,6 +89,9 @@ pub struct Speed {
     pub bytes_per_second: f32,
 }
 
+/// First events, at least, that tell their 95th percentile: with fewer it is the longest one.
+const P95_LEAST: u32 = 20;
+
 /// One endpoint on one core.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -112,6 +116,7 @@ pub struct Row {
     bytes_per_second: f32,
     speeds: Option<Box<Speeds>>,
     percentiles: [Percentiles; 2],
+    ttft_ms_p95: f32,
     percentiles_due: Moment,
     outlier_at: Moment,
     outlier_until: Moment,
@@ -142,6 +147,7 @@ impl Row {
             bytes_per_second: 0.0,
             speeds: None,
             percentiles: [Percentiles::default(); 2],
+            ttft_ms_p95: 0.0,
             percentiles_due: Moment::default(),
             outlier_at: Moment::default(),
             outlier_until: Moment::default(),
@@ -181,6 +187,14 @@ impl Row {
             blend(&mut self.ttft_ms, ms);
         }
         self.speeds.get_or_insert_default().ttft_ms.add(now, ms);
+    }
+
+    /// An attempt that began at `begun` is given up for a faster one. If it has waited for longer than usual
+    /// already, that is counted as the wait: else only those waits would count that were short enough to win.
+    pub fn outrun(&mut self, begun: Moment, now: Moment) {
+        if self.ttft_ms > 0.0 && now.since(begun).as_secs_f32() * 1000.0 > self.ttft_ms {
+            self.first_event(begun, now);
+        }
     }
 
     /// An answer was served whole, while `under_way` (itself included) were.
@@ -243,6 +257,7 @@ impl Row {
             peers.tally.served += cell.served;
         }
         peers.ttft.add(cell.served, cell.ttft_ms, cell.ttft_ms_at);
+        peers.ttft_p95.add(cell.served, cell.ttft_ms_p95, Percentiles::default());
         peers.speed.add(cell.served, cell.tokens_per_second, cell.tokens_per_second_at);
     }
 
@@ -318,6 +333,8 @@ impl Row {
         let (ttft_ms, ttft_ms_at) = self.peers.ttft.with(own.served, self.ttft_ms, ttft_at);
         let (tokens_per_second, tokens_per_second_at) =
             self.peers.speed.with(own.served, self.tokens_per_second, speed_at);
+        let (ttft_ms_p95, _) =
+            self.peers.ttft_p95.with(own.served, self.ttft_ms_p95, Percentiles::default());
         Figures {
             healthy: self.is_well(now),
             error_share: tally.share(),
@@ -327,6 +344,7 @@ impl Row {
             tokens_per_second,
             ttft_ms_at,
             tokens_per_second_at,
+            ttft_ms_p95,
         }
     }
 
@@ -340,6 +358,9 @@ impl Row {
         if let Some(speeds) = &mut self.speeds {
             self.percentiles =
                 [speeds.ttft_ms.percentiles(now, false), speeds.tokens_per_second.percentiles(now, true)];
+            let p95 = speeds.ttft_ms.percentile_of(now, 95, P95_LEAST);
+            // Less than a millisecond is measured, too: only zero says that nothing was.
+            self.ttft_ms_p95 = p95.map_or(0.0, |ms| ms.max(1.0));
         }
     }
 
@@ -362,6 +383,7 @@ impl Row {
             bytes_per_second: self.bytes_per_second,
             ttft_ms_at: self.percentiles[0],
             tokens_per_second_at: self.percentiles[1],
+            ttft_ms_p95: self.ttft_ms_p95,
             totals: self.totals,
         }
     }

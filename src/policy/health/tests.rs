@@ -338,3 +338,68 @@ fn the_control_plane_is_not_followed() {
     one.health.follow(&one.snapshot, at(0));
     assert!(one.health.begin(&one.snapshot, passed(0), 0, at(0)).is_none());
 }
+
+#[test]
+fn the_95th_percentile_needs_twenty_and_is_heard_by_other_cores() {
+    let (board, snapshot) = (Arc::new(Board::new(2)), named(&["a/x"]));
+    let core = |number| {
+        let mut health = Health::default();
+        health.join(Arc::clone(&board), number);
+        health.tick(&snapshot, at(0), 0);
+        One { health, snapshot: Arc::clone(&snapshot) }
+    };
+    let (mut here, mut there) = (core(0), core(1));
+    let candidate = endpoint(&snapshot, 0);
+    let p95 = |one: &One| one.health.figures(&one.snapshot, candidate).ttft_ms_p95;
+    // Twenty first events, after 1 to 20 ms.
+    for turn in 1..=20 {
+        there.health.tick(&snapshot, at(1_000 * turn), 0);
+        assert_eq!(p95(&there), 0.0, "{} are too few", turn - 1);
+        let ticket = there.begin(candidate, 1_000 * turn);
+        there.health.first_event(&ticket, at(1_000 * turn + turn));
+        let end = End { fault: None, ..End::failed(Fault::Outrun, Phase::Relaying, None) };
+        there.health.ended(&ticket, end, at(1_000 * turn + turn), 0);
+    }
+    there.health.tick(&snapshot, at(22_000), 0);
+    assert!((18.0..=20.0).contains(&p95(&there)), "{}", p95(&there));
+    assert_eq!(p95(&here), 0.0);
+    here.health.tick(&snapshot, at(22_100), 0);
+    assert_eq!(p95(&here), p95(&there));
+    // Less than a millisecond is measured, too.
+    for turn in 0..400 {
+        let ticket = there.begin(candidate, 23_000 + turn);
+        there.health.first_event(&ticket, at(23_000 + turn));
+    }
+    there.health.tick(&snapshot, at(25_000), 0);
+    assert_eq!(p95(&there), 1.0);
+}
+
+#[test]
+fn who_is_outrun_is_well_and_its_long_wait_counts() {
+    let mut one = One::new(&["a/x"]);
+    let candidate = endpoint(&one.snapshot, 0);
+    let usual = |one: &One| one.health.figures(&one.snapshot, candidate).ttft_ms;
+    let outrun = |one: &mut One, begun: u64, ms: u64| {
+        let ticket = one.begin(candidate, begun);
+        one.health.outrun(&ticket, at(begun + ms));
+        one.health.ended(&ticket, End::failed(Fault::Outrun, Phase::Asked, None), at(begun + ms), 0);
+    };
+    let served = |one: &mut One, begun: u64, ms: u64| {
+        let ticket = one.begin(candidate, begun);
+        one.health.first_event(&ticket, at(begun + ms));
+        let end = End { fault: None, ..End::failed(Fault::Outrun, Phase::Relaying, None) };
+        one.health.ended(&ticket, end, at(begun + ms), 0);
+    };
+    outrun(&mut one, 0, 500);
+    assert_eq!(usual(&one), 0.0, "with nothing to compare it says nothing");
+    served(&mut one, 1_000, 80);
+    assert_eq!(usual(&one), 80.0);
+    outrun(&mut one, 2_000, 40);
+    assert_eq!(usual(&one), 80.0, "it might have come in time");
+    outrun(&mut one, 3_000, 480);
+    assert_eq!(usual(&one), 130.0);
+    // However often it happens, it is no failure.
+    (4..40).for_each(|turn| outrun(&mut one, turn * 1_000, 480));
+    assert_eq!((one.well(50_000), one.health.under_way()), (vec![true], 0));
+    assert_eq!(one.health.live().of(EndpointId(0)).error_share, 0.0);
+}

@@ -62,11 +62,13 @@ pub enum RequestField {
     XOpenRouterMetadata,
     /// `X-Millrace-Debug`: tell it in full
     XMillraceDebug,
+    /// `X-Millrace-Hedge`: whether, or when, a second candidate is begun
+    XMillraceHedge,
 }
 
 impl RequestField {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Authorization,
         Self::XApiKey,
         Self::ApiKey,
@@ -83,6 +85,7 @@ impl RequestField {
         Self::AnthropicVersion,
         Self::XOpenRouterMetadata,
         Self::XMillraceDebug,
+        Self::XMillraceHedge,
     ];
 
     /// True when a second one is harmless and ignored: a preference or an attribution, or one thing under
@@ -191,6 +194,7 @@ pub(super) fn request_name(name: &[u8]) -> Name<RequestField> {
         (16, b'c') if is_name(name, b"content-encoding") => Name::Kept(R::ContentEncoding),
         (16, b'x') if is_name(name, b"x-millrace-debug") => Name::Kept(R::XMillraceDebug),
         (17, b'a') if is_name(name, b"anthropic-version") => Name::Kept(R::AnthropicVersion),
+        (16, b'x') if is_name(name, b"x-millrace-hedge") => Name::Kept(R::XMillraceHedge),
         (17, b't') if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
         (17, b't') if imitates(name, b"transfer-encoding") => Name::Underscore,
         (18, b'x') if is_name(name, b"x-openrouter-title") => Name::Kept(R::XTitle),
@@ -413,7 +417,7 @@ mod tests {
         let names = [
             "authorization x-api-key api-key content-type content-encoding accept idempotency-key",
             "openai-beta x-session-id session-id http-referer x-title user-agent anthropic-version",
-            "x-openrouter-metadata x-millrace-debug",
+            "x-openrouter-metadata x-millrace-debug x-millrace-hedge",
         ];
         let names = names.iter().flat_map(|line| line.split(' '));
         for (slot, (name, field)) in names.zip(RequestField::ALL).enumerate() {

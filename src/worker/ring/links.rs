@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::base::ids::PoolId;
+use crate::exchange::Lane;
 use crate::io::{Link, Ring};
 use crate::wire::buf::Lent;
 use crate::wire::spares::Spares;
@@ -16,11 +17,11 @@ pub(super) enum Owner {
     /// The client of a seat.
     Client(u32),
     /// The origin a seat talks to.
-    Origin(u32),
+    Origin(u32, Lane),
     /// The origin a seat has released, while its last send still comes back.
-    Parting(u32),
+    Parting(u32, Lane),
     /// Being dialled for a seat.
-    Dial(u32),
+    Dial(u32, Lane),
     /// Idle in a pool.
     Idle(PoolId),
     /// Nobody's any more: freed when the kernel lets go of it.

@@ -26,7 +26,7 @@ use super::pool::Pool;
 use super::{Core, Options};
 use crate::base::metrics::Counter;
 use crate::base::time::Moment;
-use crate::exchange::Input;
+use crate::exchange::{Input, Lane};
 use crate::io::connect::QUEUE_PAUSE;
 use crate::io::{AcceptedFd, DirectListener, DirectMailbox, Done, Link, Message, Ring, clock, pin_to_core};
 use links::{Links, Owner};
@@ -183,7 +183,7 @@ impl Turn {
                             }
                         }
                         Owner::Nobody => self.links.reclaim(token, spares),
-                        Owner::Client(_) | Owner::Origin(_) | Owner::Parting(_) | Owner::Dial(_) => {
+                        Owner::Client(_) | Owner::Origin(..) | Owner::Parting(..) | Owner::Dial(..) => {
                             self.links.announce(token);
                         }
                     }
@@ -237,19 +237,19 @@ impl Turn {
                     let parcel = ops.take_sent(token);
                     line.step(Input::ClientSent { parcel, ok }, ops);
                 }),
-                Owner::Origin(seat) => self.work(seat, |line, ops| {
+                Owner::Origin(seat, lane) => self.work(seat, |line, ops| {
                     let parcel = ops.take_sent(token);
-                    line.step(Input::OriginSent { parcel, ok }, ops);
+                    line.step(Input::OriginSent { lane, parcel, ok }, ops);
                 }),
-                Owner::Parting(seat) => {
+                Owner::Parting(seat, lane) => {
                     let parcel = entry.link.take_sent(&mut self.ring);
                     if let Some(seat) = self.seats[seat as usize].as_mut() {
-                        seat.wires.parting = None;
+                        seat.wires.origin(lane).parting = None;
                     }
                     self.links.part(token, false);
-                    self.step(seat, Input::OriginSent { parcel, ok });
+                    self.step(seat, Input::OriginSent { lane, parcel, ok });
                 }
-                Owner::Dial(_) | Owner::Idle(_) | Owner::Nobody => {
+                Owner::Dial(..) | Owner::Idle(_) | Owner::Nobody => {
                     let _nobodys = entry.link.take_sent(&mut self.ring);
                     self.links.reclaim(token, &mut self.core.state.borrow_mut().spares);
                 }
@@ -262,10 +262,12 @@ impl Turn {
     fn tell_news(&mut self) {
         while let Some(token) = self.links.news() {
             match self.links.entry(token).owner {
-                Owner::Client(seat) | Owner::Origin(seat) | Owner::Dial(seat) => {
+                Owner::Client(seat) | Owner::Origin(seat, _) | Owner::Dial(seat, _) => {
                     self.work(seat, |line, ops| match ops.news(token) {
                         Some(News::Client(lent, got)) => line.step(Input::ClientRecv { lent, got }, ops),
-                        Some(News::Origin(lent, got)) => line.step(Input::OriginRecv { lent, got }, ops),
+                        Some(News::Origin(lane, lent, got)) => {
+                            line.step(Input::OriginRecv { lane, lent, got }, ops);
+                        }
                         Some(News::Other(input)) => line.step(input, ops),
                         None => {}
                     });
@@ -274,17 +276,19 @@ impl Turn {
                     let core = Rc::clone(&self.core);
                     self.links.reclaim(token, &mut core.state.borrow_mut().spares);
                 }
-                Owner::Parting(_) | Owner::Idle(_) => {}
+                Owner::Parting(..) | Owner::Idle(_) => {}
             }
         }
     }
 
     fn dial_again(&mut self, seat: u32) {
-        self.work(seat, |line, ops| {
-            if let Some(input) = ops.dial_again() {
-                line.step(input, ops);
-            }
-        });
+        for lane in Lane::BOTH {
+            self.work(seat, |line, ops| {
+                if let Some(input) = ops.dial_again(lane) {
+                    line.step(input, ops);
+                }
+            });
+        }
     }
 
     /// Tells one exchange.

@@ -8,7 +8,7 @@ use super::links::{Entry, Links, Owner};
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
 use crate::base::time::Moment;
-use crate::exchange::{Got, Input};
+use crate::exchange::{Got, Input, Lane};
 use crate::io::{ConnectFault, Handshake, Link, Ring, Target};
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
@@ -20,6 +20,14 @@ use crate::worker::{Core, dial};
 /// The connections a seat holds, by number.
 pub(super) struct Wires {
     pub(super) client: u32,
+    first: Wire,
+    /// Of the second lane, once it was in use.
+    second: Option<Box<Wire>>,
+}
+
+/// What one lane to origins holds.
+#[derive(Default)]
+pub(super) struct Wire {
     pub(super) origin: Option<u32>,
     pub(super) dialing: Option<Dialing>,
     /// Released, and its last send still comes back.
@@ -27,8 +35,31 @@ pub(super) struct Wires {
 }
 
 impl Wires {
-    pub(super) const fn new(client: u32) -> Self {
-        Self { client, origin: None, dialing: None, parting: None }
+    pub(super) fn new(client: u32) -> Self {
+        Self { client, first: Wire::default(), second: None }
+    }
+
+    /// The wire of a lane.
+    #[inline]
+    pub(super) fn origin(&mut self, lane: Lane) -> &mut Wire {
+        match lane {
+            Lane::First => &mut self.first,
+            Lane::Second => self.second.get_or_insert_default(),
+        }
+    }
+
+    /// The connection that an answer comes from: by then there is one.
+    #[inline]
+    fn answering(&self) -> Option<u32> {
+        self.first.origin.or_else(|| self.second.as_ref()?.origin)
+    }
+
+    /// The wire of a lane, if it was ever in use.
+    fn used(&mut self, lane: Lane) -> Option<&mut Wire> {
+        match lane {
+            Lane::First => Some(&mut self.first),
+            Lane::Second => self.second.as_deref_mut(),
+        }
     }
 }
 
@@ -46,8 +77,8 @@ pub(super) struct Dialing {
 pub(super) enum News {
     /// The client has sent something.
     Client(Lent, Got),
-    /// The origin has.
-    Origin(Lent, Got),
+    /// The origin of this lane has.
+    Origin(Lane, Lent, Got),
     /// The dial has come to something.
     Other(Input),
 }
@@ -97,18 +128,21 @@ impl RingOps<'_> {
         self.links.entry(token).link.take_sent(self.ring)
     }
 
-    fn origin(&self) -> u32 {
-        self.wires.origin.expect("the exchange sends and receives only on a connection it was given")
+    fn origin(&mut self, lane: Lane) -> u32 {
+        self.wires
+            .origin(lane)
+            .origin
+            .expect("the exchange sends and receives only on a connection it was given")
     }
 
     /// Starts connecting to the next target that does not refuse at once. `fault` is what the last one said.
-    fn try_next(&mut self, mut fault: Fault) -> Option<Input> {
-        let dialing = self.wires.dialing.as_mut()?;
+    fn try_next(&mut self, lane: Lane, mut fault: Fault) -> Option<Input> {
+        let dialing = self.wires.origin(lane).dialing.as_mut()?;
         while let Some(target) = dialing.targets.pop() {
             let token = self.links.reserve();
             match Link::dial(self.ring, token, &target) {
                 Ok(Some(link)) => {
-                    self.links.open(token, link, Owner::Dial(self.seat));
+                    self.links.open(token, link, Owner::Dial(self.seat, lane));
                     dialing.link = Some(token);
                     return None;
                 }
@@ -128,19 +162,20 @@ impl RingOps<'_> {
                 }
             }
         }
-        self.wires.dialing = None;
-        Some(Input::DialFailed { fault })
+        self.wires.origin(lane).dialing = None;
+        Some(Input::DialFailed { lane, fault })
     }
 
     /// The pause after a full queue is over.
-    pub(super) fn dial_again(&mut self) -> Option<Input> {
-        let dialing = self.wires.dialing.as_mut().filter(|dialing| dialing.waits)?;
+    pub(super) fn dial_again(&mut self, lane: Lane) -> Option<Input> {
+        let wire = self.wires.used(lane)?;
+        let dialing = wire.dialing.as_mut().filter(|dialing| dialing.waits)?;
         dialing.waits = false;
         if dialing.aborted {
-            self.wires.dialing = None;
-            return Some(Input::DialFailed { fault: dial::of(ConnectFault::Aborted) });
+            wire.dialing = None;
+            return Some(Input::DialFailed { lane, fault: dial::of(ConnectFault::Aborted) });
         }
-        self.try_next(Fault::ConnectRefused)
+        self.try_next(lane, Fault::ConnectRefused)
     }
 
     /// Something happened to one of the seat's connections: what its exchange is to hear of it.
@@ -149,9 +184,10 @@ impl RingOps<'_> {
         let core = self.core;
         let spares = &mut core.state.borrow_mut().spares;
         let entry = self.links.entry(token);
-        let is_client = match entry.owner {
-            Owner::Dial(_) => return self.dial_on(token, spares).map(News::Other),
-            owner => matches!(owner, Owner::Client(_)),
+        let lane = match entry.owner {
+            Owner::Dial(_, lane) => return self.dial_on(lane, token, spares).map(News::Other),
+            Owner::Origin(_, lane) | Owner::Parting(_, lane) => Some(lane),
+            Owner::Client(_) | Owner::Idle(_) | Owner::Nobody => None,
         };
         if let Some((lent, result)) = entry.link.take_filled() {
             return Some(News::Client(lent, got(&result)));
@@ -162,12 +198,16 @@ impl RingOps<'_> {
             return None;
         };
         let got = got(&result);
-        Some(if is_client { News::Client(lent, got) } else { News::Origin(lent, got) })
+        Some(match lane {
+            None => News::Client(lent, got),
+            Some(lane) => News::Origin(lane, lent, got),
+        })
     }
 
     /// Something happened to the connection being dialled.
-    fn dial_on(&mut self, token: u32, spares: &mut Spares) -> Option<Input> {
-        let dialing = self.wires.dialing.as_mut()?;
+    fn dial_on(&mut self, lane: Lane, token: u32, spares: &mut Spares) -> Option<Input> {
+        let wire = self.wires.origin(lane);
+        let dialing = wire.dialing.as_mut()?;
         let entry = self.links.entry(token);
         let mut outcome = Ok(Handshake::Running);
         if mem::take(&mut entry.writable) {
@@ -178,10 +218,10 @@ impl RingOps<'_> {
             _ if dialing.aborted => ConnectFault::Aborted,
             Ok(Handshake::Running) => return None,
             Ok(Handshake::Done) => {
-                entry.owner = Owner::Origin(self.seat);
-                self.wires.origin = Some(token);
-                self.wires.dialing = None;
-                return Some(Input::Dialed { reused: false });
+                entry.owner = Owner::Origin(self.seat, lane);
+                wire.origin = Some(token);
+                wire.dialing = None;
+                return Some(Input::Dialed { lane, reused: false });
             }
             Ok(Handshake::Failed) => ConnectFault::Tls,
             Err(fault) => fault,
@@ -189,10 +229,10 @@ impl RingOps<'_> {
         dialing.link = None;
         self.links.part(token, false);
         match fault {
-            ConnectFault::Refused => self.try_next(dial::of(fault)),
+            ConnectFault::Refused => self.try_next(lane, dial::of(fault)),
             fault => {
-                self.wires.dialing = None;
-                Some(Input::DialFailed { fault: dial::of(fault) })
+                wire.dialing = None;
+                Some(Input::DialFailed { lane, fault: dial::of(fault) })
             }
         }
     }
@@ -207,7 +247,7 @@ impl Ops for RingOps<'_> {
         // More of the answer comes with a completion, which is early enough to hear of the send; unless it is
         // here already.
         let is_here = |origin: u32| self.links.entry(origin).link.has_news();
-        let silent = midway && !self.wires.origin.is_none_or(is_here);
+        let silent = midway && !self.wires.answering().is_none_or(is_here);
         self.send(self.wires.client, parcel, silent);
     }
 
@@ -215,22 +255,23 @@ impl Ops for RingOps<'_> {
         self.links.entry(self.wires.client).link.shutdown_write();
     }
 
-    fn reuse(&mut self, pool: PoolId, now: Moment) -> bool {
+    fn reuse(&mut self, lane: Lane, pool: PoolId, now: Moment) -> bool {
         let links = &mut *self.links;
         let Some(token) = self.pool.take(pool, now, |old| drop(links.part(old, false))) else { return false };
-        self.links.entry(token).owner = Owner::Origin(self.seat);
-        self.wires.origin = Some(token);
+        self.links.entry(token).owner = Owner::Origin(self.seat, lane);
+        self.wires.origin(lane).origin = Some(token);
         true
     }
 
-    fn dial(&mut self, mut targets: Vec<Target>) -> Option<Input> {
+    fn dial(&mut self, lane: Lane, mut targets: Vec<Target>) -> Option<Input> {
         targets.reverse();
-        self.wires.dialing = Some(Dialing { targets, link: None, aborted: false, waits: false });
-        self.try_next(Fault::NameUnresolved)
+        let dialing = Dialing { targets, link: None, aborted: false, waits: false };
+        self.wires.origin(lane).dialing = Some(dialing);
+        self.try_next(lane, Fault::NameUnresolved)
     }
 
-    fn abort_dial(&mut self) {
-        if let Some(dialing) = &mut self.wires.dialing {
+    fn abort_dial(&mut self, lane: Lane) {
+        if let Some(dialing) = &mut self.wires.origin(lane).dialing {
             dialing.aborted = true;
             // Its poll or its receive completes, and that ends the dial.
             if let Some(token) = dialing.link {
@@ -239,18 +280,20 @@ impl Ops for RingOps<'_> {
         }
     }
 
-    fn origin_send(&mut self, parcel: Parcel) {
+    fn origin_send(&mut self, lane: Lane, parcel: Parcel) {
         // What follows is the answer, or a deadline.
-        self.send(self.origin(), parcel, true);
+        let token = self.origin(lane);
+        self.send(token, parcel, true);
     }
 
-    fn origin_recv(&mut self, lent: Lent) {
-        self.recv(self.origin(), lent);
+    fn origin_recv(&mut self, lane: Lane, lent: Lent) {
+        let token = self.origin(lane);
+        self.recv(token, lent);
     }
 
     #[inline(never)]
-    fn release(&mut self, keep: Option<PoolTerms>, now: Moment) -> Option<Input> {
-        let token = self.wires.origin.take()?;
+    fn release(&mut self, lane: Lane, keep: Option<PoolTerms>, now: Moment) -> Option<Input> {
+        let token = self.wires.origin(lane).origin.take()?;
         if let Some(PoolTerms { pool, idle, most }) = keep
             && self.links.is_clean(token, self.ring, &mut self.core.state.borrow_mut().spares)
         {
@@ -261,27 +304,25 @@ impl Ops for RingOps<'_> {
         }
         let entry = self.links.entry(token);
         let lent = if entry.link.is_sending() || entry.untold {
-            entry.owner = Owner::Parting(self.seat);
+            entry.owner = Owner::Parting(self.seat, lane);
             entry.link.shutdown();
-            self.wires.parting = Some(token);
+            self.wires.origin(lane).parting = Some(token);
             entry.lent.take()
         } else {
             self.links.part(token, false)
         };
         // A receive that nobody will fill any more.
-        lent.map(|lent| Input::OriginRecv { lent, got: Got::End })
+        lent.map(|lent| Input::OriginRecv { lane, lent, got: Got::End })
     }
 
     #[inline(never)]
     fn close(&mut self, reset: bool) {
-        if let Some(token) = self.wires.dialing.take().and_then(|dialing| dialing.link) {
-            self.links.part(token, false);
-        }
-        if let Some(token) = self.wires.origin.take() {
-            self.links.part(token, false);
-        }
-        if let Some(token) = self.wires.parting.take() {
-            self.links.part(token, false);
+        for lane in Lane::BOTH {
+            let Some(wire) = self.wires.used(lane) else { continue };
+            let Wire { origin, dialing, parting } = mem::take(wire);
+            for token in [dialing.and_then(|dialing| dialing.link), origin, parting].into_iter().flatten() {
+                self.links.part(token, false);
+            }
         }
         self.links.part(self.wires.client, reset);
     }

@@ -20,6 +20,7 @@ use crate::io::{Driver, DriverChoice, mailbox, probe};
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{AuthMode, Snapshot, WaitingComment};
 use crate::policy::health::board::Board;
+use crate::policy::hedge::Terms;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::{Parcel, Piece};
 use crate::worker::Shared;
@@ -46,6 +47,7 @@ fn snapshot() -> Snapshot {
         waiting: WaitingComment { text: "waiting".into(), delay: None },
         ambiguous_failover: true,
         auto: Auto::default(),
+        hedging: Terms::default(),
     }
 }
 
@@ -105,9 +107,9 @@ fn client(turn: &mut Turn) -> (u32, TcpStream) {
 }
 
 /// Gives a seat an origin.
-fn origin(turn: &mut Turn, seat: u32) -> (u32, TcpStream) {
-    let (token, far) = open(turn, Owner::Origin(seat));
-    turn.seats[seat as usize].as_mut().unwrap().wires.origin = Some(token);
+fn origin(turn: &mut Turn, seat: u32, lane: Lane) -> (u32, TcpStream) {
+    let (token, far) = open(turn, Owner::Origin(seat, lane));
+    turn.seats[seat as usize].as_mut().unwrap().wires.origin(lane).origin = Some(token);
     (token, far)
 }
 
@@ -181,55 +183,63 @@ fn what_is_quiet_is_freed_without_the_kernel() {
 
 #[test]
 fn bytes_that_came_before_they_were_asked_for_do_not_wait_for_the_kernel() {
-    let Some(mut turn) = worker() else { return };
-    let (seat, _client) = client(&mut turn);
-    let (token, mut far) = origin(&mut turn, seat);
-    far.write_all(b"early").unwrap();
-    reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
-    turn.tell_news();
-    assert!(turn.links.entry(token).link.has_news(), "nobody has asked");
-    // As a step does that a deadline or a message has caused, after the news of the turn.
-    with(&mut turn, seat, |ops| ops.origin_recv(Lent { storage: vec![0; 64], taken: 0, filled: 0 }));
-    turn.settle();
-    assert!(!turn.links.entry(token).link.has_news());
-    assert_eq!(turn.links.news(), None);
+    for lane in Lane::BOTH {
+        let Some(mut turn) = worker() else { return };
+        let (seat, _client) = client(&mut turn);
+        let (token, mut far) = origin(&mut turn, seat, lane);
+        far.write_all(b"early").unwrap();
+        reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
+        turn.tell_news();
+        assert!(turn.links.entry(token).link.has_news(), "nobody has asked");
+        // As a step does that a deadline or a message has caused, after the news of the turn.
+        with(&mut turn, seat, |ops| {
+            ops.origin_recv(lane, Lent { storage: vec![0; 64], taken: 0, filled: 0 })
+        });
+        turn.settle();
+        assert!(!turn.links.entry(token).link.has_news());
+        assert_eq!(turn.links.news(), None);
+    }
 }
 
 #[test]
 fn a_send_that_runs_is_told_after_the_release() {
-    let Some(mut turn) = worker() else { return };
-    let (seat, _client) = client(&mut turn);
-    let (token, _far) = origin(&mut turn, seat);
-    with(&mut turn, seat, |ops| ops.origin_send(parcel(&[7; 64 << 20])));
-    reap_until(&mut turn, |turn| turn.links.entry(token).link.is_sending());
-    let now = turn.now;
-    let told = with(&mut turn, seat, |ops| ops.release(None, now));
-    assert!(told.is_none());
-    assert_eq!(turn.links.entry(token).owner, Owner::Parting(seat));
-    reap_until(&mut turn, |turn| !turn.sent.is_empty());
-    assert!(!turn.sent[0].ok);
-    turn.tell_sent();
-    assert_eq!(turn.seats[seat as usize].as_ref().unwrap().wires.parting, None);
-    turn.tell_news();
-    reap_until(&mut turn, |turn| is_free(turn, token));
+    for lane in Lane::BOTH {
+        let Some(mut turn) = worker() else { return };
+        let (seat, _client) = client(&mut turn);
+        let (token, _far) = origin(&mut turn, seat, lane);
+        with(&mut turn, seat, |ops| ops.origin_send(lane, parcel(&[7; 64 << 20])));
+        reap_until(&mut turn, |turn| turn.links.entry(token).link.is_sending());
+        let now = turn.now;
+        let told = with(&mut turn, seat, |ops| ops.release(lane, None, now));
+        assert!(told.is_none());
+        assert_eq!(turn.links.entry(token).owner, Owner::Parting(seat, lane));
+        reap_until(&mut turn, |turn| !turn.sent.is_empty());
+        assert!(!turn.sent[0].ok);
+        turn.tell_sent();
+        assert_eq!(turn.seats[seat as usize].as_mut().unwrap().wires.origin(lane).parting, None);
+        turn.tell_news();
+        reap_until(&mut turn, |turn| is_free(turn, token));
+    }
 }
 
 #[test]
 fn a_send_that_is_over_but_not_told_is_told_after_the_release() {
-    let Some(mut turn) = worker() else { return };
-    let (seat, _client) = client(&mut turn);
-    let (token, _far) = origin(&mut turn, seat);
-    with(&mut turn, seat, |ops| ops.origin_send(parcel(b"request")));
-    reap_until(&mut turn, |turn| !turn.sent_before.is_empty());
-    // Something else of this turn makes the exchange part from the origin before it hears of the send.
-    let now = turn.now;
-    with(&mut turn, seat, |ops| ops.release(None, now));
-    assert_eq!(turn.links.entry(token).owner, Owner::Parting(seat), "nobody would be told");
-    turn.tell_sent_before();
-    assert_eq!(turn.seats[seat as usize].as_ref().unwrap().wires.parting, None);
-    assert_eq!(turn.links.entry(token).owner, Owner::Nobody);
-    turn.tell_news();
-    reap_until(&mut turn, |turn| is_free(turn, token));
+    for lane in Lane::BOTH {
+        let Some(mut turn) = worker() else { return };
+        let (seat, _client) = client(&mut turn);
+        let (token, _far) = origin(&mut turn, seat, lane);
+        with(&mut turn, seat, |ops| ops.origin_send(lane, parcel(b"request")));
+        reap_until(&mut turn, |turn| !turn.sent_before.is_empty());
+        // Something else of this turn makes the exchange part from the origin before it hears of the send.
+        let now = turn.now;
+        with(&mut turn, seat, |ops| ops.release(lane, None, now));
+        assert_eq!(turn.links.entry(token).owner, Owner::Parting(seat, lane), "nobody would be told");
+        turn.tell_sent_before();
+        assert_eq!(turn.seats[seat as usize].as_mut().unwrap().wires.origin(lane).parting, None);
+        assert_eq!(turn.links.entry(token).owner, Owner::Nobody);
+        turn.tell_news();
+        reap_until(&mut turn, |turn| is_free(turn, token));
+    }
 }
 
 #[test]
@@ -237,7 +247,7 @@ fn the_end_of_a_send_midway_is_waited_for_only_when_more_is_here_already() {
     let Some(mut turn) = worker() else { return };
     for (midway, more) in [(true, false), (true, true), (false, false)] {
         let (seat, _client) = client(&mut turn);
-        let (token, mut far) = origin(&mut turn, seat);
+        let (token, mut far) = origin(&mut turn, seat, Lane::First);
         if more {
             far.write_all(b"more").unwrap();
             reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
@@ -253,23 +263,25 @@ fn the_end_of_a_send_midway_is_waited_for_only_when_more_is_here_already() {
 
 #[test]
 fn a_clean_connection_is_kept_and_a_spoilt_one_is_not() {
-    let Some(mut turn) = worker() else { return };
-    let (seat, _client) = client(&mut turn);
-    let (pool, now) = (PoolId(3), turn.now);
-    let terms = Some(PoolTerms { pool, idle: PATIENCE, most: 4 });
-    let (token, _far) = origin(&mut turn, seat);
-    with(&mut turn, seat, |ops| ops.release(terms, now));
-    assert_eq!(turn.links.entry(token).owner, Owner::Idle(pool));
-    assert!(with(&mut turn, seat, |ops| ops.reuse(pool, now)));
-    assert_eq!(turn.links.entry(token).owner, Owner::Origin(seat));
-    with(&mut turn, seat, |ops| ops.release(None, now));
+    for lane in Lane::BOTH {
+        let Some(mut turn) = worker() else { return };
+        let (seat, _client) = client(&mut turn);
+        let (pool, now) = (PoolId(3), turn.now);
+        let terms = Some(PoolTerms { pool, idle: PATIENCE, most: 4 });
+        let (token, _far) = origin(&mut turn, seat, lane);
+        with(&mut turn, seat, |ops| ops.release(lane, terms, now));
+        assert_eq!(turn.links.entry(token).owner, Owner::Idle(pool));
+        assert!(with(&mut turn, seat, |ops| ops.reuse(lane, pool, now)));
+        assert_eq!(turn.links.entry(token).owner, Owner::Origin(seat, lane));
+        with(&mut turn, seat, |ops| ops.release(lane, None, now));
 
-    let (token, mut far) = origin(&mut turn, seat);
-    far.write_all(b"surplus").unwrap();
-    reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
-    with(&mut turn, seat, |ops| ops.release(terms, now));
-    assert_eq!(turn.links.entry(token).owner, Owner::Nobody);
-    assert!(!with(&mut turn, seat, |ops| ops.reuse(pool, now)));
+        let (token, mut far) = origin(&mut turn, seat, lane);
+        far.write_all(b"surplus").unwrap();
+        reap_until(&mut turn, |turn| turn.links.entry(token).link.has_news());
+        with(&mut turn, seat, |ops| ops.release(lane, terms, now));
+        assert_eq!(turn.links.entry(token).owner, Owner::Nobody);
+        assert!(!with(&mut turn, seat, |ops| ops.reuse(lane, pool, now)));
+    }
 }
 
 #[test]
@@ -277,7 +289,7 @@ fn a_panic_ends_one_connection_and_frees_what_it_held() {
     let Some(mut turn) = worker() else { return };
     let (seat, mut gone) = client(&mut turn);
     let (other, mut kept) = client(&mut turn);
-    let (token, mut far) = origin(&mut turn, seat);
+    let origins = Lane::BOTH.map(|lane| origin(&mut turn, seat, lane));
     turn.work(seat, |line, _| {
         let _state = line.core.state.borrow_mut();
         let _newest = line.core.snapshot.borrow_mut();
@@ -288,8 +300,11 @@ fn a_panic_ends_one_connection_and_frees_what_it_held() {
     assert!(turn.seats[seat as usize].is_none());
     assert_eq!((turn.vacant.clone(), turn.core.bells.borrow().len()), (vec![seat], 1));
     turn.tell_news();
-    reap_until(&mut turn, |turn| is_free(turn, token));
-    assert_eq!((gone.read(&mut [0]).unwrap(), far.read(&mut [0]).unwrap()), (0, 0));
+    assert_eq!(gone.read(&mut [0]).unwrap(), 0);
+    for (token, mut far) in origins {
+        reap_until(&mut turn, |turn| is_free(turn, token));
+        assert_eq!(far.read(&mut [0]).unwrap(), 0);
+    }
     // The next one takes the seat; what still names the old one does not reach it.
     turn.step(seat, Input::Deadline);
     let (again, _far) = client(&mut turn);

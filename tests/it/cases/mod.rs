@@ -18,6 +18,7 @@ use millrace::base::limits::{Deadlines, Limits};
 use millrace::exchange::sim::case::{Case, ClientStep, Config, OriginStep, ProcessStep};
 use millrace::exchange::sim::report::ClientReport;
 use millrace::exchange::sim::{CLIENT_KEY, Report, verify};
+use millrace::policy::hedge::{Terms, When};
 
 use crate::harness::{Proxy, digest, each_driver, until};
 use origin::{Provider, Shared};
@@ -191,6 +192,17 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
     text.push_str(&format!("[waiting]\ncomment = \"waiting\"\ndelay = \"{delay}\"\n"));
     let (ambiguous, attempts) = (config.ambiguous, set.attempts);
     text.push_str(&format!("[retry]\nambiguous_failover = {ambiguous}\nattempts = {attempts}\n"));
+    let terms = &config.hedging;
+    if let When::After(delay) = terms.when {
+        text.push_str(&format!("[hedge]\nafter = \"{}ms\"\n", (delay * FACTOR).as_millis()));
+    } else if terms.in_use {
+        text.push_str("[hedge]\n");
+    }
+    if terms.in_use {
+        let Terms { requests_percent, cost_percent, per_request, .. } = terms;
+        text.push_str(&format!("requests_percent = {requests_percent}\ncost_percent = {cost_percent}\n"));
+        text.push_str(&format!("per_request = {per_request}\n"));
+    }
     if config.keys {
         let (digest, debug) = (digest(CLIENT_KEY), config.debug);
         text.push_str(&format!("[[key]]\nname = \"client\"\nsha256 = \"{digest}\"\ndebug = {debug}\n"));

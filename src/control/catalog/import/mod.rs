@@ -105,6 +105,7 @@ fn joined(one: ModelFacts, two: ModelFacts) -> ModelFacts {
         created: one.created.or(two.created),
         distillable: one.distillable.or(two.distillable),
         strategy: one.strategy.or(two.strategy),
+        hedge: one.hedge.or(two.hedge),
     }
 }
 
