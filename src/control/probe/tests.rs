@@ -47,6 +47,7 @@ fn provider(address: SocketAddr, credential: Credential) -> Provider {
         deadlines: Deadlines::default(),
         pool: PoolId(0),
         passthrough: false,
+        sticky_ttl: crate::base::limits::STICKY_TTL,
         heads: Heads::default(),
     }
 }

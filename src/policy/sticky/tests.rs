@@ -15,7 +15,9 @@ const NOW: Moment = Moment::from_nanos(5_000_000_000);
 /// tokens.
 fn world() -> Snapshot {
     let mut snapshot = Snapshot { providers: vec![provider("p")], ..Snapshot::bare() };
-    snapshot.keys = [1, 2].map(|byte| ClientKey { name: "k".into(), sha256: [byte; 32] }).into();
+    let key =
+        |byte| ClientKey { name: "k".into(), sha256: [byte; 32], debug: false, regions: Box::default() };
+    snapshot.keys = [1, 2].map(key).into();
     for (turn, id) in (0..).zip(["m", "n"]) {
         let mut endpoints = Vec::new();
         for (name, read) in [("x", Some(1)), ("y", None)] {
@@ -55,7 +57,7 @@ fn a_conversation_is_one_accounts_and_one_models() {
     let found = |memory: &Memory, tenant, conversation: &Conversation<'_>, model| {
         memory.endpoint(digest(memory, &snapshot, tenant, conversation), model, NOW)
     };
-    let want = Some(short(snapshot.rows()[0].identity));
+    let want = Some(short(snapshot.rows().model(ModelId(0)).identity(0)));
     assert_eq!(found(&memory, of(Some(0)), &NAMED, "m"), want);
     assert_eq!(found(&memory, of(Some(0)), &NAMED, "n"), None);
     assert_eq!(found(&memory, of(Some(1)), &NAMED, "m"), None);

@@ -4,6 +4,8 @@
 
 use super::*;
 use crate::control::simulate::tests::{WORLD, setup, three};
+use crate::policy::auth::Tenant;
+use crate::policy::route::{Ask, Scene, considered};
 
 #[track_caller]
 fn refuses(text: &str, says: &str) {
@@ -145,6 +147,15 @@ fn deadlines_capacity_and_cuts_end_an_answer() {
     assert!(matches!(fate(dies, |asked| asked.stream = false), Fate::Fails { fault: Fault::Truncated, .. }));
 }
 
+/// What a request costs at each endpoint, as routing sees it, in order.
+fn costs(snapshot: &Snapshot) -> Vec<f32> {
+    let (list, _) =
+        considered(&Scene::plain(snapshot), Tenant { key: None }, &Ask::ANYTHING, ["team/m"].iter());
+    let mut costs: Vec<f32> = list.iter().filter_map(|one| one.scored).map(|scored| scored.cost).collect();
+    costs.sort_by(f32::total_cmp);
+    costs
+}
+
 #[test]
 fn prices_change_and_change_back() {
     let setup = setup(&three("price"));
@@ -175,7 +186,9 @@ completion = \"7\"
             (prices.prompt.unwrap().0, prices.completion.unwrap().0)
         };
         assert_eq!((prices(0), prices(1)), (alpha, beta), "{at_s} s");
-        assert_eq!(snapshot.rows()[0].prices.prompt, alpha.0 as f32, "{at_s} s");
+        // A clone's tables are made anew, of the prices that it has.
+        assert_eq!(costs(&snapshot), costs(&snapshot.clone()), "{at_s} s");
+        assert_eq!(costs(&snapshot) == costs(&setup.snapshot), [0, 20].contains(&at_s), "{at_s} s");
     }
 }
 
