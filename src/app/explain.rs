@@ -120,7 +120,8 @@ fn told(
     if names.is_empty() {
         return Err(bad("it names no model".to_owned()));
     }
-    let scene = Scene { snapshot: &snapshot, live: Live::unknown(), random: options.seed, minute, sticky: None };
+    let scene =
+        Scene { snapshot: &snapshot, live: Live::unknown(), random: options.seed, minute, sticky: None };
     let (receipt, plan) = Receipt::new(&scene, Tenant { key }, &ask, names);
     let code = if plan.is_ok() { 0 } else { EXIT_NO_ENDPOINT };
     let text = match (options.json, plan) {

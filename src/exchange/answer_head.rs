@@ -75,8 +75,8 @@ fn begin_head<'o>(own: &'o mut Vec<u8>, status: u16, id: Option<&GenerationId>) 
 
 /// Says what `millrace/auto` has decided, if it was asked for.
 fn tell_choice(head: &mut HeadWriter<'_>, attempt: &Attempt) {
-    if let Subject::Inference { auto: Some(decision), .. } = &attempt.request.subject {
-        head.field("x-millrace-auto", decision.receipt(&attempt.snapshot().auto).as_bytes());
+    if let Subject::Inference { auto: Some(chosen), .. } = &attempt.request.subject {
+        head.field("x-millrace-auto", chosen.decision.receipt(&attempt.snapshot().auto).as_bytes());
     }
 }
 

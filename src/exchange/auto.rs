@@ -1,24 +1,38 @@
 //! `millrace/auto` in a request: the names to plan for in its place.
 //!
-//! Deliberately absent: the choice itself (`policy/auto`), and the memory of conversations.
+//! A conversation keeps its model: the one that served it last goes first, whatever its next request shows.
+//!
+//! Deliberately absent: the choice itself (`policy/auto`), and what is remembered after an answer
+//! (`relay/pins`).
 
 use std::borrow::Cow;
 
+use crate::base::ids::ModelId;
 use crate::exchange::reply::Refusal;
 use crate::exchange::request::requested_names;
 use crate::policy::auth::Tenant;
 use crate::policy::auto::{self, Choice, Decision, Wishes};
 use crate::policy::prefs::BadPreference;
 use crate::policy::route::{Ask, CHOICES, Scene};
+use crate::policy::sticky::Digest;
 use crate::wire::json::peek::Peek;
+
+/// What `millrace/auto` has become.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    /// What was decided.
+    pub(super) decision: Decision,
+    /// The conversation that is to keep the model.
+    pub(super) conversation: Option<Digest>,
+}
 
 /// The requested models, with models chosen in place of `millrace/auto`.
 #[derive(Debug)]
 pub(super) struct Names<'n> {
     list: [Cow<'n, str>; CHOICES],
     count: usize,
-    /// What was decided.
-    pub(super) decision: Decision,
+    /// Why these.
+    pub(super) chosen: Chosen,
 }
 
 const NO_MESSAGES: BadPreference = BadPreference {
@@ -51,8 +65,12 @@ pub(super) fn names<'n>(
     let content = ask.needs.content();
     let seen = (auto::signals(peek, body, content), content);
     let most = CHOICES.saturating_sub(others).max(1);
-    let choice = auto::choose(scene, tenant, ask, &wishes, seen, most, None).ok_or(Refusal::NoneAllowed)?;
-    let mut names = Names { list: Default::default(), count: 0, decision: choice.decision };
+    let conversation =
+        scene.sticky.and_then(|recall| recall.memory.digest(snapshot, tenant, &ask.conversation));
+    let kept = conversation.and_then(|digest| model_of(scene, digest));
+    let choice = auto::choose(scene, tenant, ask, &wishes, seen, most, kept).ok_or(Refusal::NoneAllowed)?;
+    let chosen = Chosen { decision: choice.decision, conversation };
+    let mut names = Names { list: Default::default(), count: 0, chosen };
     let mut expanded = false;
     for name in requested_names(peek, body) {
         if !ours(&name) {
@@ -62,6 +80,13 @@ pub(super) fn names<'n>(
         }
     }
     Ok(Some(names))
+}
+
+/// The model that served the conversation last. Its two names are one router model.
+fn model_of(scene: &Scene<'_>, digest: Digest) -> Option<ModelId> {
+    let candidates = scene.snapshot.auto.models.iter().map(|one| one.model);
+    let recall = scene.sticky?;
+    recall.memory.model(digest, auto::NAMES[0], scene.snapshot, candidates, recall.now)
 }
 
 impl<'n> Names<'n> {

@@ -229,8 +229,19 @@ impl Exchange {
         let forwarded = FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default());
         let session = [RequestField::XSessionId, RequestField::HarnessSession];
         let session = session.map(|field| head.field(field).unwrap_or_default());
-        let accepted =
-            Accepted { target, forwarded, session, head_len, surface, tenant, wishes, terms, id, hedge, body };
+        let accepted = Accepted {
+            target,
+            forwarded,
+            session,
+            head_len,
+            surface,
+            tenant,
+            wishes,
+            terms,
+            id,
+            hedge,
+            body,
+        };
         self.intake.head = Some(accepted);
         Ok(())
     }

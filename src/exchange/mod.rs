@@ -41,6 +41,7 @@ mod relay;
 pub mod reply;
 mod request;
 mod run;
+mod sides;
 #[doc(hidden)]
 pub mod sim;
 mod surface;
@@ -58,6 +59,8 @@ use crate::base::time::Moment;
 use crate::policy::catalog::Snapshot;
 use crate::wire::buf::{Buf, Lent};
 use crate::wire::parcel::Parcel;
+
+use sides::{ClientSide, OriginSide, Phase};
 
 pub use context::{CoreState, Cx};
 pub use lane::Lane;
@@ -192,45 +195,6 @@ enum State {
     Close(close::Close),
     /// Over; only completions still arrive.
     Ended,
-}
-
-/// The client connection, apart from the request in hand.
-#[derive(Debug, Default)]
-struct ClientSide {
-    /// True exactly while a receive is in flight.
-    receiving: bool,
-    /// True exactly while a send is in flight.
-    sending: bool,
-    requests: u32,
-    draining: bool,
-}
-
-/// The origin connection, if any.
-#[derive(Debug, Default)]
-struct OriginSide {
-    /// True exactly while a dial is in flight.
-    dialing: bool,
-    /// A connection is ours.
-    connected: bool,
-    /// True exactly while a receive is in flight.
-    receiving: bool,
-    /// True exactly while a send is in flight.
-    sending: bool,
-    /// We have parted from it; completions only bring buffers back.
-    released: bool,
-}
-
-impl OriginSide {
-    const fn quiet(&self) -> bool {
-        !self.dialing && !self.receiving && !self.sending
-    }
-}
-
-/// The deadline of the phase in hand.
-#[derive(Clone, Copy, Debug)]
-struct Phase {
-    due: Moment,
-    kind: DeadlineKind,
 }
 
 /// One client connection and the request it carries now.

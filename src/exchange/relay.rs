@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: the request, the plan, and therefore any way to try another candidate.
 
+mod pins;
+
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::{GenerationId, KeyId};
 use crate::base::metrics::Counter;
@@ -21,8 +23,8 @@ use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
 use crate::policy::health::outcome::Phase;
 use crate::policy::health::{End, Ticket};
-use crate::policy::sticky::SoftPin;
 use core::time::Duration;
+use pins::Pins;
 
 /// After the end marker an origin may take this long to end its body.
 const AFTER_DONE: Duration = Duration::from_secs(1);
@@ -46,7 +48,7 @@ pub(super) struct Relay {
     /// For the health table.
     pub(super) ticket: Option<Ticket>,
     /// What to remember of the conversation once the end of the answer is here.
-    pin: Option<SoftPin>,
+    pins: Pins,
     /// When the end of the answer was here, however long its client takes for it.
     answered_at: Option<Moment>,
     pump: Pump,
@@ -117,7 +119,7 @@ impl Relay {
         relay.ending = Ending::Open;
         relay.usage = None;
         relay.answered_at = None;
-        relay.pin = attempt.soft_pin(cx);
+        relay.pins = Pins::of(attempt, cx);
         relay.ticket = attempt.run.ticket.take();
         if let (Some(ticket), Stage::Events) = (&relay.ticket, &attempt.run.stage) {
             cx.core.health.first_event(ticket, cx.now);
@@ -132,7 +134,7 @@ impl Relay {
             facts,
             attempts: Attempts::new(),
             ticket: None,
-            pin: None,
+            pins: Pins::NONE,
             answered_at: None,
             pump: Pump::idle(),
             emit: Emit::new(out),
@@ -186,23 +188,6 @@ impl Relay {
             answer_bytes: seen.payload_bytes,
             first_byte_nanos: first_byte_at.since(began).as_nanos() as u64,
             total_nanos: now.since(began).as_nanos() as u64,
-        }
-    }
-}
-
-impl Relay {
-    /// The end of the answer is here. The conversation is remembered now and not when its client has taken
-    /// everything: that client's next request may come to another core before this one hears of it.
-    fn answered(&mut self, cx: &Cx<'_>) {
-        self.ending = Ending::Complete;
-        self.answered_at = Some(cx.now);
-        let seen = self.pump.seen();
-        if let (Some(pin), Some(memory)) = (self.pin.take(), &cx.core.sticky)
-            && self.facts.status < 400
-            && seen.error.is_none()
-        {
-            let usage = self.usage.or(seen.usage);
-            memory.keep(&pin, usage.is_some_and(Usage::is_cache_used), cx.now);
         }
     }
 }

@@ -12,13 +12,13 @@ use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::Api;
 use crate::exchange::attempt::Attempt;
+use crate::exchange::auto::{self, Chosen};
 use crate::exchange::close::Answer;
 use crate::exchange::receipt::{Receipt, Wishes};
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
-use crate::exchange::{Cx, Exchange, State, auto, availability};
+use crate::exchange::{Cx, Exchange, State, availability};
 use crate::policy::auth::Tenant;
-use crate::policy::auto::Decision;
 use crate::policy::hedge::Wish;
 use crate::policy::route::{self, Ask, Plan, Scene};
 use crate::policy::sticky::{Conversation, Recall, Recalled};
@@ -50,7 +50,7 @@ pub(super) enum Subject {
         /// Usage-only events are left out of the stream.
         drop_usage: bool,
         /// What `millrace/auto` has decided.
-        auto: Option<Decision>,
+        auto: Option<Chosen>,
     },
     /// A path for the control plane.
     Control,
@@ -207,7 +207,7 @@ fn planned(
     (api, session): (Api, [&[u8]; 2]),
     peek: &Peek,
     body: &[u8],
-) -> Result<(Route, Option<Decision>), Refusal> {
+) -> Result<(Route, Option<Chosen>), Refusal> {
     let mut names = requested_names(peek, body).peekable();
     if names.peek().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
@@ -233,9 +233,7 @@ fn planned(
         sticky: cx.core.sticky.as_ref().map(|memory| Recall { memory, now: cx.now }),
     };
     let (route, auto) = match auto::names(&scene, tenant, &ask, peek, body)? {
-        Some(names) => {
-            (planned_for(&scene, tenant, wishes, &ask, || names.iter())?, Some(names.decision))
-        }
+        Some(names) => (planned_for(&scene, tenant, wishes, &ask, || names.iter())?, Some(names.chosen)),
         None => (planned_for(&scene, tenant, wishes, &ask, || requested_names(peek, body))?, None),
     };
     match route.0.recalled() {

@@ -333,8 +333,7 @@ impl Row {
         let (ttft_ms, ttft_ms_at) = self.peers.ttft.with(own.served, self.ttft_ms, ttft_at);
         let (tokens_per_second, tokens_per_second_at) =
             self.peers.speed.with(own.served, self.tokens_per_second, speed_at);
-        let (ttft_ms_p95, _) =
-            self.peers.ttft_p95.with(own.served, self.ttft_ms_p95, Percentiles::default());
+        let (ttft_ms_p95, _) = self.peers.ttft_p95.with(own.served, self.ttft_ms_p95, Percentiles::default());
         Figures {
             healthy: self.is_well(now),
             error_share: tally.share(),

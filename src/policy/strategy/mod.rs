@@ -180,8 +180,12 @@ const fn draw(random: u64, turn: usize) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
-/// Scores by a figure of which lower is better and 0 is "not measured". Who has none is taken for an average
-/// peer: it is tried now and then, and so gets measured.
+/// What an endpoint without a figure scores, as a share of its peers' average: a little less, so that beside
+/// a single peer with a figure it goes first, whatever their places, and so gets measured.
+const UNMEASURED: f32 = 0.99;
+
+/// Scores by a figure of which lower is better and 0 is "not measured". Who has none is taken for a peer
+/// slightly better than the average.
 fn by_figure(contenders: &mut [Contender], field: &Field<'_>, figure: impl Fn(&Figures) -> f32) {
     let (mut sum, mut count) = (0.0_f32, 0.0_f32);
     for contender in &mut *contenders {
@@ -190,8 +194,8 @@ fn by_figure(contenders: &mut [Contender], field: &Field<'_>, figure: impl Fn(&F
             (sum, count) = (sum + contender.score, count + 1.0);
         }
     }
-    let average = if count > 0.0 { sum / count } else { 1.0 };
+    let unmeasured = if count > 0.0 { sum / count * UNMEASURED } else { 1.0 };
     for contender in contenders {
-        contender.score = if contender.score > 0.0 { contender.score } else { average }.min(f32::MAX);
+        contender.score = if contender.score > 0.0 { contender.score } else { unmeasured }.min(f32::MAX);
     }
 }

@@ -228,12 +228,34 @@ fn sorts_are_sorts() {
     let facts = [(4.0, 1.0), (f32::NAN, 1.0), (1.0, 1.0), (2.0, 1.0)];
     for (name, want) in [
         (StrategyName::Price, [2, 3, 0, 1]),
-        // The one without figures stands where the average stands.
+        // The one without figures stands just before the average.
         (StrategyName::Latency, [3, 1, 2, 0]),
         (StrategyName::Throughput, [3, 1, 2, 0]),
         (StrategyName::Order, [0, 1, 2, 3]),
     ] {
         assert_eq!(ordered(name, &task(1), &figures, &facts), want, "{name:?}");
+    }
+}
+
+/// An endpoint is measured only if it is tried: beside peers that are all alike, and beside a single one, the
+/// one without figures goes first wherever it is listed.
+#[test]
+fn who_is_not_measured_gets_measured() {
+    let measured = Figures { ttft_ms: 200.0, tokens_per_second: 40.0, ..Figures::UNKNOWN };
+    let slow = Figures { ttft_ms: 900.0, tokens_per_second: 5.0, ..Figures::UNKNOWN };
+    let unknown = Figures::UNKNOWN;
+    for (figures, want) in [
+        (&[measured, unknown][..], &[1, 0][..]),
+        (&[unknown, measured], &[0, 1]),
+        (&[measured, unknown, unknown], &[1, 2, 0]),
+        (&[measured, measured, unknown, measured], &[2, 0, 1, 3]),
+        (&[slow, measured, unknown], &[1, 2, 0]),
+        (&[unknown, unknown], &[0, 1]),
+    ] {
+        let facts = vec![(1.0, 1.0); figures.len()];
+        for name in [StrategyName::Latency, StrategyName::Throughput] {
+            assert_eq!(ordered(name, &task(1), figures, &facts), want, "{name:?} {figures:?}");
+        }
     }
 }
 

@@ -87,7 +87,10 @@ mod tests {
         let usage = r#","usage":{"prompt_tokens":31,"completion_tokens":12,"total_tokens":43}"#;
         let whole = format!("{FRONT}{usage},\"x\":1}}");
         let report = check(&whole);
-        assert_eq!(report.usage, Some(Usage { prompt_tokens: 31, completion_tokens: 12, ..Usage::default() }));
+        assert_eq!(
+            report.usage,
+            Some(Usage { prompt_tokens: 31, completion_tokens: 12, ..Usage::default() })
+        );
         assert!(report.complete && report.answers && !report.choices_empty);
         for cut in 0..whole.len() {
             assert!(!check(&whole[..cut]).complete, "cut at {cut}");
