@@ -7,6 +7,10 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
 
 use millrace::exchange::sim::{Case, Cut, Report, Tuning, World, generate, laws, verify};
 
@@ -104,17 +108,31 @@ fn every_case_whole_and_cut_at_every_byte() {
     let only = std::env::var("MILLRACE_CASE").ok();
     let files = case_files();
     assert!(files.len() > 50, "{} cases found", files.len());
-    let mut wrong = Vec::new();
-    for path in &files {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if only.as_ref().is_some_and(|only| !name.contains(only)) {
-            continue;
+    // Cases know nothing of each other, so each core takes the next one.
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if only.as_ref().is_some_and(|only| !name.contains(only)) {
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
+            let begun = Instant::now();
+            if let Err(why) = check_case(&name, &text) {
+                wrong.lock().unwrap().push(why);
+            }
+            if begun.elapsed().as_secs() >= 3 {
+                println!("{name} took {:.1} s", begun.elapsed().as_secs_f64());
+            }
         }
-        let text = std::fs::read_to_string(path).unwrap();
-        if let Err(why) = check_case(&name, &text) {
-            wrong.push(why);
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores {
+            scope.spawn(work);
         }
-    }
+    });
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} cases fail:\n{}", wrong.len(), wrong.join("\n\n"));
 }
 

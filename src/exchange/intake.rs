@@ -69,6 +69,19 @@ enum Body {
     },
 }
 
+impl Body {
+    /// A body framed like this; `None` when it is longer than `most` bytes.
+    fn of(framing: RequestFraming, most: usize) -> Option<Self> {
+        match framing {
+            RequestFraming::None => Some(Self::Length(0)),
+            RequestFraming::Length(length) => {
+                usize::try_from(length).ok().filter(|length| *length <= most).map(Self::Length)
+            }
+            RequestFraming::Chunked => Some(Self::Chunked { decoder: ChunkDecoder::new(), payload: 0 }),
+        }
+    }
+}
+
 /// What reading on led to.
 enum Progress {
     /// More bytes are needed.
@@ -212,13 +225,8 @@ impl Exchange {
         let Ok(hedge) = hedge_wish(cx, head, bytes) else {
             return refuse(Refusal::Preference(BAD_WISH));
         };
-        let body = match head.framing {
-            RequestFraming::None => Body::Length(0),
-            RequestFraming::Length(length) => match usize::try_from(length) {
-                Ok(length) if length <= cx.snapshot.limits.body_bytes => Body::Length(length),
-                _ => return refuse(Refusal::Flaw(Flaw::BodyTooLarge)),
-            },
-            RequestFraming::Chunked => Body::Chunked { decoder: ChunkDecoder::new(), payload: 0 },
+        let Some(body) = Body::of(head.framing, cx.snapshot.limits.body_bytes) else {
+            return refuse(Refusal::Flaw(Flaw::BodyTooLarge));
         };
         if let Body::Length(length) = body
             && !self.charge(cx, length)
@@ -227,8 +235,8 @@ impl Exchange {
         }
         let target = Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target };
         let forwarded = FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default());
-        let session = [RequestField::XSessionId, RequestField::HarnessSession];
-        let session = session.map(|field| head.field(field).unwrap_or_default());
+        let session = [RequestField::XSessionId, RequestField::HarnessSession]
+            .map(|field| head.field(field).unwrap_or_default());
         let accepted = Accepted {
             target,
             forwarded,

@@ -64,8 +64,6 @@ pub const EXCHANGE_EVERY: Duration = Duration::from_millis(100);
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 /// A row unused for this long may make room for another one.
 const IDLE: Duration = Duration::from_secs(60);
-/// Completion tokens, at least, that tell a speed.
-const TOKENS_LEAST: u64 = 16;
 
 /// An attempt that is under way. Whoever holds one hands it to [`Health::ended`], once.
 #[derive(Debug)]
@@ -253,7 +251,7 @@ impl Health {
         match meaning {
             Meaning::Nothing | Meaning::Account => {}
             Meaning::Counted { kind: Kind::Served, .. } => {
-                row.served(begun, now, under_way, speed(&end, end.answered_at.since(begun)));
+                row.served(begun, now, under_way, Speed::of(&end, end.answered_at.since(begun)));
             }
             Meaning::Counted { kind: Kind::Limited, .. } => {
                 row.count(now, Kind::Limited);
@@ -471,7 +469,7 @@ impl Health {
         board.set_count(*core, self.rows.len());
     }
 
-    /// Attempts under way on this core, at all endpoints.
+    /// Attempts under way on this core.
     #[must_use]
     pub fn under_way(&self) -> u32 {
         self.rows.iter().map(|row| row.under_way).sum()
@@ -488,15 +486,5 @@ impl Health {
     pub fn state(&self, endpoint: EndpointId, now: Moment) -> breaker::State {
         let place = self.places.get(endpoint.index()).map_or(NONE, |place| *place);
         self.rows.get(place as usize).map_or(breaker::State::Closed, |row| row.state(now))
-    }
-}
-
-/// How fast an answer was.
-fn speed(end: &End, took: Duration) -> Speed {
-    let seconds = took.as_secs_f32().max(0.001);
-    let tokens = end.completion_tokens.filter(|tokens| *tokens >= TOKENS_LEAST);
-    Speed {
-        tokens_per_second: tokens.map(|tokens| tokens as f32 / seconds),
-        bytes_per_second: end.answer_bytes as f32 / seconds,
     }
 }

@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 use crate::base::time::Moment;
+use crate::policy::health::End;
 use crate::policy::health::backoff::Backoff;
 use crate::policy::health::board::Cell;
 use crate::policy::health::breaker::{Breaker, Change, State, Tally};
@@ -87,6 +88,21 @@ pub struct Speed {
     pub tokens_per_second: Option<f32>,
     /// Bytes of the answer per second, waiting included.
     pub bytes_per_second: f32,
+}
+
+/// Completion tokens, at least, that tell a speed.
+const TOKENS_LEAST: u64 = 16;
+
+impl Speed {
+    /// How fast an answer was that took so long.
+    pub(super) fn of(end: &End, took: Duration) -> Self {
+        let seconds = took.as_secs_f32().max(0.001);
+        let tokens = end.completion_tokens.filter(|tokens| *tokens >= TOKENS_LEAST);
+        Self {
+            tokens_per_second: tokens.map(|tokens| tokens as f32 / seconds),
+            bytes_per_second: end.answer_bytes as f32 / seconds,
+        }
+    }
 }
 
 /// First events, at least, that tell their 95th percentile: with fewer it is the longest one.

@@ -163,6 +163,20 @@ pub(super) fn pause(time: Duration) {
     thread::sleep(time * FACTOR);
 }
 
+/// The rules for second candidates.
+fn hedging(terms: &Terms, text: &mut String) {
+    if let When::After(delay) = terms.when {
+        text.push_str(&format!("[hedge]\nafter = \"{}ms\"\n", (delay * FACTOR).as_millis()));
+    } else if terms.in_use {
+        text.push_str("[hedge]\n");
+    }
+    if terms.in_use {
+        let Terms { requests_percent, cost_percent, per_request, .. } = terms;
+        text.push_str(&format!("requests_percent = {requests_percent}\ncost_percent = {cost_percent}\n"));
+        text.push_str(&format!("per_request = {per_request}\n"));
+    }
+}
+
 /// A case's configuration as a file.
 fn configuration(config: &Config, providers: &[Provider]) -> String {
     let mut text = String::from("[server]\npassthrough = false\n[deadlines]\n");
@@ -192,17 +206,7 @@ fn configuration(config: &Config, providers: &[Provider]) -> String {
     text.push_str(&format!("[waiting]\ncomment = \"waiting\"\ndelay = \"{delay}\"\n"));
     let (ambiguous, attempts) = (config.ambiguous, set.attempts);
     text.push_str(&format!("[retry]\nambiguous_failover = {ambiguous}\nattempts = {attempts}\n"));
-    let terms = &config.hedging;
-    if let When::After(delay) = terms.when {
-        text.push_str(&format!("[hedge]\nafter = \"{}ms\"\n", (delay * FACTOR).as_millis()));
-    } else if terms.in_use {
-        text.push_str("[hedge]\n");
-    }
-    if terms.in_use {
-        let Terms { requests_percent, cost_percent, per_request, .. } = terms;
-        text.push_str(&format!("requests_percent = {requests_percent}\ncost_percent = {cost_percent}\n"));
-        text.push_str(&format!("per_request = {per_request}\n"));
-    }
+    hedging(&config.hedging, &mut text);
     if config.keys {
         let (digest, debug) = (digest(CLIENT_KEY), config.debug);
         text.push_str(&format!("[[key]]\nname = \"client\"\nsha256 = \"{digest}\"\ndebug = {debug}\n"));
