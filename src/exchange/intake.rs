@@ -209,12 +209,11 @@ impl Exchange {
             Surface::Inference { .. } | Surface::Control | Surface::Health => {}
         }
         let tenant = match surface {
-            Surface::Health => Ok(Tenant { key: None }),
-            _ => cx.core.tenant(cx.snapshot, presented_key(head, bytes)),
-        };
-        let tenant = match tenant {
-            Ok(tenant) => tenant,
-            Err(denied) => return refuse(Refusal::Denied(denied)),
+            Surface::Health => Tenant { key: None },
+            _ => match cx.core.tenant(cx.snapshot, presented_key(head, bytes)) {
+                Ok(tenant) => tenant,
+                Err(denied) => return refuse(Refusal::Denied(denied)),
+            },
         };
         let wishes = Wishes::read(head, bytes).permitted(cx.snapshot, tenant);
         if let Some(coding) = head.field(RequestField::ContentEncoding)
@@ -222,9 +221,7 @@ impl Exchange {
         {
             return refuse(Refusal::Flaw(Flaw::ContentEncoding));
         }
-        let Ok(hedge) = hedge_wish(cx, head, bytes) else {
-            return refuse(Refusal::Preference(BAD_WISH));
-        };
+        let Ok(hedge) = hedge_wish(cx, head, bytes) else { return refuse(Refusal::Preference(BAD_WISH)) };
         let Some(body) = Body::of(head.framing, cx.snapshot.limits.body_bytes) else {
             return refuse(Refusal::Flaw(Flaw::BodyTooLarge));
         };
@@ -234,9 +231,9 @@ impl Exchange {
             return refuse(Refusal::Busy);
         }
         let target = Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target };
-        let forwarded = FORWARDED.map(|(field, _)| head.field(field).unwrap_or_default());
-        let session = [RequestField::XSessionId, RequestField::HarnessSession]
-            .map(|field| head.field(field).unwrap_or_default());
+        let value = |field| head.field(field).unwrap_or_default();
+        let forwarded = FORWARDED.map(|(field, _)| value(field));
+        let session = [RequestField::XSessionId, RequestField::HarnessSession].map(value);
         let accepted = Accepted {
             target,
             forwarded,
