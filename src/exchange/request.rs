@@ -233,7 +233,13 @@ fn planned(
         sticky: cx.core.sticky.as_ref().map(|memory| Recall { memory, now: cx.now }),
     };
     let (route, auto) = match auto::names(&scene, tenant, &ask, peek, body)? {
-        Some(names) => (planned_for(&scene, tenant, wishes, &ask, || names.iter())?, Some(names.chosen)),
+        Some(names) => {
+            let mut route = planned_for(&scene, tenant, wishes, &ask, || names.iter())?;
+            if let (Some(receipt), Some(router)) = (&mut route.1, requested_names(peek, body).next()) {
+                receipt.chosen_for(&router);
+            }
+            (route, Some(names.chosen))
+        }
         None => (planned_for(&scene, tenant, wishes, &ask, || requested_names(peek, body))?, None),
     };
     match route.0.recalled() {

@@ -194,6 +194,11 @@ impl Receipt {
         }
     }
 
+    /// The request named `router`, in whose place these models were chosen.
+    pub(super) fn chosen_for(&mut self, router: &str) {
+        (self.requested, self.strategy) = (router.to_owned(), "auto");
+    }
+
     /// Id of the model that this candidate serves.
     pub(super) fn model(&self, candidate: Candidate) -> &str {
         let known = self.available.iter().find(|one| one.is(candidate));

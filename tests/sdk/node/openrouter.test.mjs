@@ -141,3 +141,39 @@ test('errors have their classes', async () => {
     });
   }
 });
+
+test('millrace/auto chooses a model, under the name that the SDK knows too', async () => {
+  for (const model of ['openrouter/auto', 'millrace/auto']) {
+    const answer = await ask(
+      { model, messages: said('Hello') },
+      { xOpenRouterMetadata: 'enabled' },
+    );
+    assert.ok(answer.choices[0].message.content.length > 0);
+    assert.equal(answer.openrouterMetadata.strategy, 'auto');
+    assert.equal(answer.openrouterMetadata.requested, model);
+  }
+});
+
+test('metadata tells how a request was routed, whole and streamed', async () => {
+  const request = { models: ['broken/refused', 'sim/routed'], messages: said('who are you') };
+  const provider = { order: ['sim/eu'] };
+  const enabled = { xOpenRouterMetadata: 'enabled' };
+  const whole = (await ask({ ...request, provider }, enabled)).openrouterMetadata;
+  assert.equal(whole.strategy, 'fallback');
+  assert.equal(whole.attempt, 2);
+  const selected = whole.endpoints.available.filter((one) => one.selected);
+  assert.deepEqual(selected.map((one) => one.model), ['sim/routed']);
+  const chunks = await collect(await ask({ ...request, provider, stream: true }, enabled));
+  const told = chunks.filter((chunk) => chunk.openrouterMetadata);
+  assert.equal(told.length, 1);
+  assert.equal(told[0].openrouterMetadata.attempt, 2);
+});
+
+test('a conversation stays with the endpoint that has its prompt in a cache', async () => {
+  const models = [];
+  for (let turn = 0; turn < 6; turn += 1) {
+    const request = { model: 'sim/cached', sessionId: 'conversation-1', messages: said(`turn ${turn}`) };
+    models.push((await ask(request)).model);
+  }
+  assert.equal(new Set(models).size, 1, `${models}`);
+});
