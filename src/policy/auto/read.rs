@@ -1,19 +1,18 @@
 //! The signals of a request, from the bytes of its body and what `peek` has found there.
 //!
-//! The first 32 messages are walked member by member. Behind them only the last 32 KiB are looked at, and there
-//! just for the places where a message begins with its role, as nearly all programs write it; if one does not,
-//! the walk goes on over all messages. So a body of hundreds of messages costs no more than one of fifty, and
-//! a message in the middle of it, or an object inside of one that begins with a role, may be miscounted. Of
-//! all text just the last user turn is read, its first 2 KiB and its last 1 KiB.
+//! The first 32 messages are walked member by member. Behind them only the last 32 KiB are looked at, and
+//! there just for the places where a message begins with its role, as nearly all programs write it; if one
+//! does not, the walk goes on over all messages. So a body of hundreds of messages costs no more than one of
+//! fifty, and a message in the middle of it, or an object inside of one that begins with a role, may be
+//! miscounted. Of all text just the last user turn is read, its first 2 KiB and its last 1 KiB.
 //! Deliberately absent: any check of the body. What is not as expected gives no signal.
-
-use memchr::memmem;
 
 use super::signal::{Signal, Signals};
 use super::text::{PIECE_BYTES, Reading};
 use crate::base::span::Span;
 use crate::policy::catalog::{Modalities, Parameter};
 use crate::policy::route::used_parameters;
+use crate::wire::json::content::places;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::scan::{Fields, Items, skip_space, unsigned, value_end};
 
@@ -128,7 +127,7 @@ fn later(body: &[u8], from: usize, end: usize, mut turns: Turns) -> Option<Turns
     let from = from.max(end.saturating_sub(REACH_BYTES));
     let rest = body.get(from..end)?;
     let mut last = None;
-    for place in memmem::find_iter(rest, KEY) {
+    for place in places(rest, KEY) {
         let colon = skip_space(rest, place + KEY.len());
         if rest.get(colon) != Some(&b':') {
             continue;

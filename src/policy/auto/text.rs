@@ -6,11 +6,10 @@
 //! other bytes, are looked at one by one.
 //! Deliberately absent: which text to read and how much of it (`read`), grammar, and any claim to understand.
 
-use memchr::memchr;
-
 use super::signal::{Signal, Signals};
 use super::words::{self, Kind};
 use crate::wire::block::{FOUR_BLOCKS, Four};
+use crate::wire::json::content::first_escape;
 
 /// Most bytes between two ends, unescaped; what is beyond is passed over.
 pub(super) const PIECE_BYTES: usize = 2 << 10;
@@ -44,7 +43,7 @@ impl Reading {
     /// dropped.
     pub(super) fn read(&mut self, raw: &[u8]) {
         let mut rest = raw;
-        while let Some(place) = memchr(b'\\', rest) {
+        while let Some(place) = first_escape(rest) {
             let (plain, behind) = rest.split_at(place);
             self.push(plain);
             let Some((kind, behind)) = behind[1..].split_first() else { return };

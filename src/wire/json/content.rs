@@ -1,8 +1,8 @@
-//! Whether a prompt has parts that are no text.
+//! Whether a prompt has parts that are no text, and the searches over long runs that others need too.
 //!
 //! Deliberately absent: the parts themselves, and anything that a false alarm could hurt.
 
-use memchr::memmem::find_iter;
+use memchr::{memchr, memmem::find_iter};
 
 use super::scan::skip_space;
 
@@ -19,14 +19,14 @@ pub struct Parts {
     pub video: bool,
 }
 
-/// Looks for the types of content parts in the text of `messages`: what follows the keys `"type"`. Inside a JSON
-/// string a quote is always escaped, so nothing that is said in a text is taken for a part; a prompt without
-/// `"type"` is all text.
+/// Looks for the types of content parts in the text of `messages`: what follows the keys `"type"`. Inside a
+/// JSON string a quote is always escaped, so nothing that is said in a text is taken for a part; a prompt
+/// without `"type"` is all text.
 #[must_use]
 pub fn parts(prompt: &[u8]) -> Parts {
     const KEY: &[u8] = b"\"type\"";
     let mut parts = Parts::default();
-    for place in find_iter(prompt, KEY) {
+    for place in places(prompt, KEY) {
         let colon = skip_space(prompt, place + KEY.len());
         if prompt.get(colon) != Some(&b':') {
             continue;
@@ -44,6 +44,17 @@ pub fn parts(prompt: &[u8]) -> Parts {
         }
     }
     parts
+}
+
+/// Where `key`, quotes included, stands in JSON text; it may be the end of a string as well.
+pub fn places(text: &[u8], key: &[u8]) -> impl Iterator<Item = usize> {
+    find_iter(text, key)
+}
+
+/// Where the first backslash is, in the inside of a string.
+#[must_use]
+pub fn first_escape(text: &[u8]) -> Option<usize> {
+    memchr(b'\\', text)
 }
 
 #[cfg(test)]
