@@ -62,6 +62,18 @@ impl Block {
         (low | self.is(0x7f)).to_bitmask()
     }
 
+    /// Where an ASCII letter is, or a byte that is not ASCII.
+    #[inline(always)]
+    fn letters(self) -> u32 {
+        (self.folded().within(b'a', b'z') | self.0).to_bitmask()
+    }
+
+    /// Where a byte is that is not ASCII.
+    #[inline(always)]
+    fn beyond_ascii(self) -> u32 {
+        self.0.to_bitmask()
+    }
+
     /// Where a byte is that is no letter, digit or hyphen.
     #[inline(always)]
     pub(super) fn not_word(self) -> u32 {
@@ -105,16 +117,16 @@ impl Block {
 }
 
 /// Bytes of [`Four`] blocks.
-pub(super) const FOUR_BLOCKS: usize = 4 * BLOCK;
+pub(crate) const FOUR_BLOCKS: usize = 4 * BLOCK;
 
 /// Sixty-four bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Four([Block; 4]);
+pub(crate) struct Four([Block; 4]);
 
 impl Four {
     /// The bytes as they are.
     #[inline(always)]
-    pub(super) fn of(bytes: &[u8; FOUR_BLOCKS]) -> Self {
+    pub(crate) fn of(bytes: &[u8; FOUR_BLOCKS]) -> Self {
         let (blocks, _) = bytes.as_chunks::<BLOCK>();
         Self([Block::of(&blocks[0]), Block::of(&blocks[1]), Block::of(&blocks[2]), Block::of(&blocks[3])])
     }
@@ -136,6 +148,24 @@ impl Four {
     pub(super) fn has_backslash(self) -> bool {
         let [a, b, c, d] = self.0.map(|block| block.is(b'\\'));
         (a | b | c | d).to_bitmask() != 0
+    }
+
+    /// Where a letter is: an ASCII one, or a byte of any other character.
+    #[inline(always)]
+    pub(crate) fn letters(self) -> u64 {
+        self.mask(Block::letters)
+    }
+
+    /// Where a byte is that is not ASCII.
+    #[inline(always)]
+    pub(crate) fn beyond_ascii(self) -> u64 {
+        self.mask(Block::beyond_ascii)
+    }
+
+    /// Where a space is.
+    #[inline(always)]
+    pub(crate) fn spaces(self) -> u64 {
+        self.mask(|block| block.equal(b' '))
     }
 
     #[inline(always)]
@@ -227,6 +257,16 @@ mod plain {
         }
 
         #[inline(always)]
+        pub(super) fn letters(self) -> u32 {
+            self.mask(|found| found.is_ascii_alphabetic() || found >= 0x80)
+        }
+
+        #[inline(always)]
+        pub(super) fn beyond_ascii(self) -> u32 {
+            self.mask(|found| !found.is_ascii())
+        }
+
+        #[inline(always)]
         pub(super) fn not_word(self) -> u32 {
             self.mask(|found| !(found.is_ascii_alphanumeric() || found == b'-'))
         }
@@ -259,6 +299,8 @@ mod tests {
                 assert_eq!(fast.quotes_and_backslashes(), plain.either(b'"', b'\\'), "{byte}");
                 assert_eq!(fast.brackets(), plain.brackets(), "{byte}");
                 assert_eq!(fast.controls(), plain.controls(), "{byte}");
+                assert_eq!(fast.letters(), plain.letters(), "{byte}");
+                assert_eq!(fast.beyond_ascii(), plain.beyond_ascii(), "{byte}");
                 assert_eq!(fast.not_word(), plain.not_word(), "{byte}");
                 assert_eq!(fast.not_path(), plain.not_path(), "{byte}");
                 assert_eq!(fast.not_plain_text(), plain.not_plain_text(), "{byte}");
@@ -279,6 +321,8 @@ mod tests {
             assert!(Four::of(&bytes).has_backslash(), "{place}");
             bytes[place] = b']';
             assert_eq!(Four::of(&bytes).brackets(), 1 << place);
+            bytes[place] = b' ';
+            assert_eq!(Four::of(&bytes).spaces(), 1 << place);
         }
     }
 

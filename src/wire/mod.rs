@@ -5,7 +5,7 @@
 //! the reason.
 //! Deliberately absent: buffers, sockets, and what to do about a flaw (that is `exchange/reply`).
 
-mod block;
+pub(crate) mod block;
 pub mod buf;
 pub mod flaw;
 pub mod http1;

@@ -9,7 +9,7 @@
 //! Deliberately absent: the filters themselves, and the choice among a model's endpoints.
 
 use super::{Auto, Decision, Signal, Signals, Wishes};
-use crate::base::ids::ModelId;
+use crate::base::ids::{EndpointId, ModelId};
 use crate::policy::auth::Tenant;
 use crate::policy::catalog::{Modalities, Parameter, Parameters};
 use crate::policy::filter::{Gate, Lists, PREFERRED_PARAMETERS, Priced, TierAsk};
@@ -179,17 +179,20 @@ impl View<'_, '_> {
             TierAsk::Priority => rows::PRIORITY,
         };
         let priced = Priced { prompt_tokens: needs.prompt_tokens(self.content), minute };
-        let mut admitted = self.gate.admits(snapshot, lanes, tiers, priced) & !lanes.lacking(self.required);
+        let admitted = self.gate.admits(snapshot, lanes, tiers, priced) & !lanes.lacking(self.required);
+        let ruled = lanes.any_flags() & rows::PRICE_RULES != 0;
+        let (prompt, answer) = (priced.prompt_tokens as f32, needs.answer_tokens() as f32);
         let mut best = None;
-        while admitted != 0 {
-            let place = admitted.trailing_zeros() as usize;
-            admitted &= admitted - 1;
-            let prices = lanes.prices(place, priced.prompt_tokens, minute);
-            let cost = prices.cost(priced.prompt_tokens as f32, needs.answer_tokens() as f32);
+        for (place, (base, id)) in lanes.base_prices().zip(lanes.ids()).enumerate() {
+            if admitted & 1 << place == 0 {
+                continue;
+            }
+            let prices = if ruled { lanes.prices(place, priced.prompt_tokens, minute) } else { base };
+            let cost = prices.cost(prompt, answer);
             // What is not known is dearer than anything known. A float that is not negative sorts by its
             // bits.
             let cost = if cost.is_nan() { f32::INFINITY } else { cost.max(0.0) };
-            let unwell = if live.of(lanes.id(place)).healthy { 0 } else { UNWELL };
+            let unwell = if live.of(EndpointId(*id)).healthy { 0 } else { UNWELL };
             let standing = unwell | u64::from(cost.to_bits()) << 8;
             best = Some(best.map_or(standing, |least: u64| least.min(standing)));
         }

@@ -1,22 +1,29 @@
 //! The signals of a request, from the bytes of its body and what `peek` has found there.
 //!
-//! Messages are passed over with the scanner, which looks at quotes and brackets only; of their text just the
-//! last user turn is read, its first 2 KiB and its last 1 KiB. So the cost is bounded, whatever the body's
-//! size, but for the passing over.
+//! The first 32 messages are walked member by member. Behind them only the last 32 KiB are looked at, and
+//! there just for the places where a message begins with its role, as nearly all programs write it; if one
+//! does not, the walk goes on over all messages. So a body of hundreds of messages costs no more than one of
+//! fifty, and a message in the middle of it, or an object inside of one that begins with a role, may be
+//! miscounted. Of all text just the last user turn is read, its first 2 KiB and its last 1 KiB.
 //! Deliberately absent: any check of the body. What is not as expected gives no signal.
 
 use super::signal::{Signal, Signals};
-use super::text::Reading;
+use super::text::{PIECE_BYTES, Reading};
 use crate::base::span::Span;
 use crate::policy::catalog::{Modalities, Parameter};
 use crate::policy::route::used_parameters;
+use crate::wire::json::content::places;
 use crate::wire::json::peek::Peek;
-use crate::wire::json::scan::{Fields, Items, unsigned};
+use crate::wire::json::scan::{Fields, Items, skip_space, unsigned, value_end};
 
 /// Bytes read from the beginning of the last user turn.
-const HEAD_BYTES: usize = 2 << 10;
+const HEAD_BYTES: usize = PIECE_BYTES;
 /// Bytes read from its end.
 const TAIL_BYTES: usize = 1 << 10;
+/// Messages that are walked one by one.
+const MESSAGES: u32 = 32;
+/// How far from the end later ones are looked for, in bytes.
+const REACH_BYTES: usize = 32 << 10;
 /// Parts of one message that are looked at.
 const PARTS: usize = 64;
 
@@ -53,53 +60,135 @@ pub fn signals(peek: &Peek, body: &[u8], content: Modalities) -> Signals {
         .with_if(Signal::Schema, has_schema(peek, body))
         .union(tools(peek, body))
         .union(effort(peek, body))
-        .union(turns.last.map_or(Signals::NONE, |message| last_turn(body, message)))
+        .union(turns.last.map_or(Signals::NONE, |content| last_turn(body, content)))
 }
 
 /// Who said how much.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Turns {
     user: u32,
     system_bytes: usize,
     results: u32,
     results_bytes: usize,
-    /// The last message of the user.
+    /// The content of the user's last message.
     last: Option<Span>,
 }
 
 fn turns(peek: &Peek, body: &[u8]) -> Turns {
     let mut turns = Turns::default();
-    let items = peek.messages.and_then(|messages| Items::open(body, messages.start as usize, 1).ok());
-    let Some(mut items) = items else { return turns };
-    while let Ok(Some(message)) = items.next_item() {
-        match role(body, message) {
-            b"user" => {
-                turns.user += 1;
-                turns.last = Some(message);
-            }
-            b"system" | b"developer" => turns.system_bytes += message.len(),
-            b"tool" | b"function" => {
-                turns.results += 1;
-                turns.results_bytes += message.len();
-            }
-            _ => {}
+    let Some(messages) = peek.messages.filter(|list| list.of(body).first() == Some(&b'[')) else {
+        return turns;
+    };
+    let mut at = skip_space(body, messages.start as usize + 1);
+    let mut seen = 0;
+    while let Some(message) = Message::read(body, at) {
+        turns.add(message.role(body), || message.end - at);
+        if message.role(body) == b"user" {
+            turns.last = message.content;
         }
+        seen += 1;
+        if seen == MESSAGES
+            && let Some(all) = later(body, message.end, messages.end as usize, turns)
+        {
+            return all;
+        }
+        let comma = skip_space(body, message.end);
+        if body.get(comma) != Some(&b',') {
+            break;
+        }
+        at = skip_space(body, comma + 1);
     }
     turns
 }
 
-/// The role of a message, without its quotes. Nearly all programs write it first, and then no member has to
-/// be passed over.
-fn role(body: &[u8], message: Span) -> &[u8] {
-    if let Some(rest) = message.of(body).strip_prefix(b"{\"role\":") {
-        let rest = rest.trim_ascii_start().strip_prefix(b"\"").unwrap_or_default();
-        // No role is longer than "developer".
-        let near = rest.get(..10).unwrap_or(rest);
-        if let Some(end) = near.iter().position(|byte| *byte == b'"') {
-            return &near[..end];
+impl Turns {
+    /// One more message; `bytes` says how long it is.
+    fn add(&mut self, role: &[u8], bytes: impl FnOnce() -> usize) {
+        match role {
+            b"user" => self.user += 1,
+            b"system" | b"developer" => self.system_bytes += bytes(),
+            b"tool" | b"function" => {
+                self.results += 1;
+                // So many are enough, whatever their size.
+                if self.results < TOOL_RESULTS {
+                    self.results_bytes += bytes();
+                }
+            }
+            _ => {}
         }
     }
-    member(body, message, b"role").map_or(&[], |value| inside(value.of(body)))
+}
+
+/// Adds the messages between `from` and `end`, or the last ones of these, by the key that they begin with.
+/// `None` when one has other members before its role. Inside a JSON string a quote is always escaped, so no
+/// text is taken for a key.
+fn later(body: &[u8], from: usize, end: usize, mut turns: Turns) -> Option<Turns> {
+    const KEY: &[u8] = b"\"role\"";
+    let from = from.max(end.saturating_sub(REACH_BYTES));
+    let rest = body.get(from..end)?;
+    let mut last = None;
+    for place in places(rest, KEY) {
+        let colon = skip_space(rest, place + KEY.len());
+        if rest.get(colon) != Some(&b':') {
+            continue;
+        }
+        // The brace may lie just outside.
+        let Some((before, inside)) = rest[..place].trim_ascii_end().split_last() else { continue };
+        if *before != b'{' {
+            return None;
+        }
+        let message = from + inside.len();
+        let role = role_at(rest.get(skip_space(rest, colon + 1)..).unwrap_or_default());
+        turns.add(role, || value_end(body, message, 2).map_or(0, |end| end - message));
+        if role == b"user" {
+            last = Some(message);
+        }
+    }
+    if let Some(message) = last {
+        turns.last = Message::read(body, message).and_then(|message| message.content);
+    }
+    Some(turns)
+}
+
+/// The text at the front of `value`, if it may be a role. No role is longer than "developer".
+fn role_at(value: &[u8]) -> &[u8] {
+    let rest = value.strip_prefix(b"\"").unwrap_or_default();
+    let near = rest.get(..10).unwrap_or(rest);
+    near.iter().position(|byte| *byte == b'"').map_or(&[], |end| &near[..end])
+}
+
+/// A message, as far as it matters here.
+struct Message {
+    role: Option<Span>,
+    content: Option<Span>,
+    /// One past it.
+    end: usize,
+}
+
+impl Message {
+    /// The message at `at`; what is no object has no members. `None` when its text is broken.
+    fn read(body: &[u8], at: usize) -> Option<Self> {
+        let mut message = Self { role: None, content: None, end: at };
+        if body.get(at) != Some(&b'{') {
+            message.end = value_end(body, at, 2).ok()?;
+            return Some(message);
+        }
+        let mut fields = Fields::open(body, at, 2).ok()?;
+        while let Some(field) = fields.next_field().ok()? {
+            // The first of a name counts.
+            match field.key.of(body) {
+                b"role" => message.role = message.role.or(Some(field.value)),
+                b"content" => message.content = message.content.or(Some(field.value)),
+                _ => {}
+            }
+        }
+        message.end = fields.end();
+        Some(message)
+    }
+
+    fn role<'b>(&self, body: &'b [u8]) -> &'b [u8] {
+        self.role.map_or(&[], |role| role_at(role.of(body)))
+    }
 }
 
 /// The first member of this name in the object at `object`.
@@ -119,9 +208,8 @@ fn inside(value: &[u8]) -> &[u8] {
 }
 
 /// What the text of the last user turn shows.
-fn last_turn(body: &[u8], message: Span) -> Signals {
-    let Some(content) = member(body, message, b"content") else { return Signals::NONE };
-    let mut sample = Sample::default();
+fn last_turn(body: &[u8], content: Span) -> Signals {
+    let mut sample = Sample { reading: Reading::new(), bytes: 0, tail: &[] };
     if content.of(body).first() == Some(&b'[') {
         let Ok(mut parts) = Items::open(body, content.start as usize, 3) else { return Signals::NONE };
         let mut count = 0;
@@ -138,7 +226,6 @@ fn last_turn(body: &[u8], message: Span) -> Signals {
 }
 
 /// Reads the first and the last part of a text that comes in pieces.
-#[derive(Default)]
 struct Sample<'b> {
     reading: Reading,
     /// How much of it there was.

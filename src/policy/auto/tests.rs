@@ -104,6 +104,41 @@ fn turns_are_noticed() {
     check_signals(&body(&user(&long.repeat(15))), &["long_turn", "long_prompt", "huge_prompt"]);
 }
 
+/// Beyond the messages that are walked one by one, by whatever way they are written.
+#[test]
+fn later_turns_are_noticed() {
+    let said = |role: &str, text: &str| format!(r#"{{"role":"{role}","content":"{text}"}}"#);
+    let turned = |role: &str, text: &str| format!(r#"{{ "content" : "{text}" , "role" : "{role}" }}"#);
+    let spaced = |role: &str, text: &str| format!(r#"{{ "role" : "{role}" , "content" : "{text}" }}"#);
+    for before in [31, 32, 33, 70] {
+        let filler = vec![said("assistant", r#"say \"role"#); before].join(",");
+        let check = |messages: &[String], want: &[&str]| {
+            check_signals(&format!(r#"{{"messages":[{filler},{}]}}"#, messages.join(",")), want);
+        };
+        for message in [&said as &dyn Fn(&str, &str) -> String, &turned, &spaced] {
+            check(&[message("user", "prove it")], &["hard_words"]);
+            check(&[message("user", "prove it"), message("user", "thanks")], &["plain"]);
+            check(&vec![message("user", "go on"); 6], &["many_turns"]);
+            check(&vec![message("tool", "rain"); 3], &["tool_results"]);
+            check(&[message("tool", &"rain ".repeat(800))], &["tool_results"]);
+            check(&[message("user", "go on"), message("tool", "rain")], &[]);
+            check(&[message("system", &"word ".repeat(850))], &["instructions"]);
+            let mixed = [said("user", "prove it"), message("assistant", "done"), said("tool", "x")];
+            check(&mixed, &["hard_words"]);
+        }
+    }
+    // The middle of a long body is passed over, its end is not.
+    let step = said("assistant", &"word ".repeat(20));
+    let steps = vec![step; 400].join(",");
+    let body = |first: &str, middle: &str, last: &str| {
+        let turns = [first, middle, last].map(|text| said("user", text));
+        let [first, middle, last] = turns;
+        format!(r#"{{"messages":[{first},{steps},{middle},{steps},{last}]}}"#)
+    };
+    check_signals(&body("x", "x", "prove it"), &["hard_words", "long_prompt", "huge_prompt"]);
+    check_signals(&body("x", "prove it", "thanks"), &["plain", "long_prompt", "huge_prompt"]);
+}
+
 #[test]
 fn a_long_turn_is_read_at_both_ends() {
     let filler = "word ".repeat(2000);

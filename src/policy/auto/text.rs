@@ -1,13 +1,20 @@
-//! The text of a turn, read once, byte by byte: what it is made of, and which words stand in it.
+//! The text of a turn, read once: what it is made of, and which words stand in it.
 //!
-//! The text comes as the inside of JSON strings and is unescaped on the way, so `\n` ends a line and `\u4f60`
-//! is a letter that is not Latin. Nothing is copied but the current word and the first bytes of the current
-//! line.
+//! The text comes as the inside of JSON strings and is unescaped first, so `\n` ends a line and `\u4f60` is a
+//! letter that is not Latin. Then sixty-four bytes are looked at together: where words begin and end, and
+//! where something stands that is neither a letter nor a space. Only words that may be in the list, and these
+//! other bytes, are looked at one by one.
 //! Deliberately absent: which text to read and how much of it (`read`), grammar, and any claim to understand.
 
 use super::signal::{Signal, Signals};
-use super::words::{self, Kind, WORD_BYTES};
+use super::words::{self, Kind};
+use crate::wire::block::{FOUR_BLOCKS, Four};
+use crate::wire::json::content::first_escape;
 
+/// Most bytes between two ends, unescaped; what is beyond is passed over.
+pub(super) const PIECE_BYTES: usize = 2 << 10;
+/// Room for them and the end of their last line, in whole blocks.
+const ROOM_BYTES: usize = (PIECE_BYTES / FOUR_BLOCKS + 1) * FOUR_BLOCKS;
 /// Bytes of a line that tell what kind of line it is.
 const LINE_BYTES: usize = 32;
 /// A plain task says so at once: among this many words.
@@ -19,9 +26,70 @@ const CODE_MARKS: u32 = 3;
 /// Letters from which on a share of them says anything.
 const SHARE_BYTES: u32 = 40;
 
-/// What was counted so far.
-#[derive(Clone, Debug, Default)]
+/// Reads pieces of text.
 pub(super) struct Reading {
+    counts: Counts,
+    /// The current piece, unescaped.
+    text: [u8; ROOM_BYTES],
+    len: usize,
+}
+
+impl Reading {
+    pub(super) const fn new() -> Self {
+        Self { counts: Counts::NONE, text: [0; ROOM_BYTES], len: 0 }
+    }
+
+    /// Takes the inside of a JSON string, or a part of one. Parts may be cut anywhere: half an escape is
+    /// dropped.
+    pub(super) fn read(&mut self, raw: &[u8]) {
+        let mut rest = raw;
+        while let Some(place) = first_escape(rest) {
+            let (plain, behind) = rest.split_at(place);
+            self.push(plain);
+            let Some((kind, behind)) = behind[1..].split_first() else { return };
+            rest = behind;
+            let byte = match kind {
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'u' => {
+                    let Some((hex, behind)) = rest.split_at_checked(4) else { return };
+                    rest = behind;
+                    // Above ASCII one byte stands for all of them: only the share counts.
+                    let code =
+                        core::str::from_utf8(hex).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok());
+                    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(0xff)
+                }
+                b'b' | b'f' | b'r' => b' ',
+                other => *other,
+            };
+            self.push(&[byte]);
+        }
+        self.push(rest);
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let room = &mut self.text[self.len..PIECE_BYTES];
+        let taken = bytes.len().min(room.len());
+        room[..taken].copy_from_slice(&bytes[..taken]);
+        self.len += taken;
+    }
+
+    /// The text ends here, or something of it is left out.
+    pub(super) fn end(&mut self) {
+        self.text[self.len] = b'\n';
+        let len = core::mem::take(&mut self.len) + 1;
+        Piece { text: &self.text, line: 0, ticks: Run::NONE, dollars: Run::NONE, counts: &mut self.counts }
+            .read(len);
+    }
+
+    /// What all that amounts to.
+    pub(super) fn signals(&self) -> Signals {
+        self.counts.signals()
+    }
+}
+
+/// What was counted so far.
+struct Counts {
     bytes: u32,
     digits: u32,
     operators: u32,
@@ -39,9 +107,6 @@ pub(super) struct Reading {
     words: u32,
     /// `();`, `=>`, `::` and the like.
     code_marks: u32,
-    /// Backticks, dollars in a row.
-    ticks: u32,
-    dollars: u32,
     fences: u32,
     /// Lines that begin with `|`.
     rows: u32,
@@ -54,134 +119,163 @@ pub(super) struct Reading {
     /// `{` or `[`, then perhaps space, then `"`; and `":`.
     opened: u32,
     json_keys: u32,
-    word: [u8; WORD_BYTES],
-    word_len: usize,
-    /// What stood before the current word, and before the current byte.
-    before_word: u8,
-    last: u8,
-    /// The last byte that was no white space.
-    last_visible: u8,
-    line: [u8; LINE_BYTES],
-    line_len: usize,
 }
 
-impl Reading {
-    /// Reads the inside of a JSON string, or a part of one. Parts may be cut anywhere: half an escape is
-    /// dropped.
-    pub(super) fn read(&mut self, raw: &[u8]) {
-        let mut rest = raw;
-        while let Some((byte, behind)) = rest.split_first() {
-            rest = behind;
-            if *byte != b'\\' {
-                self.push(*byte);
-                continue;
+/// The same mark several times, with at most letters between.
+struct Run {
+    count: u32,
+    /// One past the last of them.
+    end: usize,
+}
+
+impl Run {
+    const NONE: Self = Self { count: 0, end: 0 };
+
+    /// One more at `at`: how many there are now.
+    fn add(&mut self, text: &[u8], at: usize) -> u32 {
+        let on = text[self.end..at].iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+        *self = Self { count: if on { self.count + 1 } else { 1 }, end: at + 1 };
+        self.count
+    }
+}
+
+/// A text without a gap; its last byte ends a line.
+struct Piece<'t> {
+    text: &'t [u8; ROOM_BYTES],
+    /// Where the current line begins.
+    line: usize,
+    /// Backticks, dollars.
+    ticks: Run,
+    dollars: Run,
+    counts: &'t mut Counts,
+}
+
+impl Piece<'_> {
+    fn read(&mut self, len: usize) {
+        self.counts.bytes += len as u32;
+        let (blocks, _) = self.text.as_chunks::<FOUR_BLOCKS>();
+        // Where the current word begins, and whether there is one at the end of the block before.
+        let (mut word, mut open) = (0, 0);
+        for (block, at) in blocks.iter().zip((0..len).step_by(FOUR_BLOCKS)) {
+            let block = Four::of(block);
+            let known = u64::MAX >> (FOUR_BLOCKS - (len - at).min(FOUR_BLOCKS));
+            let letters = block.letters() & known;
+            self.counts.foreign += (block.beyond_ascii() & known).count_ones();
+            let behind = letters << 1 | open;
+            let (mut starts, mut ends) = (letters & !behind, !letters & behind);
+            let mut next = || {
+                let start = at + starts.trailing_zeros() as usize;
+                starts &= starts.wrapping_sub(1);
+                start
+            };
+            if open == 0 {
+                word = next();
             }
-            let Some((kind, behind)) = rest.split_first() else { break };
-            rest = behind;
-            match kind {
-                b'n' => self.push(b'\n'),
-                b't' => self.push(b'\t'),
-                b'u' => {
-                    let Some((hex, behind)) = rest.split_at_checked(4) else { break };
-                    rest = behind;
-                    // Above ASCII one byte stands for all of them: only the share counts.
-                    let code =
-                        core::str::from_utf8(hex).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok());
-                    self.push(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(0xff));
-                }
-                b'b' | b'f' | b'r' => self.push(b' '),
-                other => self.push(*other),
+            while ends != 0 {
+                self.end_word(word, at + ends.trailing_zeros() as usize);
+                ends &= ends - 1;
+                word = next();
+            }
+            open = letters >> (u64::BITS - 1);
+            let mut marks = known & !letters & !block.spaces();
+            while marks != 0 {
+                self.mark(at + marks.trailing_zeros() as usize);
+                marks &= marks - 1;
             }
         }
     }
 
-    /// The text ends here, or something of it is left out.
-    pub(super) fn end(&mut self) {
-        self.push(b'\n');
-        self.last_visible = 0;
+    fn before(&self, at: usize) -> u8 {
+        at.checked_sub(1).map_or(0, |before| self.text[before])
     }
 
-    fn push(&mut self, byte: u8) {
-        self.bytes += 1;
-        if byte.is_ascii_alphabetic() || byte >= 0x80 {
-            self.foreign += u32::from(byte >= 0x80);
-            if self.word_len == 0 {
-                self.before_word = self.last;
-            }
-            if let Some(slot) = self.word.get_mut(self.word_len) {
-                *slot = byte.to_ascii_lowercase();
-            }
-            self.word_len += 1;
-        } else {
-            if self.word_len > 0 {
-                self.end_word();
-            }
-            self.mark(byte);
-        }
+    /// A byte that belongs to no word and is no space.
+    fn mark(&mut self, at: usize) {
+        let (byte, last) = (self.text[at], self.before(at));
+        let counts = &mut *self.counts;
         match byte {
-            b'\n' => self.end_line(),
-            _ => {
-                if let Some(slot) = self.line.get_mut(self.line_len) {
-                    *slot = byte;
-                    self.line_len += 1;
-                }
+            b'0'..=b'9' => counts.digits += 1,
+            b'?' => counts.questions += 1,
+            b'\t' => counts.tabs += 1,
+            b'`' => counts.fences += u32::from(self.ticks.add(self.text, at) == 3),
+            b'$' => counts.latex += u32::from(self.dollars.add(self.text, at) == 2),
+            b'"' => {
+                let visible = self.text[..at].iter().rev().find(|byte| **byte > b' ');
+                counts.opened += u32::from(matches!(visible, Some(b'{' | b'[')));
             }
-        }
-        self.last = byte;
-        if byte > b' ' {
-            self.last_visible = byte;
-        }
-    }
-
-    /// A byte that belongs to no word.
-    fn mark(&mut self, byte: u8) {
-        self.ticks = if byte == b'`' { self.ticks + 1 } else { 0 };
-        self.dollars = if byte == b'$' { self.dollars + 1 } else { 0 };
-        match byte {
-            b'0'..=b'9' => self.digits += 1,
-            b'?' => self.questions += 1,
-            b'\t' => self.tabs += 1,
-            b'`' => self.fences += u32::from(self.ticks == 3),
-            b'$' => self.latex += u32::from(self.dollars == 2),
-            b'"' => self.opened += u32::from(matches!(self.last_visible, b'{' | b'[')),
-            b'\n' => self.code_marks += u32::from(matches!(self.last, b';' | b'{')),
-            b'+' | b'*' | b'^' | b'<' => self.operators += 1,
+            b'\n' => {
+                counts.code_marks += u32::from(matches!(last, b';' | b'{'));
+                let line = core::mem::replace(&mut self.line, at + 1);
+                counts.end_line(&self.text[line..at.min(line + LINE_BYTES)]);
+            }
+            b'+' | b'*' | b'^' | b'<' => counts.operators += 1,
             b'=' => {
-                self.operators += 1;
-                self.code_marks += u32::from(matches!(self.last, b'=' | b'!' | b'+'));
+                counts.operators += 1;
+                counts.code_marks += u32::from(matches!(last, b'=' | b'!' | b'+'));
             }
             b'>' => {
-                self.operators += 1;
-                self.code_marks += u32::from(matches!(self.last, b'=' | b'-'));
+                counts.operators += 1;
+                counts.code_marks += u32::from(matches!(last, b'=' | b'-'));
             }
             b':' => {
-                self.json_keys += u32::from(self.last == b'"');
-                self.code_marks += u32::from(self.last == b':');
+                counts.json_keys += u32::from(last == b'"');
+                counts.code_marks += u32::from(last == b':');
             }
-            b')' => self.code_marks += u32::from(self.last == b'('),
-            b';' => self.code_marks += u32::from(self.last == b')'),
-            b'&' | b'|' if self.last == byte => self.code_marks += 1,
+            b')' => counts.code_marks += u32::from(last == b'('),
+            b';' => counts.code_marks += u32::from(last == b')'),
+            b'&' | b'|' if last == byte => counts.code_marks += 1,
             _ => {}
         }
     }
 
-    fn end_word(&mut self) {
-        let len = core::mem::take(&mut self.word_len);
-        self.words += 1;
-        let Some(kind) = self.word.get(..len).and_then(words::kind) else { return };
+    #[inline]
+    fn end_word(&mut self, from: usize, end: usize) {
+        self.counts.words += 1;
+        let Some(kind) = words::kind(&self.text[from..], end - from) else { return };
+        let before = self.before(from);
+        let counts = &mut *self.counts;
         match kind {
-            Kind::Plain => self.plain += u32::from(self.words <= OPENING_WORDS),
-            Kind::Greeting => self.greetings += 1,
-            Kind::Code => self.code_words += 1,
-            Kind::Math => self.math_words += 1,
-            Kind::Hard => self.hard += 1,
-            Kind::Thoughtful => self.thoughtful += 1,
-            Kind::Latex => self.latex += u32::from(self.before_word == b'\\'),
+            Kind::Plain => counts.plain += u32::from(counts.words <= OPENING_WORDS),
+            Kind::Greeting => counts.greetings += 1,
+            Kind::Code => counts.code_words += 1,
+            Kind::Math => counts.math_words += 1,
+            Kind::Hard => counts.hard += 1,
+            Kind::Thoughtful => counts.thoughtful += 1,
+            Kind::Latex => counts.latex += u32::from(before == b'\\'),
         }
     }
+}
 
-    fn end_line(&mut self) {
-        let line = &self.line[..core::mem::take(&mut self.line_len)];
+impl Counts {
+    const NONE: Self = Self {
+        bytes: 0,
+        digits: 0,
+        operators: 0,
+        foreign: 0,
+        questions: 0,
+        tabs: 0,
+        plain: 0,
+        greetings: 0,
+        code_words: 0,
+        math_words: 0,
+        hard: 0,
+        thoughtful: 0,
+        latex: 0,
+        words: 0,
+        code_marks: 0,
+        fences: 0,
+        rows: 0,
+        hunks: 0,
+        old_file: false,
+        new_file: false,
+        frames: 0,
+        trace: false,
+        opened: 0,
+        json_keys: 0,
+    };
+
+    /// `line` is the beginning of one, as much of it as tells.
+    fn end_line(&mut self, line: &[u8]) {
         let text = line.trim_ascii_start();
         let indented = text.len() < line.len();
         match text.first() {
@@ -202,7 +296,7 @@ impl Reading {
     }
 
     /// What all that amounts to.
-    pub(super) fn signals(&self) -> Signals {
+    fn signals(&self) -> Signals {
         let share = |count: u32, of_hundred: u32| {
             self.bytes >= SHARE_BYTES
                 && u64::from(count) * 100 >= u64::from(self.bytes) * u64::from(of_hundred)
@@ -233,7 +327,7 @@ mod tests {
     use super::*;
 
     fn names(raw: &[u8]) -> Vec<&'static str> {
-        let mut reading = Reading::default();
+        let mut reading = Reading::new();
         reading.read(raw);
         reading.end();
         reading.signals().iter().map(Signal::name).collect()
@@ -285,7 +379,7 @@ mod tests {
 
     #[test]
     fn text_may_come_in_parts() {
-        let mut reading = Reading::default();
+        let mut reading = Reading::new();
         for part in ["pro", "ve ", "\\", "n", "x\\u00"] {
             reading.read(part.as_bytes());
         }

@@ -24,7 +24,9 @@ pub(super) enum Kind {
 }
 
 /// Longest word in the list, in bytes.
-pub(super) const WORD_BYTES: usize = 14;
+const WORD_BYTES: usize = 14;
+/// Bytes that are compared at once.
+const KEY_BYTES: usize = 16;
 
 /// Lower case, in the order of the alphabet: [`kind`] looks only at those with the right first letter.
 const WORDS: &[(&str, Kind)] = &[
@@ -160,11 +162,76 @@ const fn starts() -> [u8; 27] {
     starts
 }
 
-/// What a word is about, if the list has it. `word` is in lower case.
-pub(super) fn kind(word: &[u8]) -> Option<Kind> {
-    let letter = usize::from(word.first()?.checked_sub(b'a').filter(|letter| *letter < 26)?);
-    let (from, to) = (usize::from(STARTS[letter]), usize::from(STARTS[letter + 1]));
-    WORDS[from..to].iter().find(|(known, _)| known.as_bytes() == word).map(|(_, kind)| *kind)
+/// The words as numbers: their bytes, the first one lowest, and zeros.
+const KEYS: [u128; WORDS.len()] = keys();
+
+const fn keys() -> [u128; WORDS.len()] {
+    let mut keys = [0; WORDS.len()];
+    let mut turn = 0;
+    while turn < WORDS.len() {
+        let word = WORDS[turn].0.as_bytes();
+        let mut place = word.len();
+        while place > 0 {
+            place -= 1;
+            keys[turn] = keys[turn] << u8::BITS | word[place] as u128;
+        }
+        turn += 1;
+    }
+    keys
+}
+
+/// What the words with one first letter have: most words are none of them by this alone.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// Lengths, one bit each.
+    lengths: u32,
+    /// Second letters, one bit each, by the five bits that both cases have.
+    seconds: u32,
+}
+
+/// By the first byte, in either case.
+const SHAPES: [Shape; 256] = shapes();
+
+const fn shapes() -> [Shape; 256] {
+    let mut shapes = [Shape { lengths: 0, seconds: 0 }; 256];
+    let mut turn = 0;
+    while turn < WORDS.len() {
+        let word = WORDS[turn].0.as_bytes();
+        assert!(word.len() >= 2);
+        let own = &mut shapes[word[0] as usize];
+        own.lengths |= 1 << word.len();
+        own.seconds |= 1 << (word[1] & LETTER);
+        shapes[word[0].to_ascii_uppercase() as usize] = *own;
+        turn += 1;
+    }
+    shapes
+}
+
+/// What two letters differ in whatever their case.
+const LETTER: u8 = 0x1f;
+/// What makes letters of either case small ones, and no other byte a letter's.
+const SMALL: u128 = u128::from_ne_bytes([0x20; KEY_BYTES]);
+
+/// What the word is about whose `len` letters `text` begins with, if the list has it, in either case. Says no
+/// of words with less than sixteen bytes to the end of `text`.
+#[inline]
+pub(super) fn kind(text: &[u8], len: usize) -> Option<Kind> {
+    let bytes: &[u8; KEY_BYTES] = text.first_chunk()?;
+    let shape = SHAPES[usize::from(bytes[0])];
+    let length = len.min(WORD_BYTES + 1);
+    if shape.lengths >> length & shape.seconds >> (bytes[1] & LETTER) & 1 == 0 {
+        return None;
+    }
+    listed(bytes, length)
+}
+
+fn listed(bytes: &[u8; KEY_BYTES], len: usize) -> Option<Kind> {
+    let unknown = u128::BITS - u8::BITS * len as u32;
+    let key = (u128::from_le_bytes(*bytes) | SMALL) & u128::MAX >> unknown;
+    let letter = usize::from((bytes[0] & LETTER).checked_sub(1)?);
+    let (from, to) = (usize::from(*STARTS.get(letter)?), usize::from(*STARTS.get(letter + 1)?));
+    let place = KEYS[from..to].iter().position(|known| *known == key)?;
+    Some(WORDS[from + place].1)
 }
 
 #[cfg(test)]
@@ -175,11 +242,19 @@ mod tests {
     fn every_word_is_found_and_nothing_else() {
         assert!(WORDS.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, and no word twice");
         for (word, want) in WORDS {
-            assert_eq!(kind(word.as_bytes()), Some(*want), "{word}");
+            for (text, want) in [
+                (format!("{word}................"), Some(*want)),
+                (format!("{}................", word.to_uppercase()), Some(*want)),
+                (format!("{}\u{ff}...............", &word[1..]), None),
+            ] {
+                assert!(kind(text.as_bytes(), word.len()) == want, "{text}");
+            }
+            assert_eq!(kind(format!("x{word}................").as_bytes(), word.len() + 1), None, "{word}");
             assert!(word.bytes().all(|byte| byte.is_ascii_lowercase()), "{word}");
         }
-        for word in ["", "a", "approve", "prov", "proves", "zebra", "Prove", "0", "{", "\u{ff}"] {
-            assert_eq!(kind(word.as_bytes()), None, "{word}");
+        for word in ["", "a", "approve", "prov", "proves", "zebra", "0", "{", "\u{ff}", "summarizesummarize"]
+        {
+            assert_eq!(kind(format!("{word}................").as_bytes(), word.len()), None, "{word}");
         }
     }
 }

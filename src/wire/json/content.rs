@@ -1,8 +1,10 @@
-//! Whether a prompt has parts that are no text.
+//! Whether a prompt has parts that are no text, and the searches over long runs that others need too.
 //!
 //! Deliberately absent: the parts themselves, and anything that a false alarm could hurt.
 
-use memchr::memmem::find;
+use memchr::{memchr, memmem::find_iter};
+
+use super::scan::skip_space;
 
 /// Kinds of content that a prompt has beside text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,20 +19,42 @@ pub struct Parts {
     pub video: bool,
 }
 
-/// Looks for the types of content parts in the text of `messages`. Inside a JSON string a quote is always
-/// escaped, so nothing that is said in a text is taken for a part; a prompt without `"type"` is all text.
+/// Looks for the types of content parts in the text of `messages`: what follows the keys `"type"`. Inside a
+/// JSON string a quote is always escaped, so nothing that is said in a text is taken for a part; a prompt
+/// without `"type"` is all text.
 #[must_use]
 pub fn parts(prompt: &[u8]) -> Parts {
-    if find(prompt, b"\"type\"").is_none() {
-        return Parts::default();
+    const KEY: &[u8] = b"\"type\"";
+    let mut parts = Parts::default();
+    for place in places(prompt, KEY) {
+        let colon = skip_space(prompt, place + KEY.len());
+        if prompt.get(colon) != Some(&b':') {
+            continue;
+        }
+        let value = prompt.get(skip_space(prompt, colon + 1)..).unwrap_or_default();
+        // Only these begin so.
+        match value.get(1) {
+            Some(b'i') => {
+                parts.image |= value.starts_with(b"\"image_url\"");
+                parts.audio |= value.starts_with(b"\"input_audio\"");
+            }
+            Some(b'f') => parts.file |= value.starts_with(b"\"file\""),
+            Some(b'v') => parts.video |= value.starts_with(b"\"video_url\""),
+            _ => {}
+        }
     }
-    let has = |mark: &[u8]| find(prompt, mark).is_some();
-    Parts {
-        image: has(b"\"image_url\""),
-        audio: has(b"\"input_audio\""),
-        file: has(b"\"file\""),
-        video: has(b"\"video_url\""),
-    }
+    parts
+}
+
+/// Where `key`, quotes included, stands in JSON text; it may be the end of a string as well.
+pub fn places(text: &[u8], key: &[u8]) -> impl Iterator<Item = usize> {
+    find_iter(text, key)
+}
+
+/// Where the first backslash is, in the inside of a string.
+#[must_use]
+pub fn first_escape(text: &[u8]) -> Option<usize> {
+    memchr(b'\\', text)
 }
 
 #[cfg(test)]
@@ -50,6 +74,13 @@ mod tests {
                 Parts { audio: true, file: true, ..none },
             ),
             (r#"[{"content":[{"type":"video_url"}]}]"#, Parts { video: true, ..none }),
+            (
+                r#"[{"content":[{"type":"text","text":"a \"type"},{"type":"file"}]}]"#,
+                Parts { file: true, ..none },
+            ),
+            (r#"[{"type":"function","function":{"name":"file","arguments":{"file":1}}}]"#, none),
+            (r#"[{"type""#, none),
+            (r#"[{"type": "#, none),
             ("", none),
         ] {
             assert_eq!(parts(text.as_bytes()), want, "{text}");
