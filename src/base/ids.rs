@@ -63,8 +63,7 @@ impl GenerationId {
         let [.., seven, eight] = eight_digits(now.0 / 100_000_000 % 100);
         (bytes[4], bytes[5]) = (seven, eight);
         bytes[6..14].copy_from_slice(&eight_digits(now.0 % 100_000_000));
-        bytes[15..25].copy_from_slice(&letters(random[0]));
-        bytes[25..35].copy_from_slice(&letters(random[1]));
+        bytes[15..].copy_from_slice(&letters(random));
         Self { bytes }
     }
 
@@ -92,10 +91,31 @@ fn eight_digits(number: u64) -> [u8; 8] {
     (digits | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
 }
 
-/// The low 60 bits of `word` as ten letters, six bits each, lowest first.
-fn letters(word: u64) -> [u8; 10] {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789xy";
-    core::array::from_fn(|step| LETTERS[(word >> (6 * step)) as usize & 63])
+/// The low 60 bits of each word as ten letters, six bits each, lowest first.
+fn letters(words: [u64; 2]) -> [u8; 20] {
+    let mut text = [0; 20];
+    // Eight of the first word, eight of the second, and what is left of both.
+    text[..8].copy_from_slice(&eight_letters(words[0]));
+    text[10..18].copy_from_slice(&eight_letters(words[1]));
+    let left = eight_letters((words[0] >> 48 & 0xfff) | (words[1] >> 48 & 0xfff) << 12);
+    text[8..10].copy_from_slice(&left[..2]);
+    text[18..].copy_from_slice(&left[2..4]);
+    text
+}
+
+/// The low 48 bits as eight letters of `A` to `Z`, `a` to `z`, `0` to `9`, `x` and `y`, side by side in one
+/// word.
+fn eight_letters(bits: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let fours = (bits & 0xff_ffff) | (bits & 0xffff_ff00_0000) << 8;
+    let pairs = (fours & 0x0fff_0000_0fff) | (fours & 0x00ff_f000_00ff_f000) << 4;
+    let sixes = (pairs & 0x003f_003f_003f_003f) | (pairs & 0x0fc0_0fc0_0fc0_0fc0) << 2;
+    // One in each byte whose number is at least this. No byte ever runs over into the next.
+    let from = |least: u64| (sixes + (128 - least) * ONES) >> 7 & ONES;
+    let capitals = sixes + u64::from(b'A') * ONES;
+    let small = capitals + from(26) * u64::from(b'a' - b'Z' - 1);
+    let digits = small - from(52) * u64::from(b'z' + 1 - b'0');
+    (digits + from(62) * u64::from(b'x' - b'9' - 1)).to_le_bytes()
 }
 
 impl core::fmt::Debug for GenerationId {

@@ -68,15 +68,16 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// A request that begins, in the frame of an earlier one if the core has any.
-    pub(super) fn begin(request: Request, plan: Plan, cx: &mut Cx<'_>) -> Box<Self> {
+    pub(super) fn begin(request: Request, plan: &Plan, cx: &mut Cx<'_>) -> Box<Self> {
         let waits = request.wants_events() && !request.terms.http10;
         let delay = cx.snapshot.waiting.delay.filter(|_| waits);
         let mut attempt = match cx.core.spare_attempt() {
             Some(mut frame) => {
-                (frame.request, frame.plan) = (request, plan);
+                frame.request = request;
+                frame.plan = *plan;
                 frame
             }
-            None => Box::new(Self::framed(request, plan)),
+            None => Box::new(Self::framed(request, *plan)),
         };
         attempt.snapshot = Some(cx.core.hold(cx.snapshot));
         attempt.put_behind(cx);

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 
 use crate::base::ids::ModelId;
 use crate::exchange::reply::Refusal;
-use crate::exchange::request::requested_names;
 use crate::policy::auth::Tenant;
 use crate::policy::auto::{self, Choice, Decision, Wishes};
 use crate::policy::prefs::BadPreference;
@@ -45,23 +44,23 @@ const NO_MESSAGES: BadPreference = BadPreference {
 ///
 /// # Errors
 /// When its plugin is malformed or allows no model, or there is nothing to choose by.
-pub(super) fn names<'n>(
+pub(super) fn names<'n, M: Iterator<Item = Cow<'n, str>>>(
     scene: &Scene<'n>,
     tenant: Tenant,
     ask: &Ask<'_>,
-    peek: &Peek,
-    body: &'n [u8],
+    (peek, body): (&Peek, &[u8]),
+    requested: impl Fn() -> M,
 ) -> Result<Option<Names<'n>>, Refusal> {
     let snapshot = scene.snapshot;
     let ours = |name: &str| auto::suffix(name).is_some() && !snapshot.model_ids.contains_key(name);
-    if !snapshot.auto.is_on() || !requested_names(peek, body).any(|name| ours(&name)) {
+    if !snapshot.auto.is_on() || !requested().any(|name| ours(&name)) {
         return Ok(None);
     }
     if peek.messages.is_none() {
         return Err(Refusal::Preference(NO_MESSAGES));
     }
     let wishes = Wishes::read(peek, body).map_err(Refusal::Preference)?;
-    let others = requested_names(peek, body).filter(|name| !ours(name)).count();
+    let others = requested().filter(|name| !ours(name)).count();
     let content = ask.needs.content();
     let seen = (auto::signals(peek, body, content), content);
     let most = CHOICES.saturating_sub(others).max(1);
@@ -72,7 +71,7 @@ pub(super) fn names<'n>(
     let chosen = Chosen { decision: choice.decision, conversation };
     let mut names = Names { list: Default::default(), count: 0, chosen };
     let mut expanded = false;
-    for name in requested_names(peek, body) {
+    for name in requested() {
         if !ours(&name) {
             names.push(name);
         } else if !core::mem::replace(&mut expanded, true) {

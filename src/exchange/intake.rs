@@ -43,20 +43,47 @@ pub(super) struct Intake {
 pub(super) struct Accepted {
     /// Path and query, as sent.
     pub(super) target: Span,
-    /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
-    pub(super) forwarded: [Span; FORWARDED.len()],
-    /// `X-Session-Id`, and the header of a harness in its place; empty ones were not there.
-    pub(super) session: [Span; 2],
+    pub(super) asides: Asides,
     /// Length of the head in bytes.
     pub(super) head_len: usize,
     pub(super) surface: Surface,
     pub(super) tenant: Tenant,
-    pub(super) wishes: Wishes,
     pub(super) terms: ClientTerms,
     pub(super) id: GenerationId,
+    body: Body,
+}
+
+/// What a head says beside whose request it is and how long: mostly nothing.
+#[derive(Debug, Default)]
+pub(super) struct Asides {
+    /// Values of [`FORWARDED`], in its order; an empty one at 0 was not there.
+    pub(super) forwarded: [Span; FORWARDED.len()],
+    /// `X-Session-Id`, and the header of a harness in its place; empty ones were not there.
+    pub(super) session: [Span; 2],
+    pub(super) wishes: Wishes,
     /// What it says about being hedged.
     pub(super) hedge: Option<Wish>,
-    body: Body,
+}
+
+impl Asides {
+    /// Reads them from a head that has fields few clients send; says what is wrong with them.
+    #[inline(never)]
+    fn read(&mut self, cx: &Cx<'_>, head: &RequestHead, bytes: &[u8], tenant: Tenant) -> Option<Refusal> {
+        if let Some(coding) = head.field(RequestField::ContentEncoding)
+            && !coding.of(bytes).eq_ignore_ascii_case(b"identity")
+        {
+            return Some(Refusal::Flaw(Flaw::ContentEncoding));
+        }
+        let Ok(hedge) = hedge_wish(cx, head, bytes) else { return Some(Refusal::Preference(BAD_WISH)) };
+        let value = |field| head.field(field).unwrap_or_default();
+        *self = Self {
+            forwarded: FORWARDED.map(|(field, _)| value(field)),
+            session: [RequestField::XSessionId, RequestField::HarnessSession].map(value),
+            wishes: Wishes::read(head, bytes).permitted(cx.snapshot, tenant),
+            hedge,
+        };
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -215,13 +242,11 @@ impl Exchange {
                 Err(denied) => return refuse(Refusal::Denied(denied)),
             },
         };
-        let wishes = Wishes::read(head, bytes).permitted(cx.snapshot, tenant);
-        if let Some(coding) = head.field(RequestField::ContentEncoding)
-            && !coding.of(bytes).eq_ignore_ascii_case(b"identity")
-        {
-            return refuse(Refusal::Flaw(Flaw::ContentEncoding));
+        let mut asides = Asides::default();
+        if let Some(refusal) = head.has_unusual().then(|| asides.read(cx, head, bytes, tenant)).flatten() {
+            return refuse(refusal);
         }
-        let Ok(hedge) = hedge_wish(cx, head, bytes) else { return refuse(Refusal::Preference(BAD_WISH)) };
+        asides.forwarded[0] = head.field(FORWARDED[0].0).unwrap_or_default();
         let Some(body) = Body::of(head.framing, cx.snapshot.limits.body_bytes) else {
             return refuse(Refusal::Flaw(Flaw::BodyTooLarge));
         };
@@ -231,23 +256,7 @@ impl Exchange {
             return refuse(Refusal::Busy);
         }
         let target = Span { end: head.query.map_or(head.target.end, |query| query.end), ..head.target };
-        let value = |field| head.field(field).unwrap_or_default();
-        let forwarded = FORWARDED.map(|(field, _)| value(field));
-        let session = [RequestField::XSessionId, RequestField::HarnessSession].map(value);
-        let accepted = Accepted {
-            target,
-            forwarded,
-            session,
-            head_len,
-            surface,
-            tenant,
-            wishes,
-            terms,
-            id,
-            hedge,
-            body,
-        };
-        self.intake.head = Some(accepted);
+        self.intake.head = Some(Accepted { target, asides, head_len, surface, tenant, terms, id, body });
         Ok(())
     }
 

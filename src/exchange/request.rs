@@ -88,7 +88,7 @@ impl Exchange {
     pub(super) fn begin(&mut self, cx: &mut Cx<'_>, body_len: usize) {
         let Some(accepted) = self.intake.accepted() else { return };
         let (head_len, terms, tenant, id) = (accepted.head_len, accepted.terms, accepted.tenant, accepted.id);
-        let wishes = accepted.wishes;
+        let wishes = accepted.asides.wishes;
         let whole = head_len + body_len;
         let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(id) };
         self.leaves_nulls_out = false;
@@ -103,7 +103,8 @@ impl Exchange {
             }
             Surface::Control => match cx.snapshot.control {
                 Some(provider) => {
-                    self.launch(cx, body_len, Subject::Control, (Plan::single(provider), None), None);
+                    let mut route = (Plan::single(provider), None);
+                    self.launch(cx, body_len, Subject::Control, &mut route, None);
                 }
                 None => self.refuse(cx, &Refusal::PathUnknown, Answer { id: None, ..answer }),
             },
@@ -112,15 +113,17 @@ impl Exchange {
                 if body.is_empty() {
                     return self.refuse(cx, &Refusal::Flaw(Flaw::BodyMissing), answer);
                 }
-                let session = accepted.session.map(|span| span.of(self.inbox.bytes()));
+                let session = accepted.asides.session.map(|span| span.of(self.inbox.bytes()));
                 let mut peek = cx.core.peek.take().unwrap_or_default();
                 let read = peek.read(body).map_err(Refusal::Flaw);
-                match read.and_then(|()| planned(cx, tenant, wishes, (api, session), &peek, body)) {
-                    Ok((route, auto)) => {
+                let mut route = (Plan::EMPTY, None);
+                let said = (&*peek, body);
+                match read.and_then(|()| planned(cx, tenant, wishes, (api, session), said, &mut route)) {
+                    Ok(auto) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
                         let subject = Subject::Inference { api, stream: peek.stream, drop_usage, auto };
                         self.leaves_nulls_out = openrouter && peek.stream;
-                        self.launch(cx, body_len, subject, route, Some(&peek));
+                        self.launch(cx, body_len, subject, &mut route, Some(&peek));
                     }
                     Err(refusal) => self.refuse(cx, &refusal, answer),
                 }
@@ -138,7 +141,7 @@ impl Exchange {
         cx: &mut Cx<'_>,
         body_len: usize,
         subject: Subject,
-        (plan, receipt): Route,
+        (plan, receipt): &mut Route,
         peek: Option<&Peek>,
     ) {
         let Some(accepted) = self.intake.accepted() else { return };
@@ -146,17 +149,17 @@ impl Exchange {
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
-            wishes: accepted.wishes,
+            wishes: accepted.asides.wishes,
             terms: accepted.terms,
             subject,
             target: accepted.target,
-            forwarded: accepted.forwarded,
-            hedge: accepted.hedge,
+            forwarded: accepted.asides.forwarded,
+            hedge: accepted.asides.hedge,
             body: Span::new(accepted.head_len, whole),
             began: cx.now,
         };
         let mut attempt = Attempt::begin(request, plan, cx);
-        attempt.receipt = receipt;
+        attempt.receipt = receipt.take();
         self.set_request_apart(cx, whole);
         self.total_due = cx.now + cx.snapshot.deadlines.total;
         self.state = State::Attempt(attempt);
@@ -199,20 +202,24 @@ impl Exchange {
 /// A plan, and how it was made for a client that wants to know.
 type Route = (Plan, Option<Box<Receipt>>);
 
-/// Plans for the models that the body names, or that are chosen in place of `millrace/auto`.
+/// Plans for the models that the body names, or that are chosen in place of `millrace/auto`. The plan is
+/// large: it goes to `route`, and from there where it stays.
 fn planned(
     cx: &mut Cx<'_>,
     tenant: Tenant,
     wishes: Wishes,
     (api, session): (Api, [&[u8]; 2]),
-    peek: &Peek,
-    body: &[u8],
-) -> Result<(Route, Option<Chosen>), Refusal> {
-    let mut names = requested_names(peek, body).peekable();
-    if names.peek().is_none() {
+    (peek, body): (&Peek, &[u8]),
+    route: &mut Route,
+) -> Result<Option<Chosen>, Refusal> {
+    // Read once, and used for each look at the names.
+    let first = first_name(peek, body);
+    let names = || names_after(first.as_deref().map(Cow::Borrowed), peek, body);
+    if first.is_none() && names().next().is_none() {
         return Err(Refusal::Flaw(Flaw::Model));
     }
-    let mut ask = Ask::read(peek, body).map_err(Refusal::Preference)?;
+    let mut ask = Ask::NOTHING;
+    ask.fill(peek, body).map_err(Refusal::Preference)?;
     let conversation = Conversation::of(peek, body, session[0], session[1]).map_err(Refusal::Flaw)?;
     match api {
         Api::ChatCompletions | Api::Completions => ask.conversation = conversation,
@@ -232,15 +239,18 @@ fn planned(
         minute: cx.unix.minute_of_day(),
         sticky: cx.core.sticky.as_ref().map(|memory| Recall { memory, now: cx.now }),
     };
-    let (route, auto) = match auto::names(&scene, tenant, &ask, peek, body)? {
-        Some(names) => {
-            let mut route = planned_for(&scene, tenant, wishes, &ask, || names.iter())?;
-            if let (Some(receipt), Some(router)) = (&mut route.1, requested_names(peek, body).next()) {
+    let auto = match auto::names(&scene, tenant, &ask, (peek, body), names)? {
+        Some(chosen) => {
+            planned_for(&scene, tenant, wishes, &ask, || chosen.iter(), route)?;
+            if let (Some(receipt), Some(router)) = (&mut route.1, names().next()) {
                 receipt.chosen_for(&router);
             }
-            (route, Some(names.chosen))
+            Some(chosen.chosen)
         }
-        None => (planned_for(&scene, tenant, wishes, &ask, || requested_names(peek, body))?, None),
+        None => {
+            planned_for(&scene, tenant, wishes, &ask, names, route)?;
+            None
+        }
     };
     match route.0.recalled() {
         Recalled::Unasked => {}
@@ -248,7 +258,7 @@ fn planned(
         Recalled::Kept => cx.count(Counter::StickyHits),
         Recalled::Broken => cx.count(Counter::StickyBroken),
     }
-    Ok((route, auto))
+    Ok(auto)
 }
 
 fn planned_for<M: Iterator<Item: AsRef<str>>>(
@@ -257,14 +267,17 @@ fn planned_for<M: Iterator<Item: AsRef<str>>>(
     wishes: Wishes,
     ask: &Ask<'_>,
     names: impl Fn() -> M,
-) -> Result<Route, Refusal> {
+    route: &mut Route,
+) -> Result<(), Refusal> {
     if wishes.tells() {
-        return told(scene, tenant, wishes, ask, names);
+        *route = told(scene, tenant, wishes, ask, names)?;
+        return Ok(());
     }
     match route::plan(scene, tenant, ask, names()) {
-        Ok(plan) => Ok((plan, None)),
-        Err(why) => Err(availability::refusal(why, scene, tenant, ask, names)),
+        Ok(plan) => route.0 = plan,
+        Err(why) => return Err(availability::refusal(why, scene, tenant, ask, names)),
     }
+    Ok(())
 }
 
 /// The same, told while it is done.
@@ -296,11 +309,24 @@ pub(super) fn requested_names<'b>(
     peek: &Peek,
     body: &'b [u8],
 ) -> impl Iterator<Item = Cow<'b, str>> + use<'b> {
-    let first = match peek.model {
+    names_after(first_name(peek, body), peek, body)
+}
+
+/// What `model` names.
+fn first_name<'b>(peek: &Peek, body: &'b [u8]) -> Option<Cow<'b, str>> {
+    match peek.model {
         Some(name) if !peek.model_escaped => core::str::from_utf8(name.of(body)).ok().map(Cow::Borrowed),
         Some(_) => peek.model_name(body),
         None => None,
-    };
+    }
+}
+
+/// This name, and behind it those of `models`.
+fn names_after<'b>(
+    first: Option<Cow<'b, str>>,
+    peek: &Peek,
+    body: &'b [u8],
+) -> impl Iterator<Item = Cow<'b, str>> + use<'b> {
     first.into_iter().chain(peek::model_names(body, peek).take(MODELS_PER_REQUEST))
 }
 

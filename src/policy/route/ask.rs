@@ -20,6 +20,18 @@ pub struct Ask<'b> {
 }
 
 impl<'b> Ask<'b> {
+    /// A request that asks for nothing but an answer.
+    pub const NOTHING: Self = Self {
+        preferences: Preferences::NONE,
+        needs: Needs {
+            parameters: Parameters::NONE,
+            output_tokens: None,
+            tier: TierAsk::Unsaid,
+            prompt: &[],
+        },
+        conversation: Conversation::Unknown,
+    };
+
     /// A request that asks for nothing in particular.
     pub const ANYTHING: Self =
         Self { preferences: Preferences::NONE, needs: Needs::NONE, conversation: Conversation::Unknown };
@@ -29,26 +41,32 @@ impl<'b> Ask<'b> {
     /// # Errors
     /// [`BadPreference`] names the member that is malformed.
     pub fn read(peek: &Peek, body: &'b [u8]) -> Result<Self, BadPreference> {
-        let preferences = match peek.provider {
-            Some(value) => preferences(value.of(body))?,
-            None => Preferences::NONE,
-        };
+        let mut ask = Self::NOTHING;
+        ask.fill(peek, body)?;
+        Ok(ask)
+    }
+
+    /// As [`Ask::read`], into one that is [`Ask::NOTHING`]: it is large, and every request has one.
+    ///
+    /// # Errors
+    /// As [`Ask::read`]; then nothing here may be used.
+    pub fn fill(&mut self, peek: &Peek, body: &'b [u8]) -> Result<(), BadPreference> {
+        if let Some(value) = peek.provider {
+            self.preferences = preferences(value.of(body))?;
+        }
         if let Some(route) = peek.route
             && route.of(body) != b"\"fallback\""
         {
             return Err(BadPreference { field: "route", allowed: "\"fallback\" or left out" });
         }
         let output_tokens = [peek.max_tokens, peek.max_completion_tokens].into_iter().flatten().max();
-        let needs = Needs {
-            parameters: used_parameters(peek),
-            output_tokens: output_tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
-            tier: match peek.service_tier {
-                Some(tier) => tier_ask(tier.of(body))?,
-                None => TierAsk::Unsaid,
-            },
-            prompt: peek.messages.map_or(&[], |messages| messages.of(body)),
-        };
-        Ok(Self { preferences, needs, conversation: Conversation::Unknown })
+        self.needs.parameters = used_parameters(peek);
+        self.needs.output_tokens = output_tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+        if let Some(tier) = peek.service_tier {
+            self.needs.tier = tier_ask(tier.of(body))?;
+        }
+        self.needs.prompt = peek.messages.map_or(&[], |messages| messages.of(body));
+        Ok(())
     }
 }
 

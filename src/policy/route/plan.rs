@@ -43,7 +43,8 @@ pub(super) struct Entry {
 const _: () = assert!(CANDIDATES <= u8::MAX as usize);
 
 impl Plan {
-    pub(super) const EMPTY: Self = Self {
+    /// Nothing to try: the place of a plan that is still to be made.
+    pub const EMPTY: Self = Self {
         entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES],
         count: 0,
         doubtful: false,

@@ -39,12 +39,18 @@ pub(super) trait Message: Sized {
     fn field(&mut self, bytes: &[u8], name: &[u8], value: Span) -> Result<(), Flaw>;
 }
 
-/// Reads the head that begins at `start`; `scanned` is how far an earlier call has looked.
+/// Reads the head that begins at `start` into `place`, where it stays: it is too large to be handed up step by
+/// step. `scanned` is how far an earlier call has looked.
 #[inline]
-pub(super) fn parse<M: Message>(bytes: &[u8], start: usize, scanned: &mut usize) -> Parse<M> {
+pub(super) fn parse<'p, M: Message>(
+    bytes: &[u8],
+    start: usize,
+    scanned: &mut usize,
+    place: &'p mut Option<M>,
+) -> Parse<&'p mut M> {
     let window = &bytes[..bytes.len().min(start + HEAD_BYTES)];
     let looked = (*scanned).clamp(start, window.len());
-    let verdict = M::opening(&window[start..]).and_then(|()| complete::<M>(window, start, looked));
+    let verdict = M::opening(&window[start..]).and_then(|()| complete(window, start, looked, place));
     match verdict {
         Ok(Some((value, used))) => Parse::Done { value, used },
         Err(flaw) => Parse::Bad(flaw),
@@ -60,15 +66,20 @@ pub(super) fn parse<M: Message>(bytes: &[u8], start: usize, scanned: &mut usize)
 
 /// The message and the bytes it took, or `None` while the head's end is missing.
 #[inline]
-fn complete<M: Message>(window: &[u8], start: usize, looked: usize) -> Result<Option<(M, usize)>, Flaw> {
+fn complete<'p, M: Message>(
+    window: &[u8],
+    start: usize,
+    looked: usize,
+    place: &'p mut Option<M>,
+) -> Result<Option<(&'p mut M, usize)>, Flaw> {
     // A first call hopes that everything is there; a later one pays for a parse only when the end is.
     if looked > start && end_of_head(window, start, looked).is_none() {
         return Ok(None);
     }
     let Some(line) = start_line::<M>(window, start)? else { return Ok(None) };
-    let mut message = M::start_line(window, line)?;
+    let message = place.insert(M::start_line(window, line)?);
     let fields = line.end as usize + 2;
-    match read_fields(window, fields, &mut message) {
+    match read_fields(window, fields, message) {
         Some(verdict) => verdict.map(|used| Some((message, used))),
         None => match end_of_head(window, start, start) {
             Some(end) => Err(diagnose(&window[fields..end])),

@@ -91,9 +91,23 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// Position of each kept value; no value starts at byte 0, so the empty span at 0 says "absent".
     fields: [Span; RequestField::ALL.len()],
+    /// Which of them are there.
+    kept: u32,
 }
 
 impl RequestHead {
+    /// Fields that nearly every client sends.
+    const USUAL: u32 = RequestField::Authorization.bit()
+        | RequestField::ContentType.bit()
+        | RequestField::Accept.bit()
+        | RequestField::UserAgent.bit();
+
+    /// True when it has a field beside `Authorization`, `Content-Type`, `Accept` and `User-Agent`.
+    #[must_use]
+    pub const fn has_unusual(&self) -> bool {
+        self.kept & !Self::USUAL != 0
+    }
+
     /// Value of a field, without white space around it; may be empty.
     #[must_use]
     pub fn field(&self, field: RequestField) -> Option<Span> {
@@ -114,9 +128,10 @@ pub fn request_head(bytes: &[u8], scanned: &mut usize) -> Parse<RequestHead> {
         Parse::More => return Parse::More,
         Parse::Bad(flaw) => return Parse::Bad(flaw),
     };
-    match head::parse::<Builder>(bytes, start, scanned) {
+    let mut place = None;
+    match head::parse::<Builder>(bytes, start, scanned, &mut place) {
         Parse::Done { value, used } => match value.finish() {
-            Ok(value) => Parse::Done { value, used },
+            Ok(()) => Parse::Done { value: value.head, used },
             Err(flaw) => Parse::Bad(flaw),
         },
         Parse::More => Parse::More,
@@ -158,8 +173,13 @@ impl Message for Builder {
         }
     }
 
+    #[inline]
     fn start_line(bytes: &[u8], line: Span) -> Result<Self, Flaw> {
-        request_line(bytes, line).map_err(|flaw| match memchr(b'\r', line.of(bytes)) {
+        if let Some((method, path)) = usual_request_line(bytes, line) {
+            let target = Target { path, query: None, authority: None };
+            return Ok(Self::new(method, target, Version::Http11));
+        }
+        any_request_line(bytes, line).map_err(|flaw| match memchr(b'\r', line.of(bytes)) {
             Some(_) => Flaw::LineEnd,
             None => flaw,
         })
@@ -194,6 +214,7 @@ impl Builder {
                 expect: Expect::None,
                 keep_alive: false,
                 fields: [Span::default(); RequestField::ALL.len()],
+                kept: 0,
             },
             framing: Framing::default(),
             authority: target.authority,
@@ -204,7 +225,10 @@ impl Builder {
     fn keep(&mut self, field: RequestField, value: Span) -> Result<(), Flaw> {
         let slot = &mut self.head.fields[field as usize];
         match (*slot == Span::default(), field.first_wins()) {
-            (true, _) => *slot = value,
+            (true, _) => {
+                *slot = value;
+                self.head.kept |= field.bit();
+            }
             (false, true) => {}
             (false, false) => return Err(Flaw::RepeatedField),
         }
@@ -234,8 +258,8 @@ impl Builder {
     }
 
     /// What only the whole set of fields can say.
-    fn finish(self) -> Result<RequestHead, Flaw> {
-        let mut head = self.head;
+    fn finish(&mut self) -> Result<(), Flaw> {
+        let head = &mut self.head;
         let is_http11 = head.version == Version::Http11;
         if is_http11 && head.host == Span::default() {
             return Err(Flaw::Host);
@@ -249,19 +273,7 @@ impl Builder {
         let has_body = !matches!(head.framing, RequestFraming::None | RequestFraming::Length(0));
         head.expect = if self.expects && has_body { Expect::Continue } else { Expect::None };
         head.keep_alive = is_http11 && !self.framing.close;
-        Ok(head)
-    }
-}
-
-/// `method SP request-target SP HTTP-version` (RFC 9112 §3), one space each.
-#[inline]
-fn request_line(bytes: &[u8], line: Span) -> Result<Builder, Flaw> {
-    match usual_request_line(bytes, line) {
-        Some((method, path)) => {
-            let target = Target { path, query: None, authority: None };
-            Ok(Builder::new(method, target, Version::Http11))
-        }
-        None => any_request_line(bytes, line),
+        Ok(())
     }
 }
 
@@ -287,6 +299,7 @@ const fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_')
 }
 
+/// `method SP request-target SP HTTP-version` (RFC 9112 §3), one space each.
 fn any_request_line(bytes: &[u8], line: Span) -> Result<Builder, Flaw> {
     let text = line.of(bytes);
     let first = memchr(b' ', text).ok_or(Flaw::RequestLine)?;

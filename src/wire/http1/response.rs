@@ -53,7 +53,8 @@ impl ResponseHead {
 /// `scanned` says how far an earlier call on the same bytes has looked; 0 for the first call. `used` is the
 /// length of the head. `Bad` means that nothing on this connection can be trusted any more.
 pub fn response_head(bytes: &[u8], scanned: &mut usize) -> Parse<ResponseHead> {
-    match head::parse::<Builder>(bytes, 0, scanned) {
+    let mut place = None;
+    match head::parse::<Builder>(bytes, 0, scanned, &mut place) {
         Parse::Done { value, used } => match value.finish() {
             Ok(value) => Parse::Done { value, used },
             Err(flaw) => Parse::Bad(flaw),
@@ -130,7 +131,7 @@ impl Builder {
 
     /// RFC 9112 §6.3, in its order: the status, then the coding, then the length, then the connection's end.
     #[inline]
-    pub(super) fn finish(self) -> Result<ResponseHead, Flaw> {
+    pub(super) fn finish(&mut self) -> Result<ResponseHead, Flaw> {
         let mut head = self.head;
         if head.status == 101 {
             return Err(Flaw::Upgrade);
