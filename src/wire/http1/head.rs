@@ -39,8 +39,8 @@ pub(super) trait Message: Sized {
     fn field(&mut self, bytes: &[u8], name: &[u8], value: Span) -> Result<(), Flaw>;
 }
 
-/// Reads the head that begins at `start` into `place`, where it stays: it is too large to be handed up step by
-/// step. `scanned` is how far an earlier call has looked.
+/// Reads the head that begins at `start` into `place`, where it stays: it is too large to be handed up step
+/// by step. `scanned` is how far an earlier call has looked.
 #[inline]
 pub(super) fn parse<'p, M: Message>(
     bytes: &[u8],
