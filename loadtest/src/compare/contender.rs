@@ -239,7 +239,7 @@ fn door(address: SocketAddr, model: &'static str) -> Door {
 pub(super) const AUTHORITY: &str = "authority.pem";
 
 /// One provider, one model, one key: authentication, routing, health and counters are on, as in use. The same
-/// once more, with TLS.
+/// once more, with TLS. Probes are off: the origin answers inference only.
 fn millrace_config(places: &Places, port: u16) -> String {
     let mut config = format!("[server]\nlisten = \"127.0.0.1:{port}\"\ncores = 1\n\n");
     let authority = format!("ca_file = \"{}\"\n", places.scratch.join(AUTHORITY).display());
@@ -248,7 +248,8 @@ fn millrace_config(places: &Places, port: u16) -> String {
         ("secure", SECURE_MODEL, format!("https://{}", places.secure_origin), authority.as_str()),
     ] {
         config += &format!(
-            "[[provider]]\nid = \"{id}\"\nbase_url = \"{url}/v1\"\nauth = \"none\"\n{trust}\n\
+            "[[provider]]\nid = \"{id}\"\nbase_url = \"{url}/v1\"\nauth = \"none\"\n{trust}\
+             probe = {{ enabled = false }}\n\n\
              [[model]]\nid = \"{model}\"\n[[model.endpoint]]\nprovider = \"{id}\"\nname = \"{model}\"\n\
              price = {{ prompt = \"5.00\", completion = \"30.00\" }}\n\n"
         );
