@@ -17,6 +17,8 @@ pub enum Billed {
     No,
     /// It failed after the request was sent; nobody can know.
     Maybe,
+    /// It was given up in the middle of its answer: what was generated until then, as far as it was seen.
+    Estimated,
 }
 
 /// One attempt at an upstream.
@@ -127,7 +129,7 @@ pub enum Outcome {
     ClientGone,
 }
 
-/// Tokens as the provider reported them.
+/// Tokens of one request, as the provider reports them or as they are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Prompt tokens, cached ones included.
@@ -136,8 +138,16 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Prompt tokens that were read from the provider's cache.
     pub cached_tokens: u64,
-    /// Prompt tokens that were written to it.
+    /// Prompt tokens that were written to it, however long they stay.
     pub cache_write_tokens: u64,
+    /// Those of `cache_write_tokens` that stay for an hour or longer.
+    pub cache_write_1h_tokens: u64,
+    /// Those of `completion_tokens` that are reasoning.
+    pub reasoning_tokens: u64,
+    /// Those of `prompt_tokens` that are sound.
+    pub audio_tokens: u64,
+    /// Images in the prompt that are paid for by the piece.
+    pub images: u64,
 }
 
 impl Usage {

@@ -13,6 +13,7 @@ pub mod health;
 pub mod hedge;
 pub mod live;
 pub mod prefs;
+pub mod price;
 pub mod retry;
 pub mod route;
 pub mod rows;

@@ -1,5 +1,5 @@
 //! Floor 1: codecs over bytes somebody else owns. HTTP/1.1 heads and framing, chunked coding, SSE, JSON
-//! peeking.
+//! peeking, and the journal's records.
 //!
 //! Every parser is three-way (`Parse`): done with how many bytes were used, more bytes needed, or bad with
 //! the reason.
@@ -9,6 +9,7 @@ pub(crate) mod block;
 pub mod buf;
 pub mod flaw;
 pub mod http1;
+pub mod journal;
 pub mod json;
 pub mod parcel;
 pub mod spares;

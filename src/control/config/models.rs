@@ -191,7 +191,17 @@ impl From<RuleTable> for PriceRule {
         let window = rule.utc_from.zip(rule.utc_to).map(|(start, end)| Window { start, end });
         let RuleTable { prompt, completion, cache_read, cache_write, reasoning, request, .. } = rule;
         let (image, audio) = (rule.image, rule.audio);
-        let prices = Prices { prompt, completion, cache_read, cache_write, reasoning, request, image, audio };
+        let prices = Prices {
+            prompt,
+            completion,
+            cache_read,
+            cache_write,
+            cache_write_1h: None,
+            reasoning,
+            request,
+            image,
+            audio,
+        };
         Self { above_prompt_tokens: tokens(rule.above_prompt_tokens), window, prices }
     }
 }
@@ -200,7 +210,17 @@ impl From<PriceTable> for PriceRules {
     fn from(price: PriceTable) -> Self {
         let (prompt, completion) = (Some(price.prompt), Some(price.completion));
         let PriceTable { cache_read, cache_write, reasoning, request, image, audio, .. } = price;
-        let base = Prices { prompt, completion, cache_read, cache_write, reasoning, request, image, audio };
+        let base = Prices {
+            prompt,
+            completion,
+            cache_read,
+            cache_write,
+            cache_write_1h: None,
+            reasoning,
+            request,
+            image,
+            audio,
+        };
         Self { base, rules: price.rule.into_iter().map(Into::into).collect() }
     }
 }

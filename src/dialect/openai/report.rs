@@ -138,7 +138,9 @@ fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
     let completion_tokens = reported.max(total.saturating_sub(prompt_tokens));
     let cached_tokens = cached.or(hit).unwrap_or(0);
     let cache_write_tokens = written.unwrap_or(0);
-    (Some(Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens }), end)
+    let figures =
+        Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, ..Usage::default() };
+    (Some(figures), end)
 }
 
 /// Tokens read from and written to a cache, by `prompt_tokens_details` at `at`; and where the object ends,

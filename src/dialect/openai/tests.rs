@@ -43,7 +43,7 @@ fn walk(name: &str, text: &str, judge: impl Fn(&[u8]) -> String) -> usize {
 
 /// Tokens of prompt and answer, and of the cache if there are any.
 fn figures(usage: Usage) -> String {
-    let Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens } = usage;
+    let Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, .. } = usage;
     let mut text = format!("{prompt_tokens} {completion_tokens}");
     for (word, tokens) in [("cached", cached_tokens), ("written", cache_write_tokens)] {
         if tokens > 0 {

@@ -250,6 +250,7 @@ fn record_text(case: &Case, record: &Record) -> String {
             Billed::Yes => "yes",
             Billed::No => "no",
             Billed::Maybe => "maybe",
+            Billed::Estimated => "estimated",
         };
         let hedge = if attempt.hedged { "/hedge" } else { "" };
         let _ = write!(text, " {name}={fault}/{billed}{hedge}");

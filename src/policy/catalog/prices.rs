@@ -16,6 +16,8 @@ pub struct Prices {
     pub cache_read: Option<PicoDollars>,
     /// Per prompt token written to a cache. `None`: as `prompt`.
     pub cache_write: Option<PicoDollars>,
+    /// Per prompt token written to a cache for an hour or longer. `None`: as `cache_write`.
+    pub cache_write_1h: Option<PicoDollars>,
     /// Per reasoning token. `None`: as `completion`.
     pub reasoning: Option<PicoDollars>,
     /// Per request, beside its tokens. `None`: nothing.
@@ -41,6 +43,7 @@ impl Prices {
             completion: other.completion.or(self.completion),
             cache_read: other.cache_read.or(self.cache_read),
             cache_write: other.cache_write.or(self.cache_write),
+            cache_write_1h: other.cache_write_1h.or(self.cache_write_1h),
             reasoning: other.reasoning.or(self.reasoning),
             request: other.request.or(self.request),
             image: other.image.or(self.image),

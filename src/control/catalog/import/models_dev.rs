@@ -117,6 +117,7 @@ fn step(cost: &Map<String, Value>) -> Prices {
         completion: price("output"),
         cache_read: price("cache_read"),
         cache_write: price("cache_write").filter(|price| price.0 > 0),
+        cache_write_1h: None,
         reasoning: price("reasoning"),
         request: None,
         image: None,

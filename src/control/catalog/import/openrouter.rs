@@ -145,6 +145,7 @@ fn step(pricing: &Map<String, Value>) -> Prices {
         completion: price("completion"),
         cache_read: charged("input_cache_read"),
         cache_write: charged("input_cache_write"),
+        cache_write_1h: charged("input_cache_write_1h"),
         reasoning: charged("internal_reasoning"),
         request: charged("request"),
         image: charged("image"),

@@ -206,6 +206,7 @@ fn step(row: &Map<String, Value>, step: &str, tier: &str) -> Prices {
         completion: price("output_cost_per_token"),
         cache_read: price("cache_read_input_token_cost").or_else(|| price("input_cost_per_token_cache_hit")),
         cache_write,
+        cache_write_1h: price("cache_creation_input_token_cost_above_1hr").filter(|price| price.0 > 0),
         reasoning: price("output_cost_per_reasoning_token"),
         request: price("input_cost_per_request").filter(|_| plain),
         image: price("input_cost_per_image").filter(|_| plain),

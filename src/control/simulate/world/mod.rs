@@ -227,6 +227,7 @@ fn changed(prices: PriceRules, change: &Price) -> PriceRules {
                 completion: scale(prices.completion),
                 cache_read: scale(prices.cache_read),
                 cache_write: scale(prices.cache_write),
+                cache_write_1h: scale(prices.cache_write_1h),
                 reasoning: scale(prices.reasoning),
                 request: scale(prices.request),
                 image: scale(prices.image),
