@@ -98,6 +98,9 @@ impl Brief {
     /// Of [`Figures::UNKNOWN`].
     pub const UNKNOWN: Self = Self(1.0);
 
+    /// Of nobody: fills places that are not used.
+    pub(super) const NONE: Self = Self(0.0);
+
     /// Of these figures.
     #[must_use]
     pub fn of(figures: &Figures) -> Self {

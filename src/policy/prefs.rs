@@ -43,13 +43,16 @@ impl<'b> Names<'b> {
         !self.list.is_empty()
     }
 
-    /// The names, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &'b str> + use<'b> {
-        let list = self.list;
-        let mut items = Items::open(list, 0, 2).ok();
+    /// The names, in order: printable ASCII without quotes or backslashes.
+    pub fn iter(&self) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+        // The list was read once, and no name has a quote inside: names are what lies between two of them.
+        let mut rest = self.list;
         core::iter::from_fn(move || {
-            let item = items.as_mut()?.next_item().ok()??;
-            core::str::from_utf8(list.get(item.start as usize + 1..item.end as usize - 1)?).ok()
+            let start = rest.iter().position(|byte| *byte == b'"')? + 1;
+            let length = rest[start..].iter().position(|byte| *byte == b'"')?;
+            let name = &rest[start..start + length];
+            rest = &rest[start + length + 1..];
+            Some(name)
         })
     }
 }

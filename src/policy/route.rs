@@ -384,22 +384,28 @@ impl Run<'_, '_> {
     fn finish(&self) -> Plan {
         let mut plan = Plan::EMPTY;
         let tables = self.scene.snapshot.rows();
+        let best = &self.best[..self.count];
+        let mut done = 0;
         // Neighbours are mostly of the same model: what serves it is looked up once for all of them.
-        let (mut last, mut ids): (u8, &[u32]) = (u8::MAX, &[]);
-        for (entry, packed) in plan.entries.iter_mut().zip(&self.best[..self.count]) {
-            let (model, place) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
-            if model != last {
-                last = model;
-                ids = match self.choices[usize::from(model)] {
-                    By::Model(id) => tables.model(id).ids(),
-                    By::Provider(provider) => {
-                        // Its one candidate has no second look.
-                        *entry = Entry { at: provider.0, model, through: true };
-                        continue;
+        while let Some(first) = best.get(done) {
+            let model = model_of(*first);
+            let same = best[done..]
+                .iter()
+                .zip(&mut plan.entries[done..])
+                .take_while(|(one, _)| model_of(**one) == model);
+            match self.choices[usize::from(model)] {
+                By::Model(id) => {
+                    let ids = tables.model(id).ids();
+                    for (packed, entry) in same {
+                        *entry = Entry::endpoint(ids[(packed & 63) as usize], model);
+                        done += 1;
                     }
-                };
+                }
+                By::Provider(provider) => {
+                    plan.entries[done] = Entry::provider(provider.0, model);
+                    done += 1;
+                }
             }
-            *entry = Entry { at: ids[place], model, through: false };
         }
         (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);
         (plan.digest, plan.recalled) = (self.digest, self.recalled);
@@ -415,6 +421,11 @@ impl Run<'_, '_> {
 fn packed(standing: u32, rank: Rank, turn: u8, place: u8) -> u64 {
     let rank = u64::from(standing) << 32 | u64::from(rank.bits());
     rank << 10 | u64::from(turn) << 6 | u64::from(place)
+}
+
+/// The model's place in the request, out of [`packed`].
+const fn model_of(packed: u64) -> u8 {
+    (packed >> 6 & 15) as u8
 }
 
 const _: () = assert!(CHOICES <= 16 && ENDPOINTS_PER_MODEL <= 64);

@@ -23,26 +23,17 @@ struct Slug<'b> {
     /// `u32::MAX` is a provider nobody knows.
     provider: u32,
     /// What follows the `/`; empty is every endpoint of the default tier.
-    rest: &'b str,
+    rest: &'b [u8],
 }
 
 impl<'b> Slugs<'b> {
-    /// `None` when no list was given.
-    #[inline]
-    pub(in crate::policy) fn of(snapshot: &Snapshot, names: Names<'b>) -> Option<Self> {
-        names.given().then(|| Self::looked_up(snapshot, names))
-    }
-
+    #[inline(never)]
     fn looked_up(snapshot: &Snapshot, names: Names<'b>) -> Self {
-        let mut slugs = Self { list: [Slug { provider: u32::MAX, rest: "" }; PROVIDERS_PER_LIST], count: 0 };
+        let mut slugs = Self { list: [Slug { provider: u32::MAX, rest: &[] }; PROVIDERS_PER_LIST], count: 0 };
         for (slot, name) in slugs.list.iter_mut().zip(names.iter()) {
-            let (base, rest) = name.split_once('/').unwrap_or((name, ""));
-            let mut lower = [0; PROVIDER_NAME_BYTES];
-            let lower = lower.get_mut(..base.len()).unwrap_or_default();
-            lower.copy_from_slice(&base.as_bytes()[..lower.len()]);
-            lower.make_ascii_lowercase();
-            let known = core::str::from_utf8(lower).ok().and_then(|base| snapshot.provider_ids.get(base));
-            *slot = Slug { provider: known.map_or(u32::MAX, |id| id.0), rest };
+            let slash = name.iter().position(|byte| *byte == b'/');
+            let (base, rest) = slash.map_or((name, &[][..]), |slash| (&name[..slash], &name[slash + 1..]));
+            *slot = Slug { provider: provider(snapshot, base), rest };
             slugs.count += 1;
         }
         slugs
@@ -77,6 +68,21 @@ impl<'b> Slugs<'b> {
             .iter()
             .position(|slug| slug.provider == subject.provider.0 && slug.means(subject))
     }
+}
+
+/// The row of the provider of this name, in whatever case; `u32::MAX` when there is none.
+fn provider(snapshot: &Snapshot, name: &[u8]) -> u32 {
+    let mut lower = [0; PROVIDER_NAME_BYTES];
+    let name = match lower.get_mut(..name.len()) {
+        Some(lower) if name.iter().any(u8::is_ascii_uppercase) => {
+            lower.copy_from_slice(name);
+            lower.make_ascii_lowercase();
+            lower
+        }
+        _ => name,
+    };
+    let known = core::str::from_utf8(name).ok().and_then(|name| snapshot.provider_ids.get(name));
+    known.map_or(u32::MAX, |id| id.0)
 }
 
 /// Whom an entry of a list may mean.
@@ -123,7 +129,7 @@ impl Slug<'_> {
             return !tiered;
         }
         let Some(Endpoint { facts, tag, .. }) = subject.endpoint() else { return false };
-        let same = |text: &str| text.eq_ignore_ascii_case(self.rest);
+        let same = |text: &str| text.as_bytes().eq_ignore_ascii_case(self.rest);
         let tag = tag.split_once('/').is_some_and(|(_, rest)| same(rest));
         let part = facts.variant.as_deref().is_some_and(same) || facts.region.as_deref().is_some_and(same);
         let format = facts.quantization.is_some_and(|one| same(one.name()));
@@ -147,12 +153,18 @@ impl<'b> Lists<'b> {
         key: Option<KeyId>,
         preferences: &Preferences<'b>,
     ) -> Self {
-        Self {
-            regions: key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[], |key| &key.regions),
-            only: Slugs::of(snapshot, preferences.only),
-            ignore: Slugs::of(snapshot, preferences.ignore),
-            order: Slugs::of(snapshot, preferences.order),
+        let regions = key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[][..], |key| &key.regions);
+        let mut lists = Self { regions, only: None, ignore: None, order: None };
+        let Preferences { only, ignore, order, .. } = preferences;
+        for (slugs, names) in
+            [(&mut lists.only, only), (&mut lists.ignore, ignore), (&mut lists.order, order)]
+        {
+            // What is not there is not moved: a list is large.
+            if names.given() {
+                *slugs = Some(Slugs::looked_up(snapshot, *names));
+            }
         }
+        lists
     }
 
     /// A bit for each endpoint of a model that the lists do not exclude. Of the tiers in `tier_flags` there are

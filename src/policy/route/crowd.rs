@@ -22,7 +22,7 @@ pub(super) struct Room<const N: usize> {
 impl<const N: usize> Room<N> {
     pub(super) const EMPTY: Self = Self {
         costs: [0.0; N],
-        briefs: [Brief::UNKNOWN; N],
+        briefs: [Brief::NONE; N],
         ranks: [Rank::FIRST; N],
         standings: [0; N],
         places: [0; N],

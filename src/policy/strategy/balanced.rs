@@ -31,22 +31,35 @@ pub(super) struct Balanced;
 impl Strategy for Balanced {
     fn score(&self, task: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
         // No branches, and nothing but numbers of 32 bits: several turns are worked out at a time.
-        let mut best = f32::MAX.to_bits() as i32;
+        let (mut best, mut worst) = (f32::MAX.to_bits() as i32, 0);
         for ((rank, cost), brief) in ranks.iter_mut().zip(field.costs).zip(field.briefs) {
             // `max` would make a price of what is none.
             let cost = if *cost < PRICE_FLOOR { PRICE_FLOOR } else { *cost };
             *rank = Rank::first(cost * brief.handicap());
             // Positive floats sort by their bits, and an unknown price, which is NaN, behind all of them.
-            best = best.min(rank.bits() as i32);
+            let bits = rank.bits() as i32;
+            (best, worst) = (best.min(bits), worst.max(bits));
         }
         // With equal weights all are as good as the best one.
         let best = f32::from_bits(best as u32);
         let scale = if task.random.is_multiple_of(EXPLORATION) { 0.0 } else { best.recip() };
-        for ((turn, rank), place) in (0_u32..).zip(ranks).zip(field.places) {
-            let price = rank.score();
-            let ratio = (price * scale).clamp(1.0, RATIO);
-            let drawn = Rank::first(minus_ln(chance(task.random, turn)) * ratio * ratio);
-            *rank = if price.is_nan() { Rank::second(f32::from(*place)) } else { drawn };
+        for (turn, rank) in ranks.iter_mut().enumerate() {
+            let ratio = (rank.score() * scale).clamp(1.0, RATIO);
+            *rank = Rank::first(minus_ln(chance(task.random, turn as u32)) * ratio * ratio);
+        }
+        // An unknown price is rare, or the rule for a whole model.
+        if worst > f32::INFINITY.to_bits() as i32 {
+            stand_by(field, ranks);
+        }
+    }
+}
+
+/// Who has no price goes behind the others.
+#[inline(never)]
+fn stand_by(field: &Field<'_>, ranks: &mut [Rank]) {
+    for ((rank, cost), place) in ranks.iter_mut().zip(field.costs).zip(field.places) {
+        if cost.is_nan() {
+            *rank = Rank::second(f32::from(*place));
         }
     }
 }
