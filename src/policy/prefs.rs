@@ -43,16 +43,16 @@ impl<'b> Names<'b> {
         !self.list.is_empty()
     }
 
-    /// The names, in order: printable ASCII without quotes or backslashes.
-    pub fn iter(&self) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+    /// The names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &'b str> + use<'b> {
         // The list was read once, and no name has a quote inside: names are what lies between two of them.
-        let mut rest = self.list;
+        let mut rest = core::str::from_utf8(self.list).unwrap_or_default();
         core::iter::from_fn(move || {
-            let start = rest.iter().position(|byte| *byte == b'"')? + 1;
-            let length = rest[start..].iter().position(|byte| *byte == b'"')?;
-            let name = &rest[start..start + length];
-            rest = &rest[start + length + 1..];
-            Some(name)
+            let quote = |text: &str| text.bytes().position(|byte| byte == b'"');
+            let inside = &rest[quote(rest)? + 1..];
+            let end = quote(inside)?;
+            rest = &inside[end + 1..];
+            Some(&inside[..end])
         })
     }
 }

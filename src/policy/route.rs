@@ -384,28 +384,23 @@ impl Run<'_, '_> {
     fn finish(&self) -> Plan {
         let mut plan = Plan::EMPTY;
         let tables = self.scene.snapshot.rows();
-        let best = &self.best[..self.count];
-        let mut done = 0;
+        let (mut best, mut entries) = (&self.best[..self.count], &mut plan.entries[..]);
         // Neighbours are mostly of the same model: what serves it is looked up once for all of them.
-        while let Some(first) = best.get(done) {
+        while let Some(first) = best.first() {
             let model = model_of(*first);
-            let same = best[done..]
-                .iter()
-                .zip(&mut plan.entries[done..])
-                .take_while(|(one, _)| model_of(**one) == model);
+            let alike = best.iter().position(|one| model_of(*one) != model).unwrap_or(best.len());
+            let (same, other) = best.split_at(alike);
+            let (room, behind) = entries.split_at_mut(alike);
             match self.choices[usize::from(model)] {
                 By::Model(id) => {
                     let ids = tables.model(id).ids();
-                    for (packed, entry) in same {
+                    for (packed, entry) in same.iter().zip(room) {
                         *entry = Entry::endpoint(ids[(packed & 63) as usize], model);
-                        done += 1;
                     }
                 }
-                By::Provider(provider) => {
-                    plan.entries[done] = Entry::provider(provider.0, model);
-                    done += 1;
-                }
+                By::Provider(provider) => room.fill(Entry::provider(provider.0, model)),
             }
+            (best, entries) = (other, behind);
         }
         (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);
         (plan.digest, plan.recalled) = (self.digest, self.recalled);

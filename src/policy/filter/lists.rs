@@ -23,16 +23,16 @@ struct Slug<'b> {
     /// `u32::MAX` is a provider nobody knows.
     provider: u32,
     /// What follows the `/`; empty is every endpoint of the default tier.
-    rest: &'b [u8],
+    rest: &'b str,
 }
 
 impl<'b> Slugs<'b> {
     #[inline(never)]
     fn looked_up(snapshot: &Snapshot, names: Names<'b>) -> Self {
-        let mut slugs = Self { list: [Slug { provider: u32::MAX, rest: &[] }; PROVIDERS_PER_LIST], count: 0 };
+        let mut slugs = Self { list: [Slug { provider: u32::MAX, rest: "" }; PROVIDERS_PER_LIST], count: 0 };
         for (slot, name) in slugs.list.iter_mut().zip(names.iter()) {
-            let slash = name.iter().position(|byte| *byte == b'/');
-            let (base, rest) = slash.map_or((name, &[][..]), |slash| (&name[..slash], &name[slash + 1..]));
+            let slash = name.bytes().position(|byte| byte == b'/');
+            let (base, rest) = slash.map_or((name, ""), |slash| (&name[..slash], &name[slash + 1..]));
             *slot = Slug { provider: provider(snapshot, base), rest };
             slugs.count += 1;
         }
@@ -71,18 +71,17 @@ impl<'b> Slugs<'b> {
 }
 
 /// The row of the provider of this name, in whatever case; `u32::MAX` when there is none.
-fn provider(snapshot: &Snapshot, name: &[u8]) -> u32 {
-    let mut lower = [0; PROVIDER_NAME_BYTES];
-    let name = match lower.get_mut(..name.len()) {
-        Some(lower) if name.iter().any(u8::is_ascii_uppercase) => {
-            lower.copy_from_slice(name);
-            lower.make_ascii_lowercase();
-            lower
-        }
-        _ => name,
-    };
-    let known = core::str::from_utf8(name).ok().and_then(|name| snapshot.provider_ids.get(name));
-    known.map_or(u32::MAX, |id| id.0)
+fn provider(snapshot: &Snapshot, name: &str) -> u32 {
+    let row = |name: &str| snapshot.provider_ids.get(name).map(|id| id.0);
+    row(name).or_else(|| row(lowered(name, &mut [0; PROVIDER_NAME_BYTES])?)).unwrap_or(u32::MAX)
+}
+
+/// The name in lower case, if it has capitals; `None` as well for one that is too long for a list.
+fn lowered<'t>(name: &str, text: &'t mut [u8; PROVIDER_NAME_BYTES]) -> Option<&'t str> {
+    let text = text.get_mut(..name.len()).filter(|_| name.bytes().any(|byte| byte.is_ascii_uppercase()))?;
+    text.copy_from_slice(name.as_bytes());
+    text.make_ascii_lowercase();
+    core::str::from_utf8(text).ok()
 }
 
 /// Whom an entry of a list may mean.
@@ -129,7 +128,7 @@ impl Slug<'_> {
             return !tiered;
         }
         let Some(Endpoint { facts, tag, .. }) = subject.endpoint() else { return false };
-        let same = |text: &str| text.as_bytes().eq_ignore_ascii_case(self.rest);
+        let same = |text: &str| text.eq_ignore_ascii_case(self.rest);
         let tag = tag.split_once('/').is_some_and(|(_, rest)| same(rest));
         let part = facts.variant.as_deref().is_some_and(same) || facts.region.as_deref().is_some_and(same);
         let format = facts.quantization.is_some_and(|one| same(one.name()));
@@ -148,6 +147,7 @@ pub(in crate::policy) struct Lists<'b> {
 }
 
 impl<'b> Lists<'b> {
+    #[inline(always)]
     pub(in crate::policy) fn of(
         snapshot: &'b Snapshot,
         key: Option<KeyId>,
@@ -156,15 +156,20 @@ impl<'b> Lists<'b> {
         let regions = key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[][..], |key| &key.regions);
         let mut lists = Self { regions, only: None, ignore: None, order: None };
         let Preferences { only, ignore, order, .. } = preferences;
-        for (slugs, names) in
-            [(&mut lists.only, only), (&mut lists.ignore, ignore), (&mut lists.order, order)]
-        {
-            // What is not there is not moved: a list is large.
-            if names.given() {
-                *slugs = Some(Slugs::looked_up(snapshot, *names));
-            }
+        // What is not there is not moved either: a list is large.
+        if only.given() || ignore.given() || order.given() {
+            lists.look_up(snapshot, preferences);
         }
         lists
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, snapshot: &Snapshot, preferences: &Preferences<'b>) {
+        let Preferences { only, ignore, order, .. } = preferences;
+        let lists = [(&mut self.only, only), (&mut self.ignore, ignore), (&mut self.order, order)];
+        for (slugs, names) in lists.into_iter().filter(|(_, names)| names.given()) {
+            *slugs = Some(Slugs::looked_up(snapshot, *names));
+        }
     }
 
     /// A bit for each endpoint of a model that the lists do not exclude. Of the tiers in `tier_flags` there are

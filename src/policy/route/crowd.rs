@@ -4,7 +4,6 @@
 //! Deliberately absent: who is admitted (`filter`), and scores (`strategy`).
 
 use super::{UNWELL, packed};
-use crate::base::ids::EndpointId;
 use crate::policy::filter::{Priced, places};
 use crate::policy::live::{Brief, Live};
 use crate::policy::rows::Lanes;
@@ -103,11 +102,9 @@ impl Crowd<'_> {
         for (cost, prices) in self.costs.iter_mut().zip(common.lanes.base_prices()) {
             *cost = prices.cost(prompt_tokens, answer_tokens);
         }
-        for (brief, id) in self.briefs.iter_mut().zip(common.lanes.ids()) {
-            *brief = common.live.brief(EndpointId(*id));
-        }
-        for (place, at) in self.places.iter_mut().zip(0..) {
-            *place = at;
+        common.live.briefs(common.lanes.ids().iter().copied(), self.briefs);
+        for (at, place) in self.places.iter_mut().enumerate() {
+            *place = at as u8;
         }
     }
 
@@ -118,9 +115,7 @@ impl Crowd<'_> {
             *place = at as u8;
         }
         let ids = lanes.ids();
-        for (brief, place) in self.briefs.iter_mut().zip(&*self.places) {
-            *brief = live.brief(EndpointId(ids[usize::from(*place)]));
-        }
+        live.briefs(self.places.iter().map(|place| ids[usize::from(*place)]), self.briefs);
         let (prompt_tokens, base) = (priced.prompt_tokens as f32, lanes.base());
         for (cost, place) in self.costs.iter_mut().zip(&*self.places) {
             let place = usize::from(*place);
@@ -135,7 +130,15 @@ impl Crowd<'_> {
 
     /// As strategies see them, and what they fill in.
     pub(super) fn field<'f>(&'f mut self, lanes: Lanes<'f>, live: Live<'f>) -> (Field<'f>, &'f mut [Rank]) {
-        (Field { lanes, live, costs: self.costs, briefs: self.briefs, places: self.places }, self.ranks)
+        let field = Field {
+            lanes,
+            ids: lanes.ids(),
+            live,
+            costs: self.costs,
+            briefs: self.briefs,
+            places: self.places,
+        };
+        (field, self.ranks)
     }
 
     /// Where they stand, in one word each; see [`packed`].

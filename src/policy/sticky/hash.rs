@@ -43,10 +43,12 @@ impl Secret {
         // The lengths say how many sums follow. The highest byte stays zero, so this is no text of eight bytes,
         // which is what the secret words are made of.
         tagger.take(u64::from(kind) | first << 8 | second << 32);
-        for block in texts.into_iter().flat_map(|text| text.chunks(BLOCK_BYTES)) {
-            let sum = sum(&*self.words, block);
-            tagger.take(sum as u64);
-            tagger.take((sum >> 64) as u64);
+        for text in texts {
+            for block in text.chunks(BLOCK_BYTES) {
+                let sum = sum(&*self.words, block);
+                tagger.take(sum as u64);
+                tagger.take((sum >> 64) as u64);
+            }
         }
         tagger.finish()
     }

@@ -23,6 +23,7 @@ mod weighted;
 #[cfg(test)]
 mod tests;
 
+use crate::base::ids::EndpointId;
 use crate::policy::live::{Brief, Figures, Live};
 use crate::policy::rows::Lanes;
 
@@ -86,6 +87,8 @@ impl Rank {
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     pub(super) lanes: Lanes<'a>,
+    /// `EndpointId`s by place.
+    pub(super) ids: &'a [u32],
     pub(super) live: Live<'a>,
     /// What the request would cost there, in pico-dollars; NaN is unknown.
     pub(super) costs: &'a [f32],
@@ -97,8 +100,9 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// All of one turn's live figures.
+    #[inline]
     fn figures(&self, turn: usize) -> &'a Figures {
-        self.live.of(self.lanes.id(usize::from(self.places[turn])))
+        self.live.of(EndpointId(self.ids[usize::from(self.places[turn])]))
     }
 
     /// What stays the same when other endpoints come and go.
