@@ -127,6 +127,7 @@ impl Attempt {
     pub(super) fn empty(&mut self) {
         self.snapshot = None;
         self.receipt = None;
+        self.run.pump.empty();
         self.attempts.clear();
     }
 

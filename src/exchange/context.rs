@@ -138,7 +138,8 @@ impl CoreState {
     }
 
     /// Takes the frame of a relay that is over.
-    pub(super) fn retire_relay(&mut self, relay: Box<Relay>) {
+    pub(super) fn retire_relay(&mut self, mut relay: Box<Relay>) {
+        relay.empty();
         if self.spare_relays.len() < SPARE_FRAMES {
             self.spare_relays.push(relay);
         }

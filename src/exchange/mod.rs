@@ -28,6 +28,7 @@ mod ask;
 mod attempt;
 mod auto;
 mod availability;
+mod bill;
 mod close;
 mod context;
 mod emit;

@@ -15,6 +15,7 @@ use crate::dialect::{Dialect, dialect};
 use crate::exchange::answer::{Hold, Stage};
 use crate::exchange::answer_head::{DocumentBody, write_document_head, write_events_head};
 use crate::exchange::attempt::Attempt;
+use crate::exchange::bill::Bill;
 use crate::exchange::close::Close;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow, Pump};
@@ -147,6 +148,11 @@ impl Relay {
         }
     }
 
+    /// Lets go of what a frame must not keep while it waits for reuse.
+    pub(super) fn empty(&mut self) {
+        self.pump.empty();
+    }
+
     /// Neither over nor cut, and no last words were heard.
     pub(super) fn is_midway(&self) -> bool {
         self.ending == Ending::Open && !self.pump.ended() && !self.pump.seen().done
@@ -213,6 +219,7 @@ impl Exchange {
         let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
         relay.events = true;
         core::mem::swap(&mut relay.pump, &mut attempt.run.pump);
+        relay.pump.charge(Bill::of(&attempt));
         relay.pump.close_with(attempt.closing(&relay.attempts, 200));
         relay.pump.accept_first(greeted.then(|| self.window.bytes()), &mut relay.emit);
         if !greeted {
@@ -231,6 +238,7 @@ impl Exchange {
         let terms = attempt.request.terms;
         let mut relay = Relay::begin(&mut attempt, BodyOut::Plain, cx, self.origin.sending);
         relay.pump.hold_whole(payload);
+        relay.pump.charge(Bill::of(&attempt));
         // After a body that the end of the connection ends, there is no connection to keep.
         relay.reusable &= !matches!(attempt.run.stage, Stage::Whole { hold: Hold::Close });
         relay.announced = true;
@@ -279,6 +287,7 @@ impl Exchange {
             Stage::Whole { hold: Hold::Chunked { decoder, .. } } => relay.pump.resume(decoder, payload),
             _ => relay.pump.restart(attempt.run.kept.framing, Content::Opaque),
         }
+        relay.pump.charge(Bill::of(&attempt));
         if let Some(place) = place {
             relay.pump.pass_front(place.at, &mut relay.emit);
             relay.emit.insert(place.bytes);
