@@ -9,7 +9,7 @@ use crate::base::ids::EndpointId;
 use crate::base::record::Usage;
 use crate::base::time::UnixSeconds;
 use crate::dialect::Api;
-use crate::exchange::attempt::{Attempt, BYTES_PER_TOKEN};
+use crate::exchange::attempt::Attempt;
 use crate::exchange::context::Held;
 use crate::exchange::pump::Told;
 use crate::exchange::receipt::created;
@@ -54,13 +54,18 @@ impl Bill {
             minute: UnixSeconds(created(request.id.as_str())).minute_of_day(),
             byok: false,
             completes: !matches!(api, Api::Embeddings),
-            prompt_estimate: u32::try_from(request.body.len() / BYTES_PER_TOKEN).unwrap_or(u32::MAX),
+            prompt_estimate: request.prompt_tokens,
         })
     }
 
     /// The credential is the caller's own.
     pub(super) const fn is_byok(&self) -> bool {
         self.byok
+    }
+
+    /// Its answer has completion tokens.
+    pub(super) const fn completes(&self) -> bool {
+        self.completes
     }
 
     /// The endpoint that serves; `None` for a name that is passed through as it is.

@@ -59,10 +59,12 @@ pub(super) struct Seen {
     pub(super) error: Option<u16>,
     /// The last reported usage.
     pub(super) usage: Option<Usage>,
+    /// How many data events there were when it came, itself included.
+    pub(super) usage_at: u64,
 }
 
 impl Seen {
-    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None };
+    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
 
     fn note(&mut self, signal: Signal) {
         match signal {
@@ -70,6 +72,7 @@ impl Seen {
             Signal::Usage { usage, .. } => {
                 self.events += 1;
                 self.usage = Some(usage);
+                self.usage_at = self.events;
             }
             Signal::Error { status } => {
                 self.events += 1;
