@@ -214,8 +214,9 @@ fn of_record(case: &Case, client: &ClientReport, record: &Record, report: &Repor
         require(same && (fault || (early && is_last)), "other attempts")?;
         require(one.billed != Billed::No || (one.tokens, one.cost) == ([0, 0], 0), "a refusal is charged")?;
         require(one.micros[1] <= settle.micros[1].saturating_add(1), "an attempt outlasts its request")?;
-        require(priced(&case.config, name, one.tokens) == one.cost, "an attempt at another price")?;
         let served = is_last && matches!(one.billed, Billed::Yes | Billed::Estimated);
+        let cached = if served { settle.usage.cached_tokens } else { 0 };
+        require(priced(&case.config, name, one.tokens, cached) == one.cost, "an attempt at another price")?;
         let usage = [settle.usage.prompt_tokens, settle.usage.completion_tokens];
         require(!served || one.tokens.map(u64::from) == usage, "the last attempt has other tokens")?;
     }
@@ -256,10 +257,15 @@ fn price(config: &Config, provider: &str) -> Option<[i128; 2]> {
     known.price.or(known.cached.then_some([1_000_000, 5_000_000]))
 }
 
-/// What so many tokens cost there; the cached ones of a prompt are not looked at.
-fn priced(config: &Config, provider: &str, tokens: [u32; 2]) -> i64 {
-    let Some([prompt, completion]) = price(config, provider) else { return 0 };
-    (prompt * i128::from(tokens[0]) + completion * i128::from(tokens[1])) as i64
+/// What so many tokens cost there, so many of the prompt's from a cache. A cached one costs a tenth where it
+/// has a price of its own.
+fn priced(config: &Config, provider: &str, [prompt, completion]: [u32; 2], cached: u64) -> i64 {
+    let Some([prompt_price, completion_price]) = price(config, provider) else { return 0 };
+    let one = config.providers.iter().find(|one| one.name == provider);
+    let has_cache = one.is_some_and(|one| one.cached && one.price.is_none());
+    let cached = if has_cache { i128::from(cached).min(i128::from(prompt)) } else { 0 };
+    let prompt_cost = prompt_price * (i128::from(prompt) - cached) + prompt_price / 10 * cached;
+    (prompt_cost + completion_price * i128::from(completion)) as i64
 }
 
 /// A settlement in the words of a case.
