@@ -172,6 +172,25 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// These figures after a later report. Reports are cumulative and never added; the last one wins figure
+    /// by figure, but a 0 in it is a placeholder beside a number.
+    #[must_use]
+    pub const fn updated_by(self, later: Self) -> Self {
+        const fn last(earlier: u64, later: u64) -> u64 {
+            if later == 0 { earlier } else { later }
+        }
+        Self {
+            prompt_tokens: last(self.prompt_tokens, later.prompt_tokens),
+            completion_tokens: last(self.completion_tokens, later.completion_tokens),
+            cached_tokens: last(self.cached_tokens, later.cached_tokens),
+            cache_write_tokens: last(self.cache_write_tokens, later.cache_write_tokens),
+            cache_write_1h_tokens: last(self.cache_write_1h_tokens, later.cache_write_1h_tokens),
+            reasoning_tokens: last(self.reasoning_tokens, later.reasoning_tokens),
+            audio_tokens: last(self.audio_tokens, later.audio_tokens),
+            images: last(self.images, later.images),
+        }
+    }
+
     /// Was the provider's prompt cache read or written?
     #[must_use]
     pub const fn is_cache_used(self) -> bool {

@@ -5,7 +5,7 @@
 //! that the ledger keeps come from here, so they are the same to the last digit.
 //! Deliberately absent: what a token costs (`policy/price`), and writing any of it down.
 
-use crate::base::ids::EndpointId;
+use crate::base::ids::{EndpointId, GenerationId};
 use crate::base::record::Usage;
 use crate::base::time::UnixSeconds;
 use crate::dialect::Api;
@@ -34,6 +34,13 @@ pub(super) struct Bill {
     byok: bool,
     /// The API's answers have completion tokens.
     completes: bool,
+    /// Of the request.
+    id: GenerationId,
+    api: Api,
+    /// The client speaks OpenRouter's API.
+    openrouter: bool,
+    /// The client expects a stream's usage.
+    wants_usage: bool,
     /// Tokens of the prompt as far as its bytes tell.
     prompt_estimate: u32,
 }
@@ -47,15 +54,53 @@ impl Bill {
 
     /// Of this candidate; `None` for what is no inference.
     pub(super) fn new(held: &Held, candidate: Candidate, request: &Request) -> Option<Self> {
-        let Subject::Inference { api, .. } = request.subject else { return None };
+        let Subject::Inference { api, stream, drop_usage, openrouter, .. } = request.subject else {
+            return None;
+        };
         Some(Self {
             held: Held::clone(held),
             endpoint: candidate.endpoint,
             minute: UnixSeconds(created(request.id.as_str())).minute_of_day(),
             byok: false,
             completes: !matches!(api, Api::Embeddings),
+            id: request.id,
+            api,
+            openrouter,
+            wants_usage: stream && !drop_usage,
             prompt_estimate: request.prompt_tokens,
         })
+    }
+
+    /// Our id of the request.
+    pub(super) const fn id(&self) -> GenerationId {
+        self.id
+    }
+
+    /// Which API was asked.
+    pub(super) const fn api(&self) -> Api {
+        self.api
+    }
+
+    /// The client speaks OpenRouter's API: usage always says what it costs, be it unknown.
+    pub(super) const fn is_openrouter(&self) -> bool {
+        self.openrouter
+    }
+
+    /// Usage is to say what it costs: that is known, or to be spoken of.
+    pub(super) fn tells_cost(&self) -> bool {
+        let known =
+            |endpoint: &Endpoint| endpoint.facts.prices.as_ref().is_some_and(|rules| rules.base.known());
+        self.openrouter || self.endpoint().is_some_and(known)
+    }
+
+    /// The client expects a usage event at the end of its stream.
+    pub(super) const fn wants_usage(&self) -> bool {
+        self.wants_usage
+    }
+
+    /// The catalogue's id of the model that serves; `None` for a name that is passed through as it is.
+    pub(super) fn model(&self) -> Option<&str> {
+        Some(&self.held.models.get(self.endpoint()?.model.index())?.id)
     }
 
     /// The credential is the caller's own.

@@ -24,14 +24,13 @@ use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
 use crate::exchange::bill::Bill;
 use crate::exchange::emit::{BodyOut, Emit, Mark};
-use crate::exchange::receipt::Closing;
 use crate::policy::count::Counted;
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
 use crate::wire::parcel::Parcel;
 use crate::wire::sse::{EventKind, Watch};
-use told::Heard;
+use closing::Tell;
 
 /// Why the pump stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +56,22 @@ pub(super) struct Seen {
     pub(super) done: bool,
     /// Status of an in-band error.
     pub(super) error: Option<u16>,
-    /// The last reported usage.
+    /// Usage as of the last report.
     pub(super) usage: Option<Usage>,
     /// How many data events there were when it came, itself included.
     pub(super) usage_at: u64,
 }
 
 impl Seen {
-    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
+    const NOTHING: Self =
+        Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
 
     fn note(&mut self, signal: Signal) {
         match signal {
             Signal::Content => self.events += 1,
             Signal::Usage { usage, .. } => {
                 self.events += 1;
-                self.usage = Some(usage);
+                self.usage = Some(self.usage.map_or(usage, |earlier| earlier.updated_by(usage)));
                 self.usage_at = self.events;
             }
             Signal::Error { status } => {
@@ -129,18 +129,15 @@ pub(super) struct Pump {
     awaiting_first: bool,
     /// Nothing of the stream was left out yet.
     at_start: bool,
-    /// What the end of the stream is to tell, until it is told.
-    closing: Option<Box<Closing>>,
+    /// What the answer tells beside its content.
+    tell: Tell,
     seen: Seen,
-    heard: Heard,
-    /// What the answer is charged by, from the commit on.
-    bill: Option<Bill>,
 }
 
 impl Pump {
     /// With nothing to do.
     #[must_use]
-    pub(super) const fn idle() -> Self {
+    pub(super) fn idle() -> Self {
         Self {
             body: BodyIn::Ended,
             content: Content::Opaque,
@@ -153,10 +150,8 @@ impl Pump {
             finished: false,
             awaiting_first: false,
             at_start: true,
-            closing: None,
+            tell: Tell::default(),
             seen: Seen::NOTHING,
-            heard: Heard::nothing(),
-            bill: None,
         }
     }
 
@@ -176,10 +171,8 @@ impl Pump {
         self.unfed = Span::default();
         (self.giant, self.finished, self.at_start) = (false, false, true);
         self.awaiting_first = matches!(content, Content::Events { .. });
-        self.closing = None;
+        self.tell.clear();
         self.seen = Seen::NOTHING;
-        self.heard.clear();
-        self.bill = None;
     }
 
     /// Begins a chunked answer whose first `payload` bytes were decoded already and lie at the front of the
@@ -192,10 +185,10 @@ impl Pump {
     }
 
     /// An answer that is complete: `payload` bytes at the front of the window, all of which are being sent.
-    pub(super) fn hold_whole(&mut self, payload: usize) {
+    pub(super) fn hold_whole(&mut self, payload: usize, usage: Option<Usage>) {
         self.restart(ResponseFraming::None, Content::Opaque);
         self.parsed = payload;
-        self.seen.payload_bytes = payload as u64;
+        (self.seen.payload_bytes, self.seen.usage) = (payload as u64, usage);
     }
 
     /// An event too long to hold is being passed on: what the client has ends in its middle.
@@ -212,24 +205,24 @@ impl Pump {
 
     /// The answer is committed: what it is charged by.
     pub(super) fn charge(&mut self, bill: Option<Bill>) {
-        self.bill = bill;
+        self.tell.bill = bill;
     }
 
     /// What the answer is charged by; `None` before the commit, and for what is no inference.
     #[must_use]
     pub(super) const fn bill(&self) -> Option<&Bill> {
-        self.bill.as_ref()
+        self.tell.bill.as_ref()
     }
 
     /// Lets go of what must not be kept between two answers.
     pub(super) fn empty(&mut self) {
-        (self.bill, self.closing) = (None, None);
+        self.tell.clear();
     }
 
     /// What the provider said of its answer so far.
     #[must_use]
     pub(super) fn told(&self) -> Told<'_> {
-        self.heard.told()
+        self.tell.heard.told()
     }
 
     /// What was counted of the answer's text so far.
@@ -325,7 +318,7 @@ impl Pump {
         if flow == Flow::Complete && !self.awaiting_first {
             // A stream may end without the last blank line; what is there is the client's.
             self.release_pending(emit);
-            self.close_unmarked(emit);
+            self.close_unmarked(dialect, emit);
         }
         if !self.awaiting_first {
             emit.flush(base, parcel);
@@ -427,13 +420,18 @@ impl Pump {
             let used = Span::new(start, start + fed.used);
             let verdict = fed.event.map(|event| match event.kind {
                 EventKind::Comment => None,
-                EventKind::Done => Some(Signal::Done),
+                EventKind::Done => {
+                    self.tell.hear(Signal::Done, event.data, dialect);
+                    Some(Signal::Done)
+                }
                 EventKind::Data if event.truncated => Some(Signal::Content),
                 EventKind::Data => {
                     if unproven && dialect.ends_answer(event.data) {
                         self.finished = true;
                     }
-                    Some(dialect.judge_event(event.data))
+                    let signal = dialect.judge_event(event.data);
+                    self.tell.hear(signal, event.data, dialect);
+                    Some(signal)
                 }
             });
             self.unfed.start = used.end;
@@ -460,9 +458,13 @@ impl Pump {
                         *chunk = None;
                     } else if self.awaiting_first {
                         return Some(signal);
-                    } else if self.closing.is_some() {
+                    } else if self.tell.rewrites() {
                         *chunk = None;
-                        self.release_last(signal, bytes, emit);
+                        self.release_usage(bytes, emit);
+                    } else if self.tell.precedes(signal) {
+                        *chunk = None;
+                        self.write_due(emit);
+                        self.release_pending(emit);
                     } else {
                         self.release_pending(emit);
                     }

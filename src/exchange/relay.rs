@@ -12,7 +12,7 @@ use crate::base::metrics::Counter;
 use crate::base::record::{Attempts, Billed, Outcome, Usage};
 use crate::base::span::Span;
 use crate::base::time::Moment;
-use crate::dialect::{Dialect, dialect};
+use crate::dialect::{Dialect, Places, dialect};
 use crate::exchange::answer::{Hold, Stage};
 use crate::exchange::answer_head::{DocumentBody, write_document_head, write_events_head};
 use crate::exchange::attempt::Attempt;
@@ -63,7 +63,6 @@ pub(super) struct Relay {
     /// Window bytes that the parcel in flight uses up.
     spent: usize,
     ending: Ending,
-    usage: Option<Usage>,
 }
 
 /// What does not change any more at the commit.
@@ -122,7 +121,6 @@ impl Relay {
         relay.reusable = attempt.run.kept.keep_alive && !sending && !attempt.run.unsent;
         (relay.events, relay.announced, relay.spent) = (false, false, 0);
         relay.ending = Ending::Open;
-        relay.usage = None;
         relay.answered_at = None;
         relay.pins = Pins::of(attempt, cx);
         relay.ticket = attempt.run.ticket.take();
@@ -134,7 +132,7 @@ impl Relay {
         relay
     }
 
-    const fn framed(facts: Facts, out: BodyOut) -> Self {
+    fn framed(facts: Facts, out: BodyOut) -> Self {
         Self {
             facts,
             attempts: Attempts::new(),
@@ -148,7 +146,6 @@ impl Relay {
             reusable: false,
             spent: 0,
             ending: Ending::Open,
-            usage: None,
         }
     }
 
@@ -197,29 +194,25 @@ impl Exchange {
         self.advance(cx);
     }
 
-    /// A whole answer is here, `payload` bytes at the front of the window.
-    pub(super) fn commit_whole(&mut self, cx: &mut Cx<'_>, payload: usize, usage: Option<Usage>) {
+    /// A whole answer is here, `payload` bytes at the front of the window. `said` is what its dialect found
+    /// in it: usage, and where things stand.
+    pub(super) fn commit_whole(&mut self, cx: &mut Cx<'_>, payload: usize, said: (Option<Usage>, Places)) {
         let Some(mut attempt) = self.commit(cx) else { return };
         let terms = attempt.request.terms;
         let mut relay = Relay::begin(&mut attempt, BodyOut::Plain, cx, self.origin.sending);
-        relay.pump.hold_whole(payload);
-        relay.pump.charge(Bill::of(&attempt));
+        relay.pump.hold_whole(payload, said.0);
         // After a body that the end of the connection ends, there is no connection to keep.
         relay.reusable &= !matches!(attempt.run.stage, Stage::Whole { hold: Hold::Close });
         relay.announced = true;
-        relay.usage = usage;
         let close = !terms.keep_alive || self.client.draining;
-        let place = attempt.place(&relay.attempts, &self.window.bytes()[..payload], Place::last);
-        let added = place.as_ref().map_or(0, |place| place.bytes.len());
-        let body = DocumentBody::Length((payload + added) as u64);
+        relay.pump.charge(Bill::of(&attempt));
+        let closing = attempt.document_closing(&relay.attempts);
+        relay.pump.tell_document(&self.window.bytes()[..payload], &said.1, closing);
+        let body = DocumentBody::Length(relay.pump.seen().payload_bytes);
         write_document_head(&mut self.to_client.own, &attempt, &relay.attempts, body, close);
         self.to_client.push_own(0);
         let base = self.window.cursors().0;
-        let window = Span::new(base, base + payload);
-        match place {
-            Some(place) => place.push_into(window, &mut self.to_client),
-            None => self.to_client.push_window(window),
-        }
+        relay.pump.push_document(Span::new(base, base + payload), &mut self.to_client);
         relay.spent = payload;
         relay.answered(cx);
         relay.settle_first(cx, &mut self.account, self.drain.as_ref());
@@ -240,7 +233,8 @@ impl Exchange {
         let out = if announced.is_some() || terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let close = !terms.keep_alive || self.client.draining || terms.http10;
         let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
-        let place = attempt.place(&relay.attempts, &self.window.bytes()[..payload], Place::first);
+        let closing = attempt.document_closing(&relay.attempts);
+        let place = closing.and_then(|closing| Place::first(&closing, &self.window.bytes()[..payload]));
         let added = place.as_ref().map_or(0, |place| place.bytes.len());
         let body = match announced {
             Some(length) => DocumentBody::Length(length + added as u64),
@@ -256,7 +250,7 @@ impl Exchange {
         relay.pump.charge(Bill::of(&attempt));
         if let Some(place) = place {
             relay.pump.pass_front(place.at, &mut relay.emit);
-            relay.emit.insert(place.bytes);
+            relay.emit.insert(|out| out.extend_from_slice(&place.bytes));
         }
         relay.announced = announced.is_some();
         self.enter_relay(cx, attempt, relay);

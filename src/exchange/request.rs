@@ -51,6 +51,8 @@ pub(super) enum Subject {
         stream: bool,
         /// Usage-only events are left out of the stream.
         drop_usage: bool,
+        /// The client speaks OpenRouter's API.
+        openrouter: bool,
         /// What `millrace/auto` has decided.
         auto: Option<Chosen>,
     },
@@ -125,7 +127,8 @@ impl Exchange {
                 match read.and_then(|()| planned(cx, tenant, wishes, (api, session), said, &mut route)) {
                     Ok(auto) => {
                         let drop_usage = peek.stream && !peek.include_usage && !openrouter;
-                        let subject = Subject::Inference { api, stream: peek.stream, drop_usage, auto };
+                        let subject =
+                            Subject::Inference { api, stream: peek.stream, drop_usage, openrouter, auto };
                         self.leaves_nulls_out = openrouter && peek.stream;
                         self.launch(cx, body_len, subject, &mut route, Some(&peek));
                     }

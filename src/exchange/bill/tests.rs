@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::*;
-use crate::base::ids::{GenerationId, ModelId, ProviderId};
+use crate::base::ids::{ModelId, ProviderId};
 use crate::base::money::PicoDollars;
 use crate::policy::catalog::{Model, PriceRule, Prices, Window};
 
@@ -35,6 +35,10 @@ fn bill(tiers: &[(ServiceTier, Option<PriceRules>)]) -> Bill {
         minute: 90,
         byok: false,
         completes: true,
+        id: GenerationId::new(UnixSeconds(0), [0, 0]),
+        api: Api::ChatCompletions,
+        openrouter: false,
+        wants_usage: false,
         prompt_estimate: 7,
     }
 }

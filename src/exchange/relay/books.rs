@@ -45,7 +45,7 @@ impl Relay {
             key: facts.key,
             outcome,
             attempts: self.attempts.clone(),
-            usage: self.usage.or(self.pump.seen().usage),
+            usage: self.pump.seen().usage,
             answer_bytes: self.delivered_bytes(drain),
             first_byte_nanos: facts.first_byte_at.since(facts.began).as_nanos() as u64,
             total_nanos: now.since(facts.began).as_nanos() as u64,
@@ -102,7 +102,7 @@ impl Relay {
             },
             phase: if matches!(outcome, Outcome::Failed(_)) { Phase::Asked } else { Phase::Relaying },
             wait: None,
-            completion_tokens: self.usage.or(seen.usage).map(|usage| usage.completion_tokens),
+            completion_tokens: seen.usage.map(|usage| usage.completion_tokens),
             answer_bytes: seen.payload_bytes,
             answered_at: self.answered_at.unwrap_or(now),
         };
@@ -144,7 +144,7 @@ impl Relay {
         let seen = self.pump.seen();
         // A report is of all that came if nothing came behind it.
         let is_final = self.answered_at.is_some() || seen.usage_at == seen.events;
-        let reported = self.usage.or(seen.usage);
+        let reported = seen.usage;
         let (usage, source) = figures(reported, is_final, counted, bill.prompt_estimate());
         let (cost, flags) = match bill.cost(&usage, told, ending) {
             Some((cost, flags)) => (Some(cost), flags),

@@ -73,6 +73,7 @@
 //! answers N STATUS TEXT       the next N answers have this status, are complete, and their payload has TEXT
 //! field NAME: VALUE | no-field NAME
 //! event DATA | comment TEXT | error-event STATUS      all events in order, once one is named
+//! event-has TEXT              the next of them has this in it
 //! body TEXT | body-has TEXT
 //! complete | cut              how the answer ends
 //! connection kept | closed | reset

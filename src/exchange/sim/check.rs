@@ -6,6 +6,7 @@ use crate::base::fault::Fault;
 use crate::base::record::{Outcome, Record};
 use crate::exchange::nulls;
 use crate::exchange::sim::case::{Case, ClientStep, Config};
+use crate::exchange::sim::costs::uncosted;
 use crate::exchange::sim::ledger;
 use crate::exchange::sim::http::{Block, Kind, Message, Reader, blocks};
 use crate::exchange::sim::report::{AttemptReport, ClientReport, End, Report};
@@ -132,6 +133,7 @@ impl View<'_> {
             };
         };
         let whole = untold(answer, self.requests.get(index)).ok_or("it is told twice how it was routed")?;
+        let whole = uncosted(&whole).ok_or("it is told twice what it costs")?;
         self.outcome(record, &whole, &tried, index)?;
         require(attempts_agree(&self.case.config, answer, record), "other attempts are told than were made")
     }
@@ -140,7 +142,8 @@ impl View<'_> {
         // Of two that raced, the one recorded last has answered.
         let last = record.attempts.last().map(|attempt| attempt.provider.index());
         let last = tried.iter().rfind(|attempt| Some(attempt.provider) == last);
-        let origin = last.and_then(|attempt| attempt.answer.as_ref());
+        let origin = last.and_then(|attempt| uncosted(attempt.answer.as_ref()?));
+        let origin = origin.as_ref();
         let terms = self.terms(index);
         let (said, blanked);
         let (answer, origin) = if terms.streams && terms.openrouter {

@@ -127,6 +127,7 @@ impl<'r> Look<'r> {
             }
             "no-field" => equal(self.message()?.field(&text).unwrap_or("(absent)"), "(absent)"),
             "event" => self.event(&format!("event {text}")),
+            "event-has" => contains(&self.next_event()?, &text),
             "comment" => self.event(&format!("comment {text}")),
             "error-event" => self.event(&format!("error-event {text}")),
             "body" => equal(&String::from_utf8_lossy(&self.message()?.body), &text),
@@ -184,12 +185,16 @@ impl<'r> Look<'r> {
     }
 
     fn event(&mut self, want: &str) -> Result<(), String> {
+        equal(&self.next_event()?, want)
+    }
+
+    fn next_event(&mut self) -> Result<String, String> {
         let message = self.message()?;
         let left = self.events.get_or_insert_with(|| blocks(&message.body).0);
         if left.is_empty() {
             return Err("no more events".to_owned());
         }
-        equal(&block_text(&left.remove(0)), want)
+        Ok(block_text(&left.remove(0)))
     }
 
     fn events_are_over(&mut self) -> Result<(), String> {

@@ -18,6 +18,7 @@ mod check;
 #[cfg(test)]
 mod check_tests;
 mod client;
+mod costs;
 pub mod exercise;
 mod expect;
 pub mod generate;
