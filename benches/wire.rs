@@ -156,7 +156,7 @@ fn events(criterion: &mut Criterion<CpuTime>) {
     group.throughput(throughput(answer.len()));
     group.bench_function("whole answer", |bencher| {
         bencher.iter(|| match openai.judge_answer(black_box(answer.as_bytes())) {
-            Answer::Content { usage } => assert_eq!(usage.map(|usage| usage.prompt_tokens), Some(19)),
+            Answer::Content { usage, .. } => assert_eq!(usage.map(|usage| usage.prompt_tokens), Some(19)),
             other => panic!("{other:?}"),
         });
     });

@@ -228,7 +228,7 @@ fn judged(cases: &mut Vec<Case>) {
     let answer = texts::answer_body();
     cases.push(plain("dialect/openai, whole answer", 19, move || {
         match openai.judge_answer(black_box(answer.as_bytes())) {
-            Answer::Content { usage } => usage.map_or(0, |usage| usage.prompt_tokens as usize),
+            Answer::Content { usage, .. } => usage.map_or(0, |usage| usage.prompt_tokens as usize),
             other => panic!("{other:?}"),
         }
     }));

@@ -48,6 +48,29 @@ impl PicoDollars {
         let text = format!("{sign}{whole}.{fraction:0DECIMALS$}");
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
+    /// Writes an amount in pico-dollars as [`PicoDollars::as_usd`] says it: a JSON number.
+    pub fn write_usd(pico: i64, out: &mut Vec<u8>) {
+        const UNIT: u64 = PICO as u64;
+        if pico < 0 {
+            out.push(b'-');
+        }
+        let (mut whole, mut fraction) = (pico.unsigned_abs() / UNIT, pico.unsigned_abs() % UNIT);
+        // Seven digits for the dollars, a point, and the decimals: written from the end.
+        let mut text = [b'0'; 7 + 1 + DECIMALS];
+        for digit in text.iter_mut().rev().take(DECIMALS) {
+            *digit = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
+        }
+        text[7] = b'.';
+        let mut start = 7;
+        while start == 7 || whole > 0 {
+            start -= 1;
+            text[start] = b'0' + (whole % 10) as u8;
+            whole /= 10;
+        }
+        let kept = text.iter().rposition(|byte| *byte != b'0').unwrap_or(start);
+        out.extend_from_slice(&text[start..=if text[kept] == b'.' { kept - 1 } else { kept }]);
+    }
 }
 
 /// A plain decimal of at most a million, in units of ten to the power of minus `places`.
@@ -99,6 +122,17 @@ mod tests {
             assert_eq!(PicoDollars(pico).as_usd(), text);
             assert_eq!(PicoDollars::from_usd(text), Ok(PicoDollars(pico)));
         }
+        let written = |pico| {
+            let mut text = Vec::new();
+            PicoDollars::write_usd(pico, &mut text);
+            String::from_utf8(text).expect("ASCII")
+        };
+        let powers = (0..19).flat_map(|power| [10_i64.pow(power), 7 * 10_i64.pow(power.min(17)), 3]);
+        for pico in powers.chain([0, 120_340_000_000_000, i64::MAX]).flat_map(|pico| [pico, -pico, pico - 1])
+        {
+            assert_eq!(written(pico), PicoDollars(i128::from(pico)).as_usd());
+        }
+        assert_eq!(written(i64::MIN), "-9223372.036854775808");
         assert_eq!(PicoDollars(-5_000_000).as_usd(), "-0.000005");
         assert_eq!(PicoDollars(i128::MIN).as_usd(), "-170141183460469231731687303.715884105728");
         assert_eq!(PicoDollars::from_usd("0.0000000000001"), Err(BadPrice::TooFine));

@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use crate::base::fault::Fault;
-use crate::base::ids::{GenerationId, KeyId, ProviderId};
+use crate::base::ids::{EndpointId, GenerationId, KeyId, ProviderId};
 
 /// May the provider charge for this attempt?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,28 @@ pub struct AttemptRecord {
     pub billed: Billed,
     /// It was a hedge: begun because an attempt that was still under way took long.
     pub hedged: bool,
+    /// Which endpoint; `None` where the provider takes names that nobody has configured.
+    pub endpoint: Option<EndpointId>,
+    /// The provider's HTTP status; 0 when no head came.
+    pub status: u16,
+    /// Microseconds from the request's last byte to its begin; `u32::MAX` is that or more.
+    pub began_micros: u32,
+    /// Microseconds it took in all; `u32::MAX` is that or more.
+    pub took_micros: u32,
+}
+
+impl AttemptRecord {
+    /// Of nobody.
+    pub const NONE: Self = Self {
+        provider: ProviderId(0),
+        fault: None,
+        billed: Billed::No,
+        hedged: false,
+        endpoint: None,
+        status: 0,
+        began_micros: 0,
+        took_micros: 0,
+    };
 }
 
 /// Attempts that a record holds without memory of its own: nearly every request has one or two.
@@ -52,8 +74,7 @@ impl Attempts {
     /// No attempt yet.
     #[must_use]
     pub const fn new() -> Self {
-        let none = AttemptRecord { provider: ProviderId(0), fault: None, billed: Billed::No, hedged: false };
-        Self { few: [none; ATTEMPTS_INLINE], count: 0, many: Vec::new() }
+        Self { few: [AttemptRecord::NONE; ATTEMPTS_INLINE], count: 0, many: Vec::new() }
     }
 
     /// Adds the latest attempt.
@@ -151,6 +172,25 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// These figures after a later report. Reports are cumulative and never added; the last one wins figure
+    /// by figure, but a 0 in it is a placeholder beside a number.
+    #[must_use]
+    pub const fn updated_by(self, later: Self) -> Self {
+        const fn last(earlier: u64, later: u64) -> u64 {
+            if later == 0 { earlier } else { later }
+        }
+        Self {
+            prompt_tokens: last(self.prompt_tokens, later.prompt_tokens),
+            completion_tokens: last(self.completion_tokens, later.completion_tokens),
+            cached_tokens: last(self.cached_tokens, later.cached_tokens),
+            cache_write_tokens: last(self.cache_write_tokens, later.cache_write_tokens),
+            cache_write_1h_tokens: last(self.cache_write_1h_tokens, later.cache_write_1h_tokens),
+            reasoning_tokens: last(self.reasoning_tokens, later.reasoning_tokens),
+            audio_tokens: last(self.audio_tokens, later.audio_tokens),
+            images: last(self.images, later.images),
+        }
+    }
+
     /// Was the provider's prompt cache read or written?
     #[must_use]
     pub const fn is_cache_used(self) -> bool {
@@ -206,9 +246,9 @@ mod tests {
             let mut attempts = Attempts::new();
             let made = |turn| AttemptRecord {
                 provider: ProviderId(turn),
-                fault: None,
                 billed: Billed::Yes,
                 hedged: turn == 1,
+                ..AttemptRecord::NONE
             };
             (0..count).for_each(|turn| attempts.push(made(turn)));
             let want: Vec<AttemptRecord> = (0..count).map(made).collect();

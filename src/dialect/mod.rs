@@ -7,6 +7,7 @@
 pub mod openai;
 
 use crate::base::record::Usage;
+use crate::base::span::Span;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 
@@ -58,6 +59,25 @@ pub enum Signal {
     Done,
 }
 
+/// Where things stand in the text of an answer, or of an event of one. An empty span is what is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The provider's own id, without quotes. Neither it nor the other texts have escapes in them.
+    pub id: Span,
+    /// The provider's own name of the model, without quotes.
+    pub model: Span,
+    /// Why the answer ended, without quotes; of several choices, what the last one says.
+    pub finish_reason: Span,
+    /// The tier that served, without quotes.
+    pub service_tier: Span,
+    /// The value of `choices`.
+    pub choices: Span,
+    /// The usage object with its braces, if it has figures.
+    pub usage: Span,
+    /// The usage object has members about money: `cost`, `cost_details` or `is_byok`.
+    pub costed: bool,
+}
+
 /// What a whole (non-streamed) answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -65,6 +85,8 @@ pub enum Answer {
     Content {
         /// As reported.
         usage: Option<Usage>,
+        /// Where what stands.
+        places: Places,
     },
     /// An error inside a 200, under the HTTP status it stands for.
     Error {
@@ -100,6 +122,14 @@ pub trait Dialect: Sync {
     /// Does this event say why the answer ends? Asked only where the end of the connection is the end of the
     /// body.
     fn ends_answer(&self, data: &[u8]) -> bool;
+
+    /// Where things stand in the data of an event. Asked of few events of a stream: the first, and those that
+    /// report usage.
+    fn places(&self, data: &[u8]) -> Places;
+
+    /// Why the answer ends, by the last bytes of an event's data or of a document (they may begin anywhere):
+    /// the text without quotes, as [`Places::finish_reason`].
+    fn finish_reason(&self, tail: &[u8]) -> Span;
 
     /// Judges a complete answer that is not a stream.
     fn judge_answer(&self, body: &[u8]) -> Answer;

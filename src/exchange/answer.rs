@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use crate::base::limits::{HEAD_BYTES, HOLD_BYTES, INTERIM_RESPONSES, WINDOW_BYTES};
 use crate::base::time::UnixSeconds;
-use crate::dialect::{Answer as Judged, Signal, dialect};
+use crate::dialect::{Answer as Judged, Places, Signal, dialect};
 use crate::exchange::attempt::Then;
 use crate::exchange::emit::{BodyOut, Emit};
 use crate::exchange::pump::{Content, Flow};
@@ -323,10 +323,12 @@ impl Exchange {
                     Subject::Inference { .. } if head.status == 200 && head.content_encoding.is_empty() => {
                         dialect(attempt.provider().dialect).judge_answer(body)
                     }
-                    Subject::Inference { .. } | Subject::Control => Judged::Content { usage: None },
+                    Subject::Inference { .. } | Subject::Control => {
+                        Judged::Content { usage: None, places: Places::default() }
+                    }
                 };
                 match judged {
-                    Judged::Content { usage } => self.commit_whole(cx, payload, usage),
+                    Judged::Content { usage, places } => self.commit_whole(cx, payload, (usage, places)),
                     Judged::Error { status } => self.fail(cx, Fault::Status(status)),
                     Judged::Unusable => self.fail(cx, Fault::BadContent),
                 }

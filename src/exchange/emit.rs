@@ -24,12 +24,12 @@ pub(super) struct Emit {
     out: BodyOut,
     group: Vec<Span>,
     group_bytes: usize,
-    /// Bytes of our own in the group, where [`OWN`] stands.
+    /// Bytes of our own in the group: those of each span that begins with [`OWN`], one after the other.
     inserted: Vec<u8>,
 }
 
-/// Stands in a group for the bytes of our own; no window reaches so far.
-const OWN: Span = Span { start: u32::MAX, end: u32::MAX };
+/// Begins a span that stands for bytes of our own, and ends with their count; no window reaches so far.
+const OWN: u32 = u32::MAX;
 
 /// A point of the current group to return to.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,7 @@ impl Emit {
     pub(super) fn restart(&mut self, out: BodyOut) {
         self.out = out;
         self.group.clear();
+        self.inserted.clear();
         self.group_bytes = 0;
     }
 
@@ -63,18 +64,22 @@ impl Emit {
     pub(super) fn payload(&mut self, span: Span) {
         match self.group.last_mut() {
             _ if span.is_empty() => return,
-            Some(last) if last.end == span.start => last.end = span.end,
+            Some(last) if last.end == span.start && last.start != OWN => last.end = span.end,
             _ => self.group.push(span),
         }
         self.group_bytes += span.len();
     }
 
-    /// Adds bytes of our own to the payload, once between two flushes.
-    pub(super) fn insert(&mut self, bytes: Vec<u8>) {
-        debug_assert!(self.inserted.is_empty());
-        self.group.push(OWN);
-        self.group_bytes += bytes.len();
-        self.inserted = bytes;
+    /// Adds what `write` appends to the payload, as bytes of our own. Says how many they are.
+    pub(super) fn insert(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let from = self.inserted.len();
+        write(&mut self.inserted);
+        let count = self.inserted.len() - from;
+        if count > 0 {
+            self.group.push(Span { start: OWN, end: count as u32 });
+            self.group_bytes += count;
+        }
+        count
     }
 
     /// Where the group stands now.
@@ -115,15 +120,18 @@ impl Emit {
             write_chunk_size(&mut parcel.own, self.group_bytes);
             parcel.push_own(from);
         }
+        let mut inserted = 0;
         for span in &self.group {
-            if *span == OWN {
-                let from = parcel.own.len();
-                parcel.own.append(&mut self.inserted);
+            if span.start == OWN {
+                let (from, end) = (parcel.own.len(), inserted + span.end as usize);
+                parcel.own.extend_from_slice(&self.inserted[inserted..end]);
                 parcel.push_own(from);
+                inserted = end;
                 continue;
             }
             parcel.push_window(span.shifted(base));
         }
+        self.inserted.clear();
         if self.out == BodyOut::Chunked {
             let from = parcel.own.len();
             parcel.own.extend_from_slice(b"\r\n");

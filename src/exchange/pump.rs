@@ -13,19 +13,24 @@
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
 mod closing;
+mod told;
 mod whole;
+
+pub(super) use told::Told;
 
 use crate::base::limits::EVENT_HOLD_BYTES;
 use crate::base::record::Usage;
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
+use crate::exchange::bill::Bill;
 use crate::exchange::emit::{BodyOut, Emit, Mark};
-use crate::exchange::receipt::Closing;
+use crate::policy::count::Counted;
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
 use crate::wire::parcel::Parcel;
 use crate::wire::sse::{EventKind, Watch};
+use closing::Tell;
 
 /// Why the pump stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,19 +56,23 @@ pub(super) struct Seen {
     pub(super) done: bool,
     /// Status of an in-band error.
     pub(super) error: Option<u16>,
-    /// The last reported usage.
+    /// Usage as of the last report.
     pub(super) usage: Option<Usage>,
+    /// How many data events there were when it came, itself included.
+    pub(super) usage_at: u64,
 }
 
 impl Seen {
-    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None };
+    const NOTHING: Self =
+        Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
 
     fn note(&mut self, signal: Signal) {
         match signal {
             Signal::Content => self.events += 1,
             Signal::Usage { usage, .. } => {
                 self.events += 1;
-                self.usage = Some(usage);
+                self.usage = Some(self.usage.map_or(usage, |earlier| earlier.updated_by(usage)));
+                self.usage_at = self.events;
             }
             Signal::Error { status } => {
                 self.events += 1;
@@ -120,15 +129,15 @@ pub(super) struct Pump {
     awaiting_first: bool,
     /// Nothing of the stream was left out yet.
     at_start: bool,
-    /// What the end of the stream is to tell, until it is told.
-    closing: Option<Box<Closing>>,
+    /// What the answer tells beside its content.
+    tell: Tell,
     seen: Seen,
 }
 
 impl Pump {
     /// With nothing to do.
     #[must_use]
-    pub(super) const fn idle() -> Self {
+    pub(super) fn idle() -> Self {
         Self {
             body: BodyIn::Ended,
             content: Content::Opaque,
@@ -141,7 +150,7 @@ impl Pump {
             finished: false,
             awaiting_first: false,
             at_start: true,
-            closing: None,
+            tell: Tell::default(),
             seen: Seen::NOTHING,
         }
     }
@@ -162,7 +171,7 @@ impl Pump {
         self.unfed = Span::default();
         (self.giant, self.finished, self.at_start) = (false, false, true);
         self.awaiting_first = matches!(content, Content::Events { .. });
-        self.closing = None;
+        self.tell.clear();
         self.seen = Seen::NOTHING;
     }
 
@@ -176,10 +185,10 @@ impl Pump {
     }
 
     /// An answer that is complete: `payload` bytes at the front of the window, all of which are being sent.
-    pub(super) fn hold_whole(&mut self, payload: usize) {
+    pub(super) fn hold_whole(&mut self, payload: usize, usage: Option<Usage>) {
         self.restart(ResponseFraming::None, Content::Opaque);
         self.parsed = payload;
-        self.seen.payload_bytes = payload as u64;
+        (self.seen.payload_bytes, self.seen.usage) = (payload as u64, usage);
     }
 
     /// An event too long to hold is being passed on: what the client has ends in its middle.
@@ -192,6 +201,35 @@ impl Pump {
     #[must_use]
     pub(super) const fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// The answer is committed: what it is charged by.
+    pub(super) fn charge(&mut self, bill: Option<Bill>) {
+        self.tell.bill = bill;
+    }
+
+    /// What the answer is charged by; `None` before the commit, and for what is no inference.
+    #[must_use]
+    pub(super) const fn bill(&self) -> Option<&Bill> {
+        self.tell.bill.as_ref()
+    }
+
+    /// Lets go of what must not be kept between two answers.
+    pub(super) fn empty(&mut self) {
+        self.tell.clear();
+    }
+
+    /// What the provider said of its answer so far.
+    #[must_use]
+    pub(super) fn told(&self) -> Told<'_> {
+        self.tell.heard.told()
+    }
+
+    /// What was counted of the answer's text so far.
+    #[must_use]
+    pub(super) fn counted(&self) -> Counted {
+        let tokens = u32::try_from(self.seen.events).unwrap_or(u32::MAX);
+        Counted { tokens, text_bytes: self.seen.payload_bytes, exact: false }
     }
 
     /// The upstream's framing said that the body is over.
@@ -280,7 +318,7 @@ impl Pump {
         if flow == Flow::Complete && !self.awaiting_first {
             // A stream may end without the last blank line; what is there is the client's.
             self.release_pending(emit);
-            self.close_unmarked(emit);
+            self.close_unmarked(dialect, emit);
         }
         if !self.awaiting_first {
             emit.flush(base, parcel);
@@ -382,13 +420,18 @@ impl Pump {
             let used = Span::new(start, start + fed.used);
             let verdict = fed.event.map(|event| match event.kind {
                 EventKind::Comment => None,
-                EventKind::Done => Some(Signal::Done),
+                EventKind::Done => {
+                    self.tell.hear(Signal::Done, event.data, dialect);
+                    Some(Signal::Done)
+                }
                 EventKind::Data if event.truncated => Some(Signal::Content),
                 EventKind::Data => {
                     if unproven && dialect.ends_answer(event.data) {
                         self.finished = true;
                     }
-                    Some(dialect.judge_event(event.data))
+                    let signal = dialect.judge_event(event.data);
+                    self.tell.hear(signal, event.data, dialect);
+                    Some(signal)
                 }
             });
             self.unfed.start = used.end;
@@ -415,9 +458,13 @@ impl Pump {
                         *chunk = None;
                     } else if self.awaiting_first {
                         return Some(signal);
-                    } else if self.closing.is_some() {
+                    } else if self.tell.rewrites() {
                         *chunk = None;
-                        self.release_last(signal, bytes, emit);
+                        self.release_usage(bytes, emit);
+                    } else if self.tell.precedes(signal) {
+                        *chunk = None;
+                        self.write_due(emit);
+                        self.release_pending(emit);
                     } else {
                         self.release_pending(emit);
                     }

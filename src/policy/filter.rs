@@ -70,6 +70,8 @@ filters! {
     Quantization = "quantization", "provider.quantizations";
     /// Costs more, or nobody knows.
     MaxPrice = "max_price", "provider.max_price";
+    /// Nobody knows what it costs, and the operator does not allow that.
+    Unpriced = "unknown_price", "the rule that a price must be known";
     /// The prompt does not fit.
     Context = "context_length", "the length of the prompt";
     /// The answer does not fit.
@@ -228,9 +230,10 @@ impl<'a, 'b> Gate<'a, 'b> {
     pub(super) fn admits(&self, snapshot: &Snapshot, lanes: Lanes<'_>, tiers: u16, priced: Priced) -> u64 {
         let tier_flags = TIERS & !tiers;
         let bounds = Bounds { forbidden: self.bounds.forbidden | tier_flags, ..self.bounds };
-        let Lists { only, ignore, order, regions } = self.lists;
+        let Lists { only, ignore, order, regions, priced_only } = self.lists;
         let listed = only.is_some() || ignore.is_some() || order.is_some() || !regions.is_empty();
-        if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !self.max_price.given() {
+        let costed = self.max_price.given() || *priced_only;
+        if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !costed {
             return lanes.keeping(&bounds);
         }
         // Whether a private endpoint or a tier is meant is asked one by one.
@@ -243,6 +246,11 @@ impl<'a, 'b> Gate<'a, 'b> {
         }
         if self.max_price.given() {
             keeping &= self.affordable(snapshot, lanes, keeping, priced);
+        }
+        if *priced_only {
+            let unpriced =
+                |place: &usize| !is_priced(Subject::at(snapshot, lanes, *place).endpoint(), priced);
+            keeping = places(keeping).filter(unpriced).fold(keeping, without);
         }
         keeping
     }
@@ -309,6 +317,7 @@ impl<'a, 'b> Gate<'a, 'b> {
             (Filter::Distillable, flagged(rows::CLOSED)),
             (Filter::Quantization, row.quantization & quantizations == 0),
             (Filter::MaxPrice, self.max_price.given() && self.too_dear_exactly(endpoint, priced)),
+            (Filter::Unpriced, self.lists.priced_only && !is_priced(endpoint, priced)),
             (Filter::Context, room > row.context_tokens || prompt_tokens > row.prompt_tokens),
             (Filter::OutputTokens, output_tokens > row.output_tokens),
             (Filter::Modality, input & !row.input != 0),
@@ -332,6 +341,12 @@ impl<'a, 'b> Gate<'a, 'b> {
             || above(most.image, Some(prices.image.map_or(0, |price| price.0)))
             || above(most.audio, Some(prices.audio.map_or(0, |price| price.0)))
     }
+}
+
+/// Is it known what a token of such a prompt, and one of its answer, costs there?
+fn is_priced(endpoint: Option<&Endpoint>, priced: Priced) -> bool {
+    let rules = endpoint.and_then(|one| one.facts.prices.as_ref());
+    rules.is_some_and(|rules| rules.at(priced.prompt_tokens, priced.minute).known())
 }
 
 /// Within this part of each other, the lanes' prices are taken for equal: four times what a float rounds off.

@@ -6,17 +6,14 @@
 //! catalogue).
 
 mod error;
+mod finish;
 mod mention;
 mod report;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
-use super::{Answer, Api, Dialect, Signal, StreamUsage};
+use super::{Answer, Api, Dialect, Places, Signal, StreamUsage};
 use crate::base::span::Span;
 use crate::wire::json::escape;
 use crate::wire::json::peek::{Key, Member, Peek};
@@ -56,10 +53,6 @@ const fn is_router_only(key: Key) -> bool {
 }
 
 const INCLUDE_USAGE: &[u8] = b"{\"include_usage\":true}";
-
-// Built once: a searcher costs more to build than one event costs to search. Inside a JSON string a quote is
-// always escaped, so text of the model can never look like this.
-static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
 
 impl Dialect for OpenAi {
     fn name(&self) -> &'static str {
@@ -130,8 +123,15 @@ impl Dialect for OpenAi {
 
     /// A `finish_reason` that is a text. Inside a JSON string its quotes would be escaped.
     fn ends_answer(&self, data: &[u8]) -> bool {
-        const MEMBER: &[u8] = b"\"finish_reason\":";
-        FINISH_REASON.find_iter(data).any(|at| data.get(skip_space(data, at + MEMBER.len())) == Some(&b'"'))
+        finish::values(data).any(|at| data.get(at) == Some(&b'"'))
+    }
+
+    fn places(&self, data: &[u8]) -> Places {
+        finish::placed(Report::read(data).places, data)
+    }
+
+    fn finish_reason(&self, tail: &[u8]) -> Span {
+        finish::reason(tail, Span::new(0, tail.len()))
     }
 
     fn judge_answer(&self, body: &[u8]) -> Answer {
@@ -141,7 +141,9 @@ impl Dialect for OpenAi {
         }
         match report.error {
             Some(status) => Answer::Error { status },
-            None if report.answers => Answer::Content { usage: report.usage },
+            None if report.answers => {
+                Answer::Content { usage: report.usage, places: finish::placed(report.places, body) }
+            }
             None => Answer::Unusable,
         }
     }

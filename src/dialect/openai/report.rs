@@ -3,14 +3,16 @@
 //!
 //! Deliberately absent: the content of the answer, and which status an error stands for (`error.rs`).
 
+mod figures;
 mod usual;
 
 use super::error;
 use crate::base::record::Usage;
 use crate::base::span::Span;
+use crate::dialect::Places;
 use crate::wire::json::scan::{leading_number, short_text_end, skip_space, unsigned, value_end};
 
-use usual::{first_figures, front};
+use usual::{Front, front};
 
 /// The top level of one object. When the text breaks off or is no JSON, what was read up to there counts and
 /// `complete` is false.
@@ -27,6 +29,8 @@ pub(super) struct Report {
     pub(super) choices_empty: bool,
     /// It has a member that only answers have: `choices`, `data` or `object`.
     pub(super) answers: bool,
+    /// Where things stand in it. The finish reason is not looked for.
+    pub(super) places: Places,
 }
 
 impl Report {
@@ -38,17 +42,22 @@ impl Report {
         let mut flat_error = false;
         let mut groq_usage = None;
         if let Some(front) = front(text, start)
-            && let Some(()) = members.pass(Some(front.end))
+            && let Some(()) = members.pass(Some(front.choices.end as usize))
         {
             (report.answers, report.choices_empty) = (true, front.choices_empty);
+            let Front { id, model, choices, .. } = front;
+            report.places = Places { id, model, choices, ..Places::default() };
             flat_error = front.object.of(text) == b"\"error\"";
         }
         while let Some(key) = members.top_key() {
             if key == b"usage" && members.value_starts_with(b'{') {
                 // The figures lie inside: read them on the way, instead of once to skip and once to read.
-                let (found, end) = usage(text, members.at);
-                let Some(()) = members.pass(end) else { break };
-                report.usage = found.or(report.usage);
+                let (found, start) = (figures::read(text, members.at), members.at);
+                if let (Some(_), Some(end)) = (found.usage, found.end) {
+                    (report.places.usage, report.places.costed) = (Span::new(start, end), found.costed);
+                }
+                let Some(()) = members.pass(found.end) else { break };
+                report.usage = found.usage.or(report.usage);
                 continue;
             }
             let Some(value) = members.skip_value() else { break };
@@ -58,12 +67,15 @@ impl Report {
                     report.error = error::status(text, value).or(report.error);
                 }
                 b"choices" if text_of() != b"null" => {
-                    report.answers = true;
+                    (report.answers, report.places.choices) = (true, value);
                     report.choices_empty = is_empty_array(text_of());
                 }
                 b"data" => report.answers |= text_of() != b"null",
                 b"object" | b"type" if text_of() == b"\"error\"" => flat_error = true,
                 b"object" => report.answers |= text_of() != b"null",
+                b"id" => report.places.id = inside_quotes(text, value),
+                b"model" => report.places.model = inside_quotes(text, value),
+                b"service_tier" => report.places.service_tier = inside_quotes(text, value),
                 b"x_groq" => report.read_groq(text, value, &mut groq_usage),
                 _ => {}
             }
@@ -88,77 +100,12 @@ impl Report {
             && let Some(value) = members.skip_value()
         {
             match key {
-                b"usage" => *groq_usage = usage(text, value.start as usize).0,
+                b"usage" => *groq_usage = figures::read(text, value.start as usize).usage,
                 b"error" => self.error = error::status(text, value).or(self.error),
                 _ => {}
             }
         }
     }
-}
-
-/// Reads the usage object at `at`. Completion tokens are the larger of what is reported and what the total
-/// leaves over: some providers report reasoning only within the total. `None` when there is no figure at all.
-/// Also says where the object ends; `None` when it is broken.
-fn usage(text: &[u8], at: usize) -> (Option<Usage>, Option<usize>) {
-    let Some(mut members) = Members::open(text, at, 1) else { return (None, None) };
-    let (mut prompt, mut completion, mut total) = (None, None, None);
-    let (mut cached, mut hit, mut written) = (None, None, None);
-    if let Some((figures, end)) = first_figures(text, at)
-        && let Some(()) = members.pass(Some(end))
-    {
-        [prompt, completion, total] = figures.map(Some);
-    }
-    while let Some(key) = members.next_key() {
-        let place = match key {
-            b"prompt_tokens" => &mut prompt,
-            b"completion_tokens" => &mut completion,
-            b"total_tokens" => &mut total,
-            // DeepSeek's name, and those of Anthropic's API that some gateways leave as they are.
-            b"prompt_cache_hit_tokens" | b"cache_read_input_tokens" => &mut hit,
-            b"cache_creation_input_tokens" => &mut written,
-            b"prompt_tokens_details" if members.value_starts_with(b'{') => {
-                let (details, end) = cache_details(text, members.at);
-                let Some(()) = members.pass(end) else { break };
-                (cached, written) = (details[0].or(cached), details[1].or(written));
-                continue;
-            }
-            _ if members.skip_value().is_some() => continue,
-            _ => break,
-        };
-        let Some(figure) = members.figure() else { break };
-        *place = figure;
-    }
-    let end = members.ended.then_some(members.at);
-    if prompt.or(completion).or(total).is_none() {
-        return (None, end);
-    }
-    let reported = completion.unwrap_or(0);
-    let total = total.unwrap_or(0);
-    let prompt_tokens = prompt.unwrap_or_else(|| total.saturating_sub(reported));
-    let completion_tokens = reported.max(total.saturating_sub(prompt_tokens));
-    let cached_tokens = cached.or(hit).unwrap_or(0);
-    let cache_write_tokens = written.unwrap_or(0);
-    let figures =
-        Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, ..Usage::default() };
-    (Some(figures), end)
-}
-
-/// Tokens read from and written to a cache, by `prompt_tokens_details` at `at`; and where the object ends,
-/// `None` when it is broken.
-fn cache_details(text: &[u8], at: usize) -> ([Option<u64>; 2], Option<usize>) {
-    let mut figures = [None; 2];
-    let Some(mut members) = Members::open(text, at, 2) else { return (figures, None) };
-    while let Some(key) = members.next_key() {
-        let place = match key {
-            b"cached_tokens" => &mut figures[0],
-            b"cache_write_tokens" => &mut figures[1],
-            _ if members.skip_value().is_some() => continue,
-            _ => break,
-        };
-        let Some(figure) = members.figure() else { break };
-        *place = figure;
-    }
-    (figures, members.ended.then_some(members.at))
 }
 
 /// The members of one object, in order; each value is skipped, or read and passed by the caller. The same
@@ -281,6 +228,16 @@ impl<'t> Members<'t> {
 #[inline(never)]
 fn end_of_value(text: &[u8], at: usize, outside: usize) -> Option<usize> {
     value_end(text, at, outside).ok()
+}
+
+/// The inside of a string without escapes; an empty span is anything else.
+pub(super) fn inside_quotes(text: &[u8], value: Span) -> Span {
+    match value.of(text) {
+        [b'"', inside @ .., b'"'] if !inside.contains(&b'\\') => {
+            Span { start: value.start + 1, end: value.end - 1 }
+        }
+        _ => Span::default(),
+    }
 }
 
 fn is_empty_array(value: &[u8]) -> bool {

@@ -41,11 +41,16 @@ fn walk(name: &str, text: &str, judge: impl Fn(&[u8]) -> String) -> usize {
     pairs
 }
 
-/// Tokens of prompt and answer, and of the cache if there are any.
+/// Tokens of prompt and answer, and of their parts if there are any.
 fn figures(usage: Usage) -> String {
-    let Usage { prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, .. } = usage;
-    let mut text = format!("{prompt_tokens} {completion_tokens}");
-    for (word, tokens) in [("cached", cached_tokens), ("written", cache_write_tokens)] {
+    let mut text = format!("{} {}", usage.prompt_tokens, usage.completion_tokens);
+    for (word, tokens) in [
+        ("cached", usage.cached_tokens),
+        ("written", usage.cache_write_tokens),
+        ("hour", usage.cache_write_1h_tokens),
+        ("reasoning", usage.reasoning_tokens),
+        ("audio", usage.audio_tokens),
+    ] {
         if tokens > 0 {
             text += &format!(" {word} {tokens}");
         }
@@ -67,8 +72,8 @@ fn event(data: &[u8]) -> String {
 
 fn answer(body: &[u8]) -> String {
     match OpenAi.judge_answer(body) {
-        Answer::Content { usage: None } => "content".to_owned(),
-        Answer::Content { usage: Some(usage) } => {
+        Answer::Content { usage: None, .. } => "content".to_owned(),
+        Answer::Content { usage: Some(usage), .. } => {
             format!("content {}", figures(usage))
         }
         Answer::Error { status } => format!("error {status}"),

@@ -4,7 +4,7 @@
 
 use super::Attempt;
 use crate::base::record::AttemptRecord;
-use crate::exchange::receipt::{self, Closing, Place, Told};
+use crate::exchange::receipt::{self, Closing, Told};
 use crate::exchange::request::Subject;
 
 impl Attempt {
@@ -35,22 +35,16 @@ impl Attempt {
         attempts: &[AttemptRecord],
         status: u16,
     ) -> Option<Box<Closing>> {
-        let Subject::Inference { api, .. } = self.request.subject else { return None };
+        let Subject::Inference { .. } = self.request.subject else { return None };
         let object = self.metadata(attempts, status < 400).filter(|_| status != 500)?;
-        let model = self.receipt.as_ref().map_or("", |receipt| receipt.model(self.run.candidate));
-        Some(Box::new(Closing::new(&object, self.request.id, api, model)))
+        Some(Box::new(Closing::new(&object)))
     }
 
-    /// Where in a document it goes, and what. What is compressed is not looked into.
-    pub(in crate::exchange) fn place(
-        &self,
-        attempts: &[AttemptRecord],
-        text: &[u8],
-        place: fn(&Closing, &[u8]) -> Option<Place>,
-    ) -> Option<Place> {
+    /// The same for a document. What is compressed is not looked into.
+    pub(in crate::exchange) fn document_closing(&self, attempts: &[AttemptRecord]) -> Option<Box<Closing>> {
         if self.receipt.is_none() || !self.run.kept.content_encoding.is_empty() {
             return None;
         }
-        self.closing(attempts, self.run.kept.status).and_then(|closing| place(&closing, text))
+        self.closing(attempts, self.run.kept.status)
     }
 }

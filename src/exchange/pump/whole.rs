@@ -6,6 +6,7 @@
 
 use memchr::memchr2;
 
+use super::closing::Tell;
 use super::{BodyIn, Content, Pump, Seen};
 use crate::base::limits::{EVENT_HOLD_BYTES, WINDOW_BYTES};
 use crate::base::span::Span;
@@ -20,7 +21,7 @@ impl Pump {
         matches!(self.content, Content::Events { .. })
             && matches!(&self.body, BodyIn::Chunked(decoder) if decoder.is_at_size())
             && !self.awaiting_first
-            && self.closing.is_none()
+            && !self.tell.heard.listens()
             && self.pending.is_empty()
             && self.unfed.is_empty()
             && emit.out() == BodyOut::Chunked
@@ -38,7 +39,7 @@ impl Pump {
         base: usize,
         parcel: &mut Parcel,
     ) -> bool {
-        let mut start = self.parsed;
+        let (mut start, mut last) = (self.parsed, Span::default());
         while let Some((line_len, size)) = whole_chunk(&bytes[self.parsed..]) {
             let payload = &bytes[self.parsed + line_len..][..size];
             let end = self.parsed + line_len + size + b"\r\n".len();
@@ -46,7 +47,7 @@ impl Pump {
                 self.seen.events += 1;
             } else {
                 let drop_usage = self.content == Content::Events { drop_usage: true };
-                match whole_events(payload, dialect, drop_usage, &mut self.seen) {
+                match whole_events(payload, dialect, drop_usage, &mut self.tell, &mut self.seen) {
                     Events::Wanted => {}
                     Events::Unwanted => {
                         emit.verbatim(Span::new(start, self.parsed), base, parcel);
@@ -58,7 +59,11 @@ impl Pump {
                 }
             }
             self.seen.payload_bytes += size as u64;
+            last = Span::new(self.parsed + line_len, self.parsed + line_len + size);
             self.parsed = end;
+        }
+        if !last.is_empty() {
+            self.tell.heard.keep_tail(last.of(bytes));
         }
         if self.parsed > start {
             emit.verbatim(Span::new(start, self.parsed), base, parcel);
@@ -122,12 +127,21 @@ enum Events {
 }
 
 /// Reads `payload` as whole events of one `data:` line each, and notes what they say.
-fn whole_events(payload: &[u8], dialect: &dyn Dialect, drop_usage: bool, seen: &mut Seen) -> Events {
+fn whole_events(
+    payload: &[u8],
+    dialect: &dyn Dialect,
+    drop_usage: bool,
+    tell: &mut Tell,
+    seen: &mut Seen,
+) -> Events {
     let mut noted = *seen;
     let mut rest = payload;
     while !rest.is_empty() {
         let Some((data, behind)) = one_event(rest) else { return Events::Others };
         let signal = dialect.judge_event(data);
+        if tell.holds_up(signal, data, dialect) {
+            return Events::Others;
+        }
         noted.note(signal);
         if drop_usage && matches!(signal, Signal::Usage { only: true, .. }) {
             if rest.len() < payload.len() || !behind.is_empty() {

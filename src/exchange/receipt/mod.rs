@@ -11,9 +11,10 @@
 //! is written once; `place` says where in an answer it goes.
 //! Deliberately absent: the decision, and sending.
 
+pub(super) mod cost;
 mod place;
 
-pub(super) use place::{Closing, Place, created, event_brace};
+pub(super) use place::{Closing, Place, closing_brace, created, write_event};
 
 use core::fmt::Write as _;
 
@@ -197,12 +198,6 @@ impl Receipt {
     /// The request named `router`, in whose place these models were chosen.
     pub(super) fn chosen_for(&mut self, router: &str) {
         (self.requested, self.strategy) = (router.to_owned(), "auto");
-    }
-
-    /// Id of the model that this candidate serves.
-    pub(super) fn model(&self, candidate: Candidate) -> &str {
-        let known = self.available.iter().find(|one| one.is(candidate));
-        known.map_or(&self.requested, |one| &one.model)
     }
 
     /// The object `openrouter_metadata`. `tried` are the candidates of `attempts`, in order; one that was

@@ -44,7 +44,7 @@ impl Relay {
         self.answered_at = Some(cx.now);
         let seen = self.pump.seen();
         if self.facts.status < 400 && seen.error.is_none() {
-            self.pins.keep(self.usage.or(seen.usage), cx);
+            self.pins.keep(seen.usage, cx);
         }
     }
 }

@@ -6,7 +6,9 @@ use crate::base::fault::Fault;
 use crate::base::record::{Outcome, Record};
 use crate::exchange::nulls;
 use crate::exchange::sim::case::{Case, ClientStep, Config};
+use crate::exchange::sim::costs::uncosted;
 use crate::exchange::sim::http::{Block, Kind, Message, Reader, blocks};
+use crate::exchange::sim::ledger;
 use crate::exchange::sim::report::{AttemptReport, ClientReport, End, Report};
 use crate::exchange::sim::setup::{CLIENT_KEY, credential};
 use crate::exchange::sim::told::{attempts_agree, untold};
@@ -24,6 +26,7 @@ pub fn laws(case: &Case, report: &Report) -> Verdict {
     if report.bodies_bytes != 0 && report.clients.iter().all(|one| one.end != End::Kept || one.done) {
         return Err(format!("{} request bytes are still charged", report.bodies_bytes));
     }
+    ledger::laws(case, report)?;
     for (index, client) in report.clients.iter().enumerate() {
         let attempts: Vec<&AttemptReport> =
             report.attempts.iter().filter(|attempt| attempt.client == index).collect();
@@ -130,6 +133,7 @@ impl View<'_> {
             };
         };
         let whole = untold(answer, self.requests.get(index)).ok_or("it is told twice how it was routed")?;
+        let whole = uncosted(&whole).ok_or("it is told twice what it costs")?;
         self.outcome(record, &whole, &tried, index)?;
         require(attempts_agree(&self.case.config, answer, record), "other attempts are told than were made")
     }
@@ -138,7 +142,8 @@ impl View<'_> {
         // Of two that raced, the one recorded last has answered.
         let last = record.attempts.last().map(|attempt| attempt.provider.index());
         let last = tried.iter().rfind(|attempt| Some(attempt.provider) == last);
-        let origin = last.and_then(|attempt| attempt.answer.as_ref());
+        let origin = last.and_then(|attempt| uncosted(attempt.answer.as_ref()?));
+        let origin = origin.as_ref();
         let terms = self.terms(index);
         let (said, blanked);
         let (answer, origin) = if terms.streams && terms.openrouter {

@@ -18,10 +18,12 @@ mod check;
 #[cfg(test)]
 mod check_tests;
 mod client;
+mod costs;
 pub mod exercise;
 mod expect;
 pub mod generate;
 pub mod http;
+pub mod ledger;
 mod origin;
 mod parse;
 mod perform;

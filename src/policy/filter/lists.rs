@@ -6,7 +6,7 @@
 
 use super::TIERS;
 use crate::base::ids::{EndpointId, KeyId, ProviderId};
-use crate::policy::catalog::{Endpoint, Snapshot};
+use crate::policy::catalog::{Endpoint, Snapshot, UnknownPrice};
 use crate::policy::prefs::{Names, PROVIDER_NAME_BYTES, PROVIDERS_PER_LIST, Preferences};
 use crate::policy::rows::Lanes;
 
@@ -144,6 +144,8 @@ pub(in crate::policy) struct Lists<'b> {
     pub(in crate::policy) only: Option<Slugs<'b>>,
     pub(in crate::policy) ignore: Option<Slugs<'b>>,
     pub(in crate::policy) order: Option<Slugs<'b>>,
+    /// Only endpoints whose price is known.
+    pub(in crate::policy) priced_only: bool,
 }
 
 impl<'b> Lists<'b> {
@@ -154,7 +156,8 @@ impl<'b> Lists<'b> {
         preferences: &Preferences<'b>,
     ) -> Self {
         let regions = key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[][..], |key| &key.regions);
-        let mut lists = Self { regions, only: None, ignore: None, order: None };
+        let priced_only = snapshot.ledger.unknown_price == UnknownPrice::Deny;
+        let mut lists = Self { regions, only: None, ignore: None, order: None, priced_only };
         let Preferences { only, ignore, order, .. } = preferences;
         // What is not there is not moved either: a list is large.
         if only.given() || ignore.given() || order.given() {
@@ -181,7 +184,7 @@ impl<'b> Lists<'b> {
         tier_flags: u16,
         allow_fallbacks: bool,
     ) -> u64 {
-        let Self { only, ignore, order, regions } = self;
+        let Self { only, ignore, order, regions, .. } = self;
         let (mut keeping, mut named) = (lanes.all(), 0);
         let is_tiered = lanes.any_flags() & tier_flags != 0;
         if let Some(only) = only {

@@ -21,13 +21,13 @@ struct Edit {
     with: Span,
 }
 
-/// The edits of one body. Reusable: [`Splice::clear`] keeps the memory.
+/// The edits of one body, at most `MOST`. Reusable: [`Splice::clear`] keeps the memory.
 ///
 /// Invariant: edits are sorted by position and do not overlap; insertions at one position come before a
 /// replacement that starts there, in the order they were added.
 #[derive(Clone, Debug)]
-pub struct Splice {
-    edits: [Edit; EDITS],
+pub struct Splice<const MOST: usize = EDITS> {
+    edits: [Edit; MOST],
     count: usize,
     own: Vec<u8>,
     /// Parameters to be left out.
@@ -43,9 +43,9 @@ pub enum Piece {
     Own(Span),
 }
 
-impl Default for Splice {
+impl<const MOST: usize> Default for Splice<MOST> {
     fn default() -> Self {
-        Self { edits: [Edit::default(); EDITS], count: 0, own: Vec::new(), stripped: 0 }
+        Self { edits: [Edit::default(); MOST], count: 0, own: Vec::new(), stripped: 0 }
     }
 }
 
@@ -55,7 +55,9 @@ impl Splice {
     pub fn new() -> Self {
         Self::default()
     }
+}
 
+impl<const MOST: usize> Splice<MOST> {
     /// Forgets all edits.
     pub fn clear(&mut self) {
         self.count = 0;
@@ -66,7 +68,7 @@ impl Splice {
     /// `at` of the body becomes `with`.
     ///
     /// # Panics
-    /// When `at` overlaps another edit, or at more than [`EDITS`] edits: both are bugs of the caller.
+    /// When `at` overlaps another edit, or at more than `MOST` edits: both are bugs of the caller.
     pub fn replace(&mut self, at: Span, with: &[u8]) {
         self.replace_with(at, |own| own.extend_from_slice(with));
     }
@@ -147,13 +149,24 @@ impl Splice {
         ordinal - removed
     }
 
-    fn remove_field(&mut self, field: &Field, front: bool) {
+    /// Leaves out a member with one comma: the one before it, or behind it where no member stays before it
+    /// (`front`).
+    ///
+    /// # Panics
+    /// As [`Splice::replace`].
+    pub fn remove_field(&mut self, field: &Field, front: bool) {
         let Span { start, end } = field.whole();
         self.remove(if front {
             Span { start, end: field.comma_after().map_or(end, |comma| comma + 1) }
         } else {
             Span { start: field.comma_before().unwrap_or(start), end }
         });
+    }
+
+    /// True when nothing is edited.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Length in bytes of the edited body.
@@ -197,7 +210,7 @@ impl Splice {
     }
 
     fn add(&mut self, edit: Edit) {
-        assert!(self.count < EDITS, "more than {EDITS} edits of one body");
+        assert!(self.count < MOST, "more than {MOST} edits of one body");
         let sorted = &self.edits[..self.count];
         // An insertion goes behind the insertions at its position and before a replacement that starts there;
         // a replacement goes behind the insertions at its start.

@@ -9,25 +9,31 @@ use crate::wire::json::scan::{leading_number, short_text_end, value_end};
 
 /// What the beginning of an answer says.
 pub(super) struct Front {
+    /// The text of `id`.
+    pub(super) id: Span,
+    /// The text of `model`.
+    pub(super) model: Span,
     /// The value of `object`, a string with its quotes.
     pub(super) object: Span,
+    /// The value of `choices`.
+    pub(super) choices: Span,
     /// `choices` is `[]`.
     pub(super) choices_empty: bool,
-    /// One past the value of `choices`.
-    pub(super) end: usize,
 }
 
 /// Reads `{"id":"…","object":"…","created":0,"model":"…","choices":[…]` at `at`, and nothing behind it.
 pub(super) fn front(text: &[u8], at: usize) -> Option<Front> {
-    let at = behind(text, at, b"{\"id\":\"")?;
-    let at = short_text_end(text, at)?;
+    let id = behind(text, at, b"{\"id\":\"")?;
+    let at = short_text_end(text, id)?;
+    let id = Span::new(id, at - 1);
     let object = behind(text, at, b",\"object\":\"")?;
     let at = short_text_end(text, object)?;
     let object = Span::new(object - 1, at);
     let at = behind(text, at, b",\"created\":")?;
     let (_, at) = number(text, at)?;
-    let at = behind(text, at, b",\"model\":\"")?;
-    let at = short_text_end(text, at)?;
+    let model = behind(text, at, b",\"model\":\"")?;
+    let at = short_text_end(text, model)?;
+    let model = Span::new(model, at - 1);
     let choices = behind(text, at, b",\"choices\":[")?;
     let choices_empty = text.get(choices) == Some(&b']');
     // With a space in it, it would be as empty.
@@ -35,7 +41,7 @@ pub(super) fn front(text: &[u8], at: usize) -> Option<Front> {
         return None;
     }
     let end = value_end(text, choices - 1, 1).ok()?;
-    Some(Front { object, choices_empty, end })
+    Some(Front { id, model, object, choices: Span::new(choices - 1, end), choices_empty })
 }
 
 /// Reads `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0` at `at`: the figures, and one past the
@@ -48,6 +54,13 @@ pub(super) fn first_figures(text: &[u8], at: usize) -> Option<([u64; 3], usize)>
     let at = behind(text, at, b",\"total_tokens\":")?;
     let (total, at) = number(text, at)?;
     Some(([prompt, completion, total], at))
+}
+
+/// Reads `{"reasoning_tokens":0` at `at`: the figure, and one past the object.
+pub(super) fn first_reasoning(text: &[u8], at: usize) -> Option<(u64, usize)> {
+    let (figure, behind) = number(text, behind(text, at, b"{\"reasoning_tokens\":")?)?;
+    let goes_on = matches!(text.get(behind), Some(b',' | b'}'));
+    Some((figure, value_end(text, at, 2).ok().filter(|_| goes_on)?))
 }
 
 /// One past `written`, if that is what stands at `at`.
@@ -68,15 +81,23 @@ fn number(text: &[u8], at: usize) -> Option<(u64, usize)> {
 mod tests {
     use super::super::Report;
     use crate::base::record::Usage;
+    use crate::dialect::Places;
 
     /// What is read of a text must not depend on how it is written.
     #[track_caller]
     fn check(text: &str) -> Report {
-        let (report, spaced) = (Report::read(text.as_bytes()), text.replacen('{', "{ ", 1));
-        assert_eq!(Report::read(spaced.as_bytes()), report, "{text}");
+        let read = |text: &str| {
+            let report = Report::read(text.as_bytes());
+            let Places { id, model, choices, service_tier, costed, usage, .. } = report.places;
+            let words = [id, model, choices, service_tier].map(|span| text[span.range()].to_owned());
+            let braces = text[usage.range()].chars().next().zip(text[usage.range()].chars().last());
+            (Report { places: Places::default(), ..report }, words, costed, braces)
+        };
+        let (said, spaced) = (read(text), text.replacen('{', "{ ", 1));
+        assert_eq!(read(&spaced), said, "{text}");
         let figures_spaced = text.replace("\"prompt_tokens\":", "\"prompt_tokens\": ");
-        assert_eq!(Report::read(figures_spaced.as_bytes()), report, "{text}");
-        report
+        assert_eq!(read(&figures_spaced), said, "{text}");
+        said.0
     }
 
     const FRONT: &str =
@@ -117,6 +138,11 @@ mod tests {
             (":43}", ":43]"),
             ("\"a\"", "\"a\\\"b\""),
             ("\"m\"", "\"m\" "),
+            (":43}", ":43,\"completion_tokens_details\":{\"reasoning_tokens\":5}}"),
+            (":43}", ":43,\"completion_tokens_details\":{\"reasoning_tokens\":5.5}}"),
+            (":43}", ":43,\"completion_tokens_details\":{\"reasoning_tokens\":05}}"),
+            (":43}", ":43,\"completion_tokens_details\":{\"reasoning_tokens\":5"),
+            (":43}", ":43,\"cost\":5}"),
             ("]\"}]", "]\"}],\"error\":{\"code\":503}"),
             ("]\"}]", "]\"}],\"choices\":[]"),
         ] {
