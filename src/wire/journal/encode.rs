@@ -5,10 +5,10 @@
 
 use core::cmp::Ordering;
 
+use super::Sequence;
 use super::decode::{ADMIT, SETTLE};
 use super::entry::{Admit, Attempt, Caller, Flags, Served, Settle};
 use super::frame::{self, HEADER_BYTES, RECORD_BYTES, Seed};
-use super::Sequence;
 use crate::base::ids::GenerationId;
 
 /// Bytes of an admit body before its texts.

@@ -89,7 +89,13 @@ pub fn look(bytes: &[u8], seed: Seed) -> Look<'_> {
     }
     let sequence = u64::from(word(8)) | u64::from(word(12)) << 32;
     let body = &whole[HEADER_BYTES..HEADER_BYTES + body];
-    Look::Record(Frame { sequence: Sequence(sequence), kind: header[16], version: header[17], body, bytes: length })
+    Look::Record(Frame {
+        sequence: Sequence(sequence),
+        kind: header[16],
+        version: header[17],
+        body,
+        bytes: length,
+    })
 }
 
 /// Puts the header before a body that lies at [`HEADER_BYTES`] in `bytes` already, and zeros behind it.

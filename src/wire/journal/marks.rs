@@ -95,7 +95,14 @@ impl Marks {
         self.folded.0.store(sequence.0, Ordering::Release);
     }
 
-    /// The newest record whose place in the file may be used again.
+    /// The newest record whose place in a file may be written again: it is folded, and nobody is about to have
+    /// the file written to disk for its sake.
+    #[must_use]
+    pub fn reusable(&self) -> Sequence {
+        self.folded().min(self.synced())
+    }
+
+    /// The newest record that the ledger has.
     #[must_use]
     pub fn folded(&self) -> Sequence {
         Sequence(self.folded.0.load(Ordering::Acquire))
@@ -122,7 +129,10 @@ mod tests {
     fn a_place_is_read_as_it_was_written() {
         let place = Place { slot: u16::MAX, end: (1 << OFFSET_BITS) - 1 };
         let marks = Marks::new(Sequence(5), place);
-        assert_eq!((marks.written(), marks.synced(), marks.folded()), (Sequence(5), Sequence(5), Sequence(0)));
+        assert_eq!(
+            (marks.written(), marks.synced(), marks.folded()),
+            (Sequence(5), Sequence(5), Sequence(0))
+        );
         assert_eq!(marks.place(), place);
         marks.write(Sequence(6), Place { slot: 1, end: 8 });
         assert_eq!((marks.written(), marks.synced()), (Sequence(6), Sequence(5)));

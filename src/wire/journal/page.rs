@@ -4,8 +4,8 @@
 //! change while it is written to: how far whole records reach, and whether any more will come.
 //! Deliberately absent: the file (`io/journal` writes it, `control/journal` reads it).
 
-use super::frame::{NodeId, checksum};
 use super::Sequence;
+use super::frame::{NodeId, checksum};
 use crate::base::time::UnixSeconds;
 
 /// Bytes of the first page; records begin behind it.
@@ -120,7 +120,8 @@ impl Page {
             published: number(PUBLISHED_AT),
             sealed: bytes[SEALED_AT] == 1,
         };
-        let is_whole = checksum(&bytes[..CHECKED]) == number(64) as u32 && number(8) >> 32 == PAGE_BYTES as u64;
+        let is_whole =
+            checksum(&bytes[..CHECKED]) == number(64) as u32 && number(8) >> 32 == PAGE_BYTES as u64;
         if is_whole { Ok(page) } else { Err(PageFlaw::Damaged) }
     }
 }

@@ -31,12 +31,7 @@ fn admitted() -> Admit<'static> {
         id: id(3),
         at: UnixSeconds(1_783_514_921),
         caller: Caller { key_digest: [0xab; 32], key: "laptop", team: "search", user_hash: 77 },
-        served: Served {
-            model: "acme/one",
-            provider: "acme",
-            endpoint: "acme/fp8",
-            price_version: 5,
-        },
+        served: Served { model: "acme/one", provider: "acme", endpoint: "acme/fp8", price_version: 5 },
         prompt_tokens: 1_000,
         most_completion_tokens: 4_096,
         reserved: 123_456_789,
@@ -142,7 +137,8 @@ fn what_is_written_is_what_is_read() {
 #[test]
 fn a_record_that_would_be_too_long_is_shortened_and_says_so() {
     let long = "é".repeat(1_000);
-    let attempts = vec![Attempt { provider: &long, endpoint: &long, fault: &long, ..attempt("", Billed::Yes) }; 40];
+    let attempts =
+        vec![Attempt { provider: &long, endpoint: &long, fault: &long, ..attempt("", Billed::Yes) }; 40];
     let served = Served { model: &long, provider: &long, endpoint: &long, price_version: 1 };
     let caller = Caller { key: &long, team: &long, ..Caller::default() };
     let entry = Settle {
@@ -210,8 +206,10 @@ fn a_segment_is_written_as_the_golden_file_has_it() {
     let mut bytes = page.encode().to_vec();
     bytes.resize(PAGE_BYTES, 0);
     bytes.extend_from_slice(&records);
-    let mut text = String::from("# One line per 16 bytes that are not all zero: place and bytes, hexadecimal.\n");
-    for (line, chunk) in bytes.chunks(16).enumerate().filter(|(_, chunk)| chunk.iter().any(|byte| *byte != 0)) {
+    let mut text =
+        String::from("# One line per 16 bytes that are not all zero: place and bytes, hexadecimal.\n");
+    for (line, chunk) in bytes.chunks(16).enumerate().filter(|(_, chunk)| chunk.iter().any(|byte| *byte != 0))
+    {
         write!(text, "{:06x}:", line * 16).unwrap();
         chunk.iter().for_each(|byte| write!(text, " {byte:02x}").unwrap());
         text.push('\n');
@@ -280,7 +278,8 @@ fn a_walk_finds_every_record_around_any_damage() {
     }
     // Cut anywhere, what is whole before it is read.
     for cut in 0..sound.len() {
-        let whole = places.iter().zip(&records).filter(|(place, record)| *place + record.len() <= cut).count();
+        let whole =
+            places.iter().zip(&records).filter(|(place, record)| *place + record.len() <= cut).count();
         assert_eq!(walk(&sound[..cut]), ((1..=whole as u64).collect(), vec![]), "cut at {cut}");
     }
 }
