@@ -57,6 +57,22 @@ impl fmt::Display for Damage {
     }
 }
 
+/// Why a data directory cannot be used, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoDataDir {
+    /// Another process has it.
+    Busy(String),
+    /// The disk does not let us.
+    Disk(String),
+}
+
+impl fmt::Display for NoDataDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Busy(what) | Self::Disk(what)) = self;
+        f.write_str(what)
+    }
+}
+
 /// A data directory that belongs to this process until the value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
@@ -70,9 +86,12 @@ impl DataDir {
     ///
     /// # Errors
     /// What is wrong, and with which path: it cannot be made or written to, or another process has it.
-    pub fn open(path: &Path, random: [u8; 16]) -> Result<Self, String> {
+    pub fn open(path: &Path, random: [u8; 16]) -> Result<Self, NoDataDir> {
         let failed = |what: &str, path: &Path, error: &io::Error| {
-            format!("{what} {} failed: {error}; choose another directory with --data-dir", path.display())
+            NoDataDir::Disk(format!(
+                "{what} {} failed: {error}; choose another directory with --data-dir",
+                path.display()
+            ))
         };
         let folder = path.join("journal");
         fs::create_dir_all(&folder).map_err(|error| failed("making", &folder, &error))?;
@@ -81,10 +100,10 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(format!(
+                return Err(NoDataDir::Busy(format!(
                     "another Millrace uses the data directory {}; give each its own with --data-dir",
                     path.display()
-                ));
+                )));
             }
             Err(TryLockError::Error(error)) => return Err(failed("locking", &lock_path, &error)),
         }

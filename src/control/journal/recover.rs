@@ -239,21 +239,30 @@ impl FoundSlot {
     }
 }
 
-/// Keeps a copy of what is damaged, and makes the page say what is readable.
+/// Keeps a copy of what is damaged, puts aside what is not ours, makes the page say what is readable, and has
+/// all of it on disk.
 fn mend(found: &mut FoundSlot, node: NodeId, core: u16, at: UnixSeconds) -> io::Result<()> {
-    if matches!(found.page, Err(PageFlaw::Blank | PageFlaw::Foreign(_))) && found.records == 0 {
+    if found.page == Err(PageFlaw::Blank) && found.records == 0 {
+        return Ok(());
+    }
+    let mut aside = found.path.clone().into_os_string();
+    aside.push(format!(".damaged-{}", at.0));
+    if found.records == 0 && !found.page.is_ok_and(|page| page.node == node && page.core == core) {
+        // Nothing in it can be read here, but perhaps by somebody else.
+        fs::rename(&found.path, &aside)?;
+        (found.bytes, found.page) = (0, Err(PageFlaw::Blank));
         return Ok(());
     }
     let is_sound = found.page.is_ok_and(|page| page.published == found.end);
     if found.is_broken() {
-        let mut aside = found.path.clone().into_os_string();
-        aside.push(format!(".damaged-{}", at.0));
         if let Err(error) = fs::copy(&found.path, &aside) {
             found.damage(0, 0, format!("no copy of the damaged file could be kept: {error}"));
         }
     }
+    let file = OpenOptions::new().write(true).open(&found.path)?;
     if is_sound {
-        return Ok(());
+        // The process that wrote it may have been killed before it could have that done.
+        return file.sync_data();
     }
     let page = match found.page {
         Ok(page) => Page { published: found.end, ..page },
@@ -268,7 +277,6 @@ fn mend(found: &mut FoundSlot, node: NodeId, core: u16, at: UnixSeconds) -> io::
             sealed: false,
         },
     };
-    let file = OpenOptions::new().write(true).open(&found.path)?;
     file.write_all_at(&page.encode(), 0)?;
     file.sync_data()?;
     found.page = Ok(page);

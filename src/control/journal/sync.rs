@@ -63,6 +63,8 @@ struct Synced {
     failing: Option<Instant>,
     /// The segment behind the one in use was read, so that its pages are in memory when its turn comes.
     warmed: Option<u16>,
+    /// There are news that nobody has heard yet.
+    untold: bool,
 }
 
 /// Tells the disk.
@@ -72,20 +74,21 @@ type Flush = Box<dyn FnMut(&File) -> io::Result<()> + Send>;
 pub struct Syncer {
     cores: Vec<Synced>,
     on_error: OnDiskError,
-    /// Told which core has news: more of it is on disk, or will not be.
-    told: Box<dyn Fn(u16) + Send>,
+    /// Told which core has news: more of it is on disk, or will not be. False when it could not be passed on.
+    told: Box<dyn FnMut(u16) -> bool + Send>,
     flush: Flush,
 }
 
 impl Syncer {
-    /// For these cores. `told` is called after each sync with the core's number.
+    /// For these cores. `told` is called after each sync with the core's number, and again in the next round
+    /// when it says that nobody has heard it.
     ///
     /// # Errors
     /// A file cannot be opened.
     pub fn new(
         cores: Vec<SyncCore>,
         on_error: OnDiskError,
-        told: impl Fn(u16) + Send + 'static,
+        told: impl FnMut(u16) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let cores: io::Result<Vec<Synced>> = cores
             .into_iter()
@@ -95,7 +98,7 @@ impl Syncer {
                     .map(|path| Ok((path.clone(), OpenOptions::new().read(true).write(true).open(path)?)))
                     .collect();
                 let at = marks.place();
-                Ok(Synced { core, marks, slots: slots?, at, failing: None, warmed: None })
+                Ok(Synced { core, marks, slots: slots?, at, failing: None, warmed: None, untold: false })
             })
             .collect();
         Ok(Self { cores: cores?, on_error, told: Box::new(told), flush: Box::new(File::sync_data) })
@@ -127,6 +130,7 @@ impl Syncer {
             let is_done = written <= core.marks.synced() && core.failing.is_none();
             if is_done || core.failing.is_some_and(|again| now < again) {
                 is_all &= is_done;
+                core.untold = core.untold && !(self.told)(core.core);
                 continue;
             }
             // After the mark: no earlier than its record.
@@ -157,7 +161,7 @@ impl Syncer {
                 }
             }
             core.warm();
-            (self.told)(core.core);
+            core.untold = !(self.told)(core.core);
         }
         is_all
     }
