@@ -15,12 +15,13 @@ use sha2::{Digest, Sha256};
 use super::auto;
 use super::catalog::{self, Catalogue};
 use super::config::{Config, EndpointEntry, Exposure, Hedge, KeyTable, Ledger, ModelEntry, Probe, Upstream};
+use super::journal::Durability;
 use super::probe::Target;
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
-use crate::control::journal::Durability;
+
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{
     Credential, Endpoint, EndpointFacts, Host, Key, LedgerTerms, Model, ModelFacts, OnClientGone, Provider,

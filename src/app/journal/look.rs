@@ -19,7 +19,7 @@ use crate::wire::journal::scan::{Found, Scan};
 use crate::wire::journal::{Admit, Entry, Sequence, Settle};
 
 /// What `verify` returns when something is damaged (`EX_DATAERR` of sysexits(3)).
-pub const EXIT_DAMAGED: u8 = 65;
+const EXIT_DAMAGED: u8 = 65;
 
 /// Options of `journal inspect`.
 #[derive(Args, Clone, Debug)]

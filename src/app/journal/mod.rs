@@ -23,8 +23,8 @@ pub use look::{InspectOptions, VerifyOptions, inspect, verify};
 
 use crate::control::config::{Config, Ledger};
 use crate::control::journal::{
-    Cursor, DataDir, Durability, FoundCore, FoundSlot, NoDataDir, OnDiskError, Repair, SyncCore, Syncer,
-    Tail, recover, slot_path,
+    DataDir, Durability, FoundCore, FoundSlot, NoDataDir, OnDiskError, Repair, SyncCore, Syncer, make_folder,
+    recover, slot_path,
 };
 use crate::io::journal::{Setup, Slot, Writer, free_bytes, preallocate};
 use crate::io::{Message, Post, clock};
@@ -132,14 +132,6 @@ impl Journals {
         Ok(())
     }
 
-    /// Every record that the journals hold and those to come, behind the given cursors.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub(super) fn tail(&self, cursors: &[Cursor]) -> std::io::Result<Tail> {
-        Tail::open(self.dir.path(), self.dir.node(), &self.marks, cursors)
-    }
-
     /// Starts the thread that has the journals written to disk, and gives each worker its own.
     ///
     /// # Errors
@@ -148,7 +140,12 @@ impl Journals {
         let Self { dir, marks, writers, files } = self;
         let is_strict = ledger.durability == Durability::Strict;
         let posts = if is_strict { posts.to_vec() } else { Vec::new() };
+        let known = marks.clone();
         let told = move |core: u16| {
+            // Until a ledger takes the records, the ring is what is kept: those on disk make room.
+            if let Some(marks) = known.get(usize::from(core)) {
+                marks.fold(marks.synced());
+            }
             posts.get(usize::from(core)).is_none_or(|post| post.post(Message::Synced).is_ok())
         };
         let failed = |error| format!("the journals cannot be synced: {error}");
@@ -162,7 +159,7 @@ impl Journals {
         let ask = is_strict.then(|| ask(thread.thread().clone()));
         let journals =
             writers.into_iter().map(|writer| CoreJournal { writer, strict: ask.clone() }).collect();
-        Ok((Syncing { thread, stop, _dir: dir, _marks: marks }, journals))
+        Ok((Syncing { thread, stop, _dir: dir }, journals))
     }
 }
 
@@ -185,7 +182,7 @@ fn take_space(
         let _replaced = fs::remove_file(&path);
     }
     let bytes = kept.map_or(bytes, |found| found.bytes);
-    let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| preallocate(&path, bytes));
+    let made = path.parent().map_or(Ok(()), make_folder).and_then(|()| preallocate(&path, bytes));
     made.map_err(|error| {
         let free = path.parent().and_then(|folder| free_bytes(folder).ok());
         let free = free.map(|free| format!(", {free} are free")).unwrap_or_default();
@@ -210,7 +207,6 @@ pub(super) struct Syncing {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
     _dir: DataDir,
-    _marks: Vec<Arc<Marks>>,
 }
 
 impl Syncing {

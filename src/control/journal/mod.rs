@@ -21,9 +21,9 @@ mod sync;
 mod tail;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub use recover::{FoundCore, FoundSlot, Recovered, Repair, examine, recover};
@@ -94,7 +94,7 @@ impl DataDir {
             ))
         };
         let folder = path.join("journal");
-        fs::create_dir_all(&folder).map_err(|error| failed("making", &folder, &error))?;
+        make_folder(&folder).map_err(|error| failed("making", &folder, &error))?;
         let lock_path = path.join("lock");
         let lock = private(&lock_path, false).map_err(|error| failed("opening", &lock_path, &error))?;
         match lock.try_lock() {
@@ -123,6 +123,14 @@ impl DataDir {
     pub const fn node(&self) -> NodeId {
         self.node
     }
+}
+
+/// Makes a folder that only its owner enters, with those above it.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Opens a file that only its owner reads, making it if need be.

@@ -8,18 +8,20 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::wire::journal::page::{PAGE_BYTES, PUBLISHED_AT, Page, SEALED_AT};
 
-/// Makes a file of this length whose space on disk is taken, and zeros a new one. What was in it stays.
+/// Makes a file of this length whose space on disk is taken; only its owner reads it. What was in it stays, and
+/// the rest is zeros.
 ///
 /// # Errors
 /// No such folder, no space, or a file system that cannot.
 pub fn preallocate(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the descriptor is open during the call, which touches no memory of ours. std has no call that
     // takes space: `set_len` makes a hole, and a store into one may fail by a signal when the disk is full.
