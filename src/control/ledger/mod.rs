@@ -26,14 +26,14 @@
 //! Deliberately absent: how records lie in the journal (`control/journal`), the HTTP side (`control/api`), and
 //! budgets.
 
-//A mod export;
+mod export;
 mod fold;
 mod keeper;
 mod money;
 mod names;
-//A mod parquet;
+mod parquet;
 pub mod read;
-//A mod reconcile;
+mod reconcile;
 mod retention;
 mod schema;
 mod sums;
@@ -43,11 +43,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 
-//A pub use export::{Export, Format};
+pub use export::{Export, FORMATS, Format, Progress, Tail};
 pub use fold::Folded;
 pub use keeper::{Keep, Keeper, Ledger, Options};
 pub use money::Money;
-//A pub use reconcile::{Invoice, Report};
+pub use reconcile::{Differing, Invoice, Report, reconcile};
 pub use schema::{FILE_NAME, open_reader};
 
 use crate::wire::journal::{Entry, Sequence};

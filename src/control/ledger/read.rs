@@ -5,14 +5,16 @@
 //! Deliberately absent: writing, HTTP, and waiting for the fold (`keeper`).
 
 pub mod activity;
-//A pub mod analytics;
-//A pub mod ask;
+pub mod analytics;
+pub mod ask;
 mod generation;
+mod plan;
 pub mod totals;
 
 use rusqlite::Connection;
 
 pub use generation::{Attempted, Feedback, Generation, generation, is_open};
+pub(super) use generation::{SELECT, read as read_row};
 
 /// Whose requests may be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +48,32 @@ pub fn user_text(user: i64) -> Option<String> {
     (user != 0).then(|| format!("{:016x}", user.cast_unsigned()))
 }
 
+/// The hash of a user: of its 16 hexadecimal digits, or of the name as clients send it (FNV-1a of 64 bits over
+/// its JSON text, as the data plane has it).
+#[must_use]
+pub fn user_of(text: &str) -> i64 {
+    let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match u64::from_str_radix(text, 16) {
+        Ok(hash) if digits => hash.cast_signed(),
+        _ => fnv(text.as_bytes()),
+    }
+}
+
+/// FNV-1a of 64 bits, never 0 unless there is nothing.
+pub(super) fn fnv(bytes: &[u8]) -> i64 {
+    if bytes.is_empty() {
+        return 0;
+    }
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step).max(1).cast_signed()
+}
+
 /// A sum that was read in two halves, so that it cannot overflow: see [`halves`].
-fn joined(high: i64, low: i64) -> i128 {
+pub(super) fn joined(high: i64, low: i64) -> i128 {
     (i128::from(high) << 32) + i128::from(low)
 }
 
 /// SQL for the sum of a column of amounts, as two columns that never overflow.
-fn halves(column: &str) -> String {
+pub(super) fn halves(column: &str) -> String {
     format!("ifnull(sum({column} >> 32), 0), ifnull(sum({column} & 4294967295), 0)")
 }

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, ToSql, params};
 
+use super::super::read::fnv;
 use super::super::sums::{Facts, whole};
 use super::{IdText, Open};
 use crate::base::record::Billed;
@@ -149,12 +150,7 @@ pub(super) fn insert_open(
 /// What an upstream's id is looked up by, within a day: FNV-1a, never 0 unless there is none. The index then
 /// grows at its end, day by day, instead of everywhere at once.
 pub(in super::super) fn upstream_key(id: &str) -> i64 {
-    if id.is_empty() {
-        return 0;
-    }
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-    hash.max(1).cast_signed()
+    fnv(id.as_bytes())
 }
 
 /// When a request came: its id says so. `otherwise` when it does not.
