@@ -8,6 +8,7 @@
 //! | [`snapshot`] | configuration to what the workers run on |
 //! | [`auto`] | the tiers of `millrace/auto` |
 //! | [`dns`] | keeps the snapshot's addresses fresh |
+//! | [`journal`] | the journals of the cores as files: recovery, reading, syncing |
 //! | [`probe`] | asks idle private servers whether they still answer |
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`ledger`] | every request and what it cost, folded from the journal into SQLite |
@@ -25,6 +26,7 @@ pub mod calendar;
 pub mod catalog;
 pub mod config;
 pub mod dns;
+pub mod journal;
 pub mod ledger;
 pub mod probe;
 pub mod sim;

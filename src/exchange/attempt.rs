@@ -199,7 +199,8 @@ impl Attempt {
 
     /// Notes the attempt under way, if there is one, as ended by this fault from outside.
     fn note_unfinished(&mut self, cx: &mut Cx<'_>, fault: Fault) {
-        self.run.give_up(cx, fault).into_iter().for_each(|record| self.attempts.push(record));
+        let began = self.request.began;
+        self.run.give_up(cx, fault, began).into_iter().for_each(|record| self.attempts.push(record));
     }
 
     /// The record of the request, ending like this.
@@ -225,6 +226,7 @@ impl Exchange {
         }
         cx.count(Counter::Attempts);
         attempt.run.stage = Stage::Dialing;
+        (attempt.run.began_at, attempt.run.kept.status) = (cx.now, 0);
         let held = attempt.snapshot.as_ref().expect("an attempt that is under way holds its snapshot");
         let tokens = (self.request.len() / BYTES_PER_TOKEN) as u32;
         attempt.run.ticket = cx.core.health.begin(held, attempt.run.candidate, tokens, cx.now);
@@ -299,12 +301,12 @@ impl Exchange {
             verdict => verdict,
         };
         let stale = matches!(verdict, Verdict::SameFresh);
+        let began = attempt.request.began;
         let record = if stale {
             // It goes on, and counts when it is over.
-            let Run { candidate, hedged, .. } = attempt.run;
-            AttemptRecord { provider: candidate.provider, fault: Some(fault), billed: Billed::No, hedged }
+            attempt.run.recorded(cx.now, Some(fault), Billed::No, began)
         } else {
-            attempt.run.record(cx, Some(fault), retry::billed(fault))
+            attempt.run.record(cx, Some(fault), retry::billed(fault), began)
         };
         attempt.attempts.push(record);
         let then = match verdict {

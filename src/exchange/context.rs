@@ -18,6 +18,7 @@ use crate::policy::health::{End, Health, Ticket};
 use crate::policy::hedge::Budget;
 use crate::policy::sticky::Memory;
 use crate::wire::http1::ResponseShape;
+use crate::wire::journal::Journal;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
@@ -47,6 +48,8 @@ pub struct CoreState {
     pub health: Health,
     /// Where conversations were answered last, shared with the other cores; `None` when nobody remembers.
     pub sticky: Option<Arc<Memory>>,
+    /// Where requests are written down; `None` where nobody keeps a ledger.
+    pub journal: Option<Box<dyn Journal>>,
     /// What is left of the shares of hedges.
     pub(super) hedges: Budget,
     /// Buffers for the next use, shared with the edge that fills them.
@@ -82,6 +85,7 @@ impl CoreState {
             bodies_bytes: 0,
             health: Health::default(),
             sticky: None,
+            journal: None,
             hedges: Budget::default(),
             spares: Spares::default(),
             splice: Splice::default(),

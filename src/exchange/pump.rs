@@ -21,6 +21,7 @@ use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
 use crate::exchange::emit::{BodyOut, Emit, Mark};
 use crate::exchange::receipt::Closing;
+use crate::policy::count::Counted;
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
@@ -192,6 +193,13 @@ impl Pump {
     #[must_use]
     pub(super) const fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// What was counted of the answer's text so far.
+    #[must_use]
+    pub(super) fn counted(&self) -> Counted {
+        let tokens = u32::try_from(self.seen.events).unwrap_or(u32::MAX);
+        Counted { tokens, text_bytes: self.seen.payload_bytes, exact: false }
     }
 
     /// The upstream's framing said that the body is over.

@@ -92,7 +92,7 @@ impl Relay {
         let ok = (200..300).contains(&status);
         let fault = (!ok).then_some(Fault::Status(status));
         let billed = if ok { Billed::Yes } else { Billed::No };
-        let record = attempt.run.record(cx, fault, billed);
+        let record = attempt.run.record(cx, fault, billed, attempt.request.began);
         attempt.attempts.push(record);
         let provider = attempt.provider();
         let facts = Facts {

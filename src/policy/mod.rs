@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod auto;
 pub mod catalog;
+pub mod count;
 pub mod filter;
 pub mod heads;
 pub mod health;

@@ -42,13 +42,13 @@ pub use probe::Probe;
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
-pub use schema::{Cores, Driver, Hedge, KeyTable, Retry, Server, ServerAuth, Sticky, Waiting};
+pub use schema::{Cores, Driver, Hedge, KeyTable, Ledger, Retry, Server, ServerAuth, Sticky, Waiting};
 pub use url::BaseUrl;
 
 use crate::base::address::Address;
 use crate::base::limits::{Deadlines, Limits};
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::{Credential, EndpointFacts, ModelFacts};
+use crate::policy::catalog::{Credential, EndpointFacts, ModelFacts, OnClientGone};
 use reader::{Leaf, Places, Reader};
 
 /// Largest configuration file, in bytes.
@@ -97,6 +97,8 @@ pub struct Config {
     pub retry: Retry,
     /// Second candidates for requests that wait.
     pub hedge: Hedge,
+    /// What is written down of every request.
+    pub ledger: Ledger,
     /// Active providers: first those of the file in its order, then shipped ones whose key is in the
     /// environment.
     pub upstreams: Vec<Upstream>,
@@ -140,6 +142,8 @@ pub struct Upstream {
     pub passthrough: bool,
     /// How long after a success a conversation comes back to it.
     pub sticky_ttl: Duration,
+    /// What becomes of its answer when the client has left.
+    pub on_client_gone: OnClientGone,
     /// Its deadlines, complete.
     pub deadlines: Deadlines,
     /// How its server is probed; `None` is not at all.
@@ -199,6 +203,8 @@ pub struct Overrides {
     pub cores: Option<Cores>,
     /// `server.driver`
     pub driver: Option<Driver>,
+    /// `ledger.data_dir`
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Overrides {
@@ -230,9 +236,30 @@ pub fn load(
     let text = checked_text(&name, bytes)?;
     let (mut table, reader) = Reader::parse::<schema::File>(&name, text);
     let (problems, places, broken) = reader.finish();
+    let told = overrides.data_dir.clone();
     let places = overrides.apply(&mut table.server, places);
     let directory = path.parent().unwrap_or(Path::new(""));
-    resolve::resolve(table, (problems, places, broken), directory, sources)
+    let mut config = resolve::resolve(table, (problems, places, broken), directory, sources)?;
+    let configured = config.ledger.data_dir.take().map(|path| directory.join(path));
+    config.ledger.data_dir = told.or_else(|| data_dir(configured, sources.environment));
+    Ok(config)
+}
+
+/// Where data is kept, when the command line does not say. A relative path of the base directory
+/// specification is to be ignored.
+fn data_dir(configured: Option<PathBuf>, variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let base = |name: &str, below: &str| {
+        set(name).map(PathBuf::from).filter(|path| path.is_absolute()).map(|path| path.join(below))
+    };
+    // systemd names all directories of a unit, with colons between them.
+    let of_unit = || set("STATE_DIRECTORY").and_then(|all| Some(PathBuf::from(all.split(':').next()?)));
+    set("MILLRACE_DATA_DIR")
+        .map(PathBuf::from)
+        .or(configured)
+        .or_else(of_unit)
+        .or_else(|| base("XDG_STATE_HOME", "millrace"))
+        .or_else(|| base("HOME", ".local/state/millrace"))
 }
 
 /// A name that `key.name` accepts, for the command line.

@@ -15,7 +15,7 @@ fn snapshot(providers: usize) -> Snapshot {
 }
 
 fn attempt(provider: u32, fault: Option<Fault>) -> AttemptRecord {
-    AttemptRecord { provider: ProviderId(provider), fault, billed: Billed::No, hedged: false }
+    AttemptRecord { provider: ProviderId(provider), fault, ..AttemptRecord::NONE }
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub(in crate::policy) fn provider(id: &str) -> Provider {
         deadlines: Deadlines::default(),
         pool: PoolId(0),
         sticky_ttl: crate::base::limits::STICKY_TTL,
+        on_client_gone: crate::policy::catalog::OnClientGone::Cut,
         passthrough: id == "any",
         heads: Heads::default(),
     }
