@@ -19,8 +19,8 @@ use super::probe::Target;
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
-use crate::dialect::{DialectName, StreamUsage};
 use crate::control::journal::Durability;
+use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{
     Credential, Endpoint, EndpointFacts, Host, Key, LedgerTerms, Model, ModelFacts, OnClientGone, Provider,

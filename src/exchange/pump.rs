@@ -13,12 +13,16 @@
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
 mod closing;
+mod told;
 mod whole;
+
+pub(super) use told::Told;
 
 use crate::base::limits::EVENT_HOLD_BYTES;
 use crate::base::record::Usage;
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
+use crate::exchange::bill::Bill;
 use crate::exchange::emit::{BodyOut, Emit, Mark};
 use crate::exchange::receipt::Closing;
 use crate::policy::count::Counted;
@@ -27,6 +31,7 @@ use crate::wire::buf::Buf;
 use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
 use crate::wire::parcel::Parcel;
 use crate::wire::sse::{EventKind, Watch};
+use told::Heard;
 
 /// Why the pump stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +59,13 @@ pub(super) struct Seen {
     pub(super) error: Option<u16>,
     /// The last reported usage.
     pub(super) usage: Option<Usage>,
+    /// How many data events there were when it came, itself included.
+    pub(super) usage_at: u64,
 }
 
 impl Seen {
-    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None };
+    const NOTHING: Self =
+        Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
 
     fn note(&mut self, signal: Signal) {
         match signal {
@@ -65,6 +73,7 @@ impl Seen {
             Signal::Usage { usage, .. } => {
                 self.events += 1;
                 self.usage = Some(usage);
+                self.usage_at = self.events;
             }
             Signal::Error { status } => {
                 self.events += 1;
@@ -124,6 +133,9 @@ pub(super) struct Pump {
     /// What the end of the stream is to tell, until it is told.
     closing: Option<Box<Closing>>,
     seen: Seen,
+    heard: Heard,
+    /// What the answer is charged by, from the commit on.
+    bill: Option<Bill>,
 }
 
 impl Pump {
@@ -144,6 +156,8 @@ impl Pump {
             at_start: true,
             closing: None,
             seen: Seen::NOTHING,
+            heard: Heard::nothing(),
+            bill: None,
         }
     }
 
@@ -165,6 +179,8 @@ impl Pump {
         self.awaiting_first = matches!(content, Content::Events { .. });
         self.closing = None;
         self.seen = Seen::NOTHING;
+        self.heard.clear();
+        self.bill = None;
     }
 
     /// Begins a chunked answer whose first `payload` bytes were decoded already and lie at the front of the
@@ -193,6 +209,28 @@ impl Pump {
     #[must_use]
     pub(super) const fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// The answer is committed: what it is charged by.
+    pub(super) fn charge(&mut self, bill: Option<Bill>) {
+        self.bill = bill;
+    }
+
+    /// What the answer is charged by; `None` before the commit, and for what is no inference.
+    #[must_use]
+    pub(super) const fn bill(&self) -> Option<&Bill> {
+        self.bill.as_ref()
+    }
+
+    /// Lets go of what must not be kept between two answers.
+    pub(super) fn empty(&mut self) {
+        (self.bill, self.closing) = (None, None);
+    }
+
+    /// What the provider said of its answer so far.
+    #[must_use]
+    pub(super) fn told(&self) -> Told<'_> {
+        self.heard.told()
     }
 
     /// What was counted of the answer's text so far.

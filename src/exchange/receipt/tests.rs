@@ -4,7 +4,6 @@
 
 use super::*;
 use crate::base::ids::KeyId;
-use crate::base::record::Billed;
 use crate::exchange::sim::{self, Case};
 use crate::policy::catalog::Key;
 
