@@ -64,8 +64,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    const NOTHING: Self =
-        Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
+    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
 
     fn note(&mut self, signal: Signal) {
         match signal {

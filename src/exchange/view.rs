@@ -48,7 +48,9 @@ impl Exchange {
         let settlement = match &self.state {
             State::Attempt(attempt) => attempt.settlement(Outcome::Failed(0)),
             State::Relay(relay) => relay.settlement(Outcome::Cut(Fault::Draining), self.drain.as_ref()),
-            State::Intake | State::Close(_) | State::Ended => Settlement::unanswered(Outcome::Failed(0), &[]),
+            State::Intake | State::Close(_) | State::Ended => {
+                Settlement::unanswered(Outcome::Failed(0), &[])
+            }
         };
         self.account.settle(core, (now, unix), &Settlement { fault: ABANDONED, ..settlement });
         self.drain = None;
