@@ -176,6 +176,7 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         sha256: key.sha256,
         debug: key.debug,
         regions: key.regions.clone().unwrap_or_default().into(),
+        management: key.management,
     };
     let keys: Vec<Key> = config.keys.iter().map(row).collect();
     Snapshot {

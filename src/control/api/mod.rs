@@ -49,6 +49,7 @@ use crate::base::ids::KeyId;
 use crate::base::metrics::Counters;
 use crate::base::secret::Secret;
 use crate::base::time::UnixSeconds;
+use crate::control::ledger::Ledger;
 use crate::control::sim::Seen;
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::board::Board;
@@ -77,6 +78,10 @@ pub struct ApiState {
     pub sim: Option<Arc<Seen>>,
     /// When this process started: the `created` of every model, because nothing better is known.
     pub started: UnixSeconds,
+    /// What was recorded; `None` when nothing is.
+    pub ledger: Option<Ledger>,
+    /// The wall clock.
+    pub now: fn() -> UnixSeconds,
 }
 
 /// The running API. Dropping it closes the listener.

@@ -167,6 +167,10 @@ impl Folder {
         if let Some(flaw) = flaw {
             return Err(flaw.into());
         }
+        for (core, last) in records.passed() {
+            let reached = reached.entry(core).or_default();
+            *reached = last.max(*reached);
+        }
         let orphans = self.orphans_before.take_if(|ends| {
             ends.iter().all(|(core, end)| reached.get(core).copied().unwrap_or_default() >= *end)
         });

@@ -16,6 +16,7 @@
 //! | `schema` | tables, and how a database is opened |
 //! | `names` | words to numbers |
 //! | `sums` | the columns of the roll-ups, and what a request adds to them |
+//! | `journaled` | the journal's files as the fold reads them |
 //! | `fold` | records to rows |
 //! | `retention` | old rows go |
 //! | `keeper` | the thread that folds, and what a query asks it for |
@@ -28,6 +29,7 @@
 
 mod export;
 mod fold;
+mod journaled;
 mod keeper;
 mod money;
 mod names;
@@ -45,10 +47,12 @@ use std::io;
 
 pub use export::{Export, FORMATS, Format, Progress, Tail};
 pub use fold::Folded;
+pub use journaled::Journaled;
 pub use keeper::{Keep, Keeper, Ledger, Options};
 pub use money::Money;
 pub use reconcile::{Differing, Invoice, Report, reconcile};
-pub use schema::{FILE_NAME, open_reader};
+pub use rusqlite::Connection;
+pub use schema::{FILE_NAME, known, open_or_empty, open_reader};
 
 use crate::wire::journal::{Entry, Sequence};
 
@@ -69,6 +73,11 @@ pub trait Records: Send {
     /// # Errors
     /// When the journal cannot be read.
     fn read(&mut self, after: &Cursors, most: usize, take: &mut Take<'_>) -> io::Result<usize>;
+
+    /// How far the last reading came, with records that could not be read and were passed over.
+    fn passed(&self) -> Cursors {
+        Cursors::new()
+    }
 
     /// The last record of each core that is there now.
     ///

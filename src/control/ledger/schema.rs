@@ -10,8 +10,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::LedgerError;
 use super::sums;
+use super::{Cursors, LedgerError};
+use crate::wire::journal::Sequence;
 
 /// The database's file in the data directory.
 pub const FILE_NAME: &str = "ledger.sqlite";
@@ -111,10 +112,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
         // Only possible before the first table. Freed pages can then be given back in small steps.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
     }
-    // A commit survives the end of the process at once, and a loss of power as far as the last checkpoint;
-    // what lies behind that is still in the journal, whose space is used again much later.
+    // FULL: a commit is on disk when it returns. The journal uses its space again right after it, so a commit
+    // that a loss of power undoes would be lost for good. One sync per batch is all it costs.
     connection.execute_batch(&format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -{CACHE_KIB};
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB};
          PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;"
     ))?;
     if version == 0 {
@@ -136,6 +137,28 @@ pub fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
     connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"))?;
     version(&connection)?;
     Ok(connection)
+}
+
+/// As [`open_reader`]; an empty one where there is none yet.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn open_or_empty(path: &Path) -> Result<Connection, LedgerError> {
+    if path.exists() { open_reader(path) } else { open_writer(Path::new(":memory:")) }
+}
+
+/// How far each core's journal is in the database; nothing when there is none that can be read.
+#[must_use]
+pub fn known(path: &Path) -> Cursors {
+    let read = || -> Result<Cursors, LedgerError> {
+        let connection = open_reader(path)?;
+        let mut statement = connection.prepare("SELECT core, max(sequence) FROM cursors GROUP BY core")?;
+        let rows = statement.query_map((), |row| {
+            Ok((row.get::<_, u16>(0)?, Sequence(row.get::<_, i64>(1)?.unsigned_abs())))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<Cursors>>()?)
+    };
+    read().unwrap_or_default()
 }
 
 fn version(connection: &Connection) -> Result<i64, LedgerError> {
