@@ -8,7 +8,7 @@ pub mod cli;
 pub mod eval_router;
 pub mod explain;
 pub mod journal;
-mod ledger;
+pub mod ledger;
 mod listen;
 mod serve;
 pub mod simulate;

@@ -18,7 +18,7 @@ use crate::policy::catalog::{
 };
 
 use crate::policy::health::layout::endpoint_tag;
-pub(super) use query::Query;
+pub(super) use query::{Query, decoded};
 
 /// What an answer is made from.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,8 @@ use rusqlite::Connection;
 use super::read::{self, Generation, Scope};
 use super::{LedgerError, Money};
 use crate::control::calendar::{DAY, date};
-pub use invoice::{Invoice, Line};
+pub use invoice::Invoice;
+pub(super) use invoice::Line;
 
 /// A figure that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
