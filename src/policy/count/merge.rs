@@ -57,6 +57,11 @@ pub(super) fn tokens(table: &Table, symbols: Symbols, piece: &[u8], scratch: &mu
     if table.rank(piece) != NO_RANK {
         return 1;
     }
+    joined(table, symbols, piece, scratch)
+}
+
+/// The same without the look-up of the whole.
+pub(super) fn joined(table: &Table, symbols: Symbols, piece: &[u8], scratch: &mut Scratch) -> u32 {
     match symbols {
         Symbols::Bytes if piece.len() <= SHORT => short::<true>(table, piece),
         Symbols::Characters if piece.len() <= SHORT => short::<false>(table, piece),

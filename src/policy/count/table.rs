@@ -113,6 +113,13 @@ impl Table {
             && self.bytes.get(slot.start()..).is_some_and(|bytes| bytes.starts_with(token))
     }
 
+    /// All of them.
+    #[cfg(any(test, oracle))]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let used = self.slots.iter().filter(|slot| slot.0 != Slot::EMPTY.0);
+        used.map(|slot| &self.bytes[slot.start()..][..slot.length()])
+    }
+
     /// How many tokens it holds.
     pub(super) const fn tokens(&self) -> usize {
         self.tokens
