@@ -5,6 +5,7 @@
 //! Deliberately absent: the Responses API, and anything that differs per provider by configuration (the
 //! catalogue).
 
+mod delta;
 mod error;
 mod mention;
 mod report;
@@ -16,7 +17,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::{Answer, Api, Dialect, Signal, StreamUsage};
+use super::{Answer, Api, Dialect, Signal, StreamUsage, TextSink};
 use crate::base::span::Span;
 use crate::wire::json::escape;
 use crate::wire::json::peek::{Key, Member, Peek};
@@ -132,6 +133,10 @@ impl Dialect for OpenAi {
     fn ends_answer(&self, data: &[u8]) -> bool {
         const MEMBER: &[u8] = b"\"finish_reason\":";
         FINISH_REASON.find_iter(data).any(|at| data.get(skip_space(data, at + MEMBER.len())) == Some(&b'"'))
+    }
+
+    fn texts(&self, data: &[u8], sink: &mut dyn TextSink) -> Option<usize> {
+        delta::texts(data, sink)
     }
 
     fn judge_answer(&self, body: &[u8]) -> Answer {

@@ -10,11 +10,8 @@
 mod deepseek;
 mod gemma;
 
-
 use super::VocabularyName;
-use super::class::{
-    LETTER, LINE_END, LOWER, MARK, NUMBER, OTHER_LETTER, SPACE, UPPER, class,
-};
+use super::class::{LETTER, LINE_END, LOWER, MARK, NUMBER, OTHER_LETTER, SPACE, UPPER, class};
 
 pub(super) use gemma::{MARKER, plain_spaces};
 

@@ -109,6 +109,5 @@ pub(super) fn piece_end(text: &[u8], at: usize) -> usize {
 #[inline(always)]
 fn is_east_asian(text: &[u8], at: usize) -> bool {
     // These characters begin with one of seven bytes.
-    text[at] >= 0xe3
-        && matches!(wide(&text[at..]).0, Some('\u{4e00}'..='\u{9fa5}' | '\u{3040}'..='\u{30ff}'))
+    text[at] >= 0xe3 && matches!(wide(&text[at..]).0, Some('\u{4e00}'..='\u{9fa5}' | '\u{3040}'..='\u{30ff}'))
 }
