@@ -12,6 +12,7 @@
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`sim`] | the built-in upstream |
 //! | [`simulate`] | what traffic would have met under a policy, in simulated time |
+//! | [`vocabularies`] | what tokens are counted with, loaded when first needed |
 //! | [`watch`] | notices that files were replaced |
 //!
 //! Deliberately absent: workers, exchanges and sockets of clients. What goes down is a snapshot, what comes
@@ -26,4 +27,5 @@ pub mod probe;
 pub mod sim;
 pub mod simulate;
 pub mod snapshot;
+pub mod vocabularies;
 pub mod watch;

@@ -174,7 +174,7 @@ impl Relay {
             },
             phase: if matches!(outcome, Outcome::Failed(_)) { Phase::Asked } else { Phase::Relaying },
             wait: None,
-            completion_tokens: usage.map(|usage| usage.completion_tokens),
+            completion_tokens: self.pump.completion_tokens(usage, outcome, &mut cx.core.count_fits),
             answer_bytes: seen.payload_bytes,
             answered_at: self.answered_at.unwrap_or(now),
         };
@@ -306,7 +306,8 @@ impl Exchange {
         let State::Relay(relay) = &mut self.state else { return };
         let before = relay.pump.seen().events;
         debug_assert!(!self.client.sending);
-        let flow = relay.pump.run(&self.window, relay.facts.dialect, &mut relay.emit, &mut self.to_client);
+        let (Relay { pump, emit, facts, .. }, scratch) = (&mut **relay, &mut cx.core.count_scratch);
+        let flow = pump.run(&self.window, facts.dialect, emit, &mut self.to_client, scratch);
         cx.core.counters.add(Counter::Events, relay.pump.seen().events - before);
         match flow {
             Flow::More | Flow::First(_) => {}

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use crate::base::ids::ProviderId;
 use crate::base::money::PicoDollars;
 use crate::policy::catalog::{Endpoint, Host, Parameters, Prices, Quantization, ServiceTier, Snapshot};
+use crate::policy::count::Families;
 use crate::policy::health::layout::Layout;
 
 pub use lanes::Tables;
@@ -108,6 +109,7 @@ impl RowPrices {
 pub struct Rows {
     tables: OnceLock<Arc<Tables>>,
     layout: OnceLock<Arc<Layout>>,
+    families: OnceLock<Arc<Families>>,
 }
 
 impl Clone for Rows {
@@ -127,8 +129,9 @@ impl Snapshot {
     /// take it over without a pause.
     #[must_use]
     pub fn with_hosts(&self, hosts: Vec<Host>) -> Self {
-        let _ = (self.rows(), self.layout());
-        let rows = Rows { tables: self.rows.tables.clone(), layout: self.rows.layout.clone() };
+        let _ = (self.rows(), self.layout(), self.families());
+        let Rows { tables, layout, families } = &self.rows;
+        let rows = Rows { tables: tables.clone(), layout: layout.clone(), families: families.clone() };
         Self { hosts, rows, ..self.clone() }
     }
 
@@ -144,6 +147,13 @@ impl Snapshot {
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {
         self.rows.layout.get_or_init(|| Arc::new(Layout::new(self)))
+    }
+
+    /// How the tokens of each endpoint are counted. As with [`rows`](Self::rows), whoever builds a snapshot
+    /// calls this once.
+    #[must_use]
+    pub fn families(&self) -> &Families {
+        self.rows.families.get_or_init(|| Arc::new(Families::new(self)))
     }
 }
 

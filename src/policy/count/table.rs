@@ -114,7 +114,7 @@ impl Table {
     }
 
     /// All of them.
-    #[cfg(any(test, oracle))]
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let used = self.slots.iter().filter(|slot| slot.0 != Slot::EMPTY.0);
         used.map(|slot| &self.bytes[slot.start()..][..slot.length()])

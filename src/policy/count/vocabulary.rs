@@ -131,7 +131,7 @@ impl Vocabulary {
     }
 
     /// Tokens that its own merges never make, although a look-up finds them.
-    #[cfg(any(test, oracle))]
+    #[cfg(test)]
     pub(crate) fn never_made(&self) -> Vec<Vec<u8>> {
         let mut scratch = Scratch::default();
         let mut made = |token: &[u8]| merge::joined(&self.table, self.symbols, token, &mut scratch) == 1;
