@@ -34,12 +34,13 @@ use crate::control::ledger::Ledger;
 use crate::control::probe::Prober;
 use crate::control::sim::{self, Simulator};
 use crate::control::snapshot::{Extras, Internal, Interner, build};
-use crate::control::{api, watch};
+use crate::control::{api, vocabularies, watch};
 use crate::io::tls::ServerTls;
 use crate::io::{
     Driver, DriverChoice, MailboxHalf, Message, Post, SocketFile, clock, mailbox, probe, process,
 };
 use crate::policy::catalog::{Credential, Snapshot};
+use crate::policy::count::Vocabularies;
 use crate::policy::health::board::Board;
 use crate::policy::sticky::Memory;
 use crate::worker::{self, Shared};
@@ -133,6 +134,7 @@ struct Control {
     counters: Vec<Arc<Counters>>,
     health: Arc<Board>,
     sticky: Option<Arc<Memory>>,
+    vocabularies: Arc<Vocabularies>,
     _simulator: Simulator,
     _api: api::Api,
 }
@@ -196,7 +198,18 @@ async fn start_control(
     tokio::spawn(prober.run());
     let upstream_tls = Arc::new(ArcSwap::from_pointee(targets));
     let sticky = memory_of_conversations(config.sticky.entries)?;
-    Ok(Control { snapshot, upstream_tls, counters, health, sticky, _simulator: simulator, _api: api })
+    let vocabularies: Arc<Vocabularies> = Arc::default();
+    tokio::spawn(vocabularies::load_wanted(Arc::clone(&vocabularies)));
+    Ok(Control {
+        snapshot,
+        upstream_tls,
+        counters,
+        health,
+        sticky,
+        vocabularies,
+        _simulator: simulator,
+        _api: api,
+    })
 }
 
 /// Where conversations were answered last, under a key that only this process knows.
@@ -294,6 +307,7 @@ fn start_workers(
         counters: control.counters.clone(),
         health: Arc::clone(&control.health),
         sticky: control.sticky.clone(),
+        vocabularies: Arc::clone(&control.vocabularies),
         posts: posts.clone(),
     });
     let journals = journals.map(|journals| journals.run(&config.ledger, &posts)).transpose()?;

@@ -15,6 +15,7 @@
 //! | [`calendar`] | days and moments as texts |
 //! | [`sim`] | the built-in upstream |
 //! | [`simulate`] | what traffic would have met under a policy, in simulated time |
+//! | [`vocabularies`] | what tokens are counted with, loaded when first needed |
 //! | [`watch`] | notices that files were replaced |
 //!
 //! Deliberately absent: workers, exchanges and sockets of clients. What goes down is a snapshot, what comes
@@ -32,4 +33,5 @@ pub mod probe;
 pub mod sim;
 pub mod simulate;
 pub mod snapshot;
+pub mod vocabularies;
 pub mod watch;

@@ -161,7 +161,7 @@ pub fn build(config: &Config, exposure: Exposure, extras: Extras<'_>, interner: 
     let used: Vec<PoolId> = builder.snapshot.providers.iter().map(|provider| provider.pool).collect();
     builder.interner.keep_only(&used);
     // Here and not on the way of the first request that needs them.
-    let _ = (builder.snapshot.rows(), builder.snapshot.layout());
+    let _ = (builder.snapshot.rows(), builder.snapshot.layout(), builder.snapshot.families());
     let probes = config.upstreams.iter().filter_map(|upstream| {
         let Probe { path, every, timeout } = upstream.probe.clone()?;
         Some(Target { provider: upstream.id.clone(), path, every, timeout })

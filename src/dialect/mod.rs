@@ -97,6 +97,36 @@ pub enum Answer {
     Unusable,
 }
 
+/// What a text in an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// What the reader sees.
+    Text,
+    /// Reasoning that is shown.
+    Reasoning,
+    /// The name of the tool that call number so and so calls.
+    ToolName(u32),
+    /// Its arguments.
+    ToolArguments(u32),
+}
+
+/// A text, or the next part of one, in an event or an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Which of several answers, from 0.
+    pub choice: u32,
+    /// What it is.
+    pub section: Section,
+    /// The inside of a JSON string, without its quotes, as it stands in the event. Never empty.
+    pub at: Span,
+}
+
+/// Takes the texts of an event, in the order in which they stand in it.
+pub trait TextSink {
+    /// The next one.
+    fn text(&mut self, text: Text);
+}
+
 /// One API dialect. Implementations are stateless.
 pub trait Dialect: Sync {
     /// Name as in configuration.
@@ -130,6 +160,12 @@ pub trait Dialect: Sync {
     /// Why the answer ends, by the last bytes of an event's data or of a document (they may begin anywhere):
     /// the text without quotes, as [`Places::finish_reason`].
     fn finish_reason(&self, tail: &[u8]) -> Span;
+
+    /// Finds the texts of the model in the data of an event, or in a whole answer: what tokens are counted
+    /// of. Reads from the front and stops at a place behind which no text can come, which is said; so of
+    /// two events that are equal but for a text, and equal up to that place, the texts lie in the same
+    /// places. `None` for data that is broken before it. No allocation.
+    fn texts(&self, data: &[u8], sink: &mut dyn TextSink) -> Option<usize>;
 
     /// Judges a complete answer that is not a stream.
     fn judge_answer(&self, body: &[u8]) -> Answer;

@@ -225,6 +225,8 @@ impl Exchange {
         if status == 200 && attempt.request.wants_events() && attempt.run.kept.is_event_stream() {
             let drop_usage = matches!(attempt.request.subject, Subject::Inference { drop_usage: true, .. });
             attempt.run.pump.restart(framing, Content::Events { drop_usage });
+            let terms = cx.core.count_terms(attempt.snapshot(), attempt.run.candidate);
+            attempt.run.pump.count_by(terms);
             attempt.run.stage = Stage::Events;
             self.arm(DeadlineKind::FirstEvent, sent_at + first_event);
             return self.look_for_first_event(cx);
@@ -257,7 +259,8 @@ impl Exchange {
         let dialect = dialect(attempt.provider().dialect);
         let pump = &mut attempt.run.pump;
         let mut emit = Emit::new(BodyOut::Chunked);
-        let flow = pump.run(&self.window, dialect, &mut emit, &mut Parcel::default());
+        let scratch = &mut cx.core.count_scratch;
+        let flow = pump.run(&self.window, dialect, &mut emit, &mut Parcel::default(), scratch);
         match flow {
             Flow::First(Signal::Error { status }) => self.fail(cx, Fault::Status(status)),
             Flow::First(_) => self.commit_events(cx),

@@ -14,8 +14,10 @@ use crate::exchange::attempt::Attempt;
 use crate::exchange::relay::Relay;
 use crate::policy::auth::{Denied, Familiar, Tenant};
 use crate::policy::catalog::Snapshot;
+use crate::policy::count::{Fits, Scratch, Terms, Vocabularies};
 use crate::policy::health::{End, Health, Ticket};
 use crate::policy::hedge::Budget;
+use crate::policy::route::Candidate;
 use crate::policy::sticky::Memory;
 use crate::wire::http1::ResponseShape;
 use crate::wire::journal::Journal;
@@ -56,6 +58,12 @@ pub struct CoreState {
     pub tells_records: bool,
     /// What is left of the shares of hedges.
     pub(super) hedges: Budget,
+    /// What tokens are counted with, shared with the other cores and whoever loads them.
+    pub vocabularies: Arc<Vocabularies>,
+    /// How counts compared with reports.
+    pub(super) count_fits: Fits,
+    /// Memory for counting.
+    pub(super) count_scratch: Scratch,
     /// Buffers for the next use, shared with the edge that fills them.
     pub spares: Spares,
     /// The edits of the request being written, empty between two.
@@ -91,6 +99,9 @@ impl CoreState {
             drains: 0,
             tells_records: false,
             hedges: Budget::default(),
+            vocabularies: Arc::default(),
+            count_fits: Fits::default(),
+            count_scratch: Scratch::default(),
             spares: Spares::default(),
             splice: Splice::default(),
             peek: None,
@@ -124,6 +135,13 @@ impl CoreState {
     ) -> Result<Tenant, Denied> {
         self.held(newest);
         self.familiar.tenant(newest, presented)
+    }
+
+    /// How the answer of this candidate is counted. A name that is passed through is of no known family.
+    pub(super) fn count_terms(&self, snapshot: &Snapshot, candidate: Candidate) -> Terms {
+        let known = candidate.endpoint.map(|endpoint| snapshot.families().of(endpoint));
+        let (family, tag) = known.unwrap_or_default();
+        Terms::of(&self.vocabularies, &self.count_fits, family, tag)
     }
 
     /// The frame of an earlier attempt, if there is one.

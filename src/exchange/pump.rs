@@ -13,6 +13,7 @@
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
 mod closing;
+mod counting;
 mod document;
 mod told;
 mod whole;
@@ -25,7 +26,7 @@ use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
 use crate::exchange::bill::Bill;
 use crate::exchange::emit::{BodyOut, Emit, Mark};
-use crate::policy::count::Counted;
+use crate::policy::count::{Meter, Scratch, Terms};
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
 use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
@@ -133,6 +134,9 @@ pub(super) struct Pump {
     /// What the answer tells beside its content.
     tell: Tell,
     seen: Seen,
+    meter: Meter,
+    /// Bytes of the unfinished event, passed on or held.
+    event_bytes: u64,
 }
 
 impl Pump {
@@ -153,6 +157,8 @@ impl Pump {
             at_start: true,
             tell: Tell::default(),
             seen: Seen::NOTHING,
+            meter: Meter::new(),
+            event_bytes: 0,
         }
     }
 
@@ -174,6 +180,8 @@ impl Pump {
         self.awaiting_first = matches!(content, Content::Events { .. });
         self.tell.clear();
         self.seen = Seen::NOTHING;
+        self.meter.restart(Terms::PLAIN);
+        self.event_bytes = 0;
     }
 
     /// Begins a chunked answer whose first `payload` bytes were decoded already and lie at the front of the
@@ -224,13 +232,6 @@ impl Pump {
     #[must_use]
     pub(super) fn told(&self) -> Told<'_> {
         self.tell.heard.told()
-    }
-
-    /// What was counted of the answer's text so far.
-    #[must_use]
-    pub(super) fn counted(&self) -> Counted {
-        let tokens = u32::try_from(self.seen.events).unwrap_or(u32::MAX);
-        Counted { tokens, text_bytes: self.seen.payload_bytes, exact: false }
     }
 
     /// The upstream's framing said that the body is over.
@@ -310,12 +311,13 @@ impl Pump {
         dialect: &dyn Dialect,
         emit: &mut Emit,
         parcel: &mut Parcel,
+        scratch: &mut Scratch,
     ) -> Flow {
         let (base, bytes) = (window.cursors().0, window.bytes());
-        if self.may_pass_chunks(emit) && self.pass_chunks(bytes, dialect, emit, base, parcel) {
+        if self.may_pass_chunks(emit) && self.pass_chunks(bytes, dialect, emit, base, parcel, scratch) {
             return Flow::More;
         }
-        let flow = self.walk(bytes, dialect, emit, base, parcel);
+        let flow = self.walk(bytes, dialect, emit, base, parcel, scratch);
         if flow == Flow::Complete && !self.awaiting_first {
             // A stream may end without the last blank line; what is there is the client's.
             self.release_pending(emit);
@@ -334,11 +336,12 @@ impl Pump {
         emit: &mut Emit,
         base: usize,
         parcel: &mut Parcel,
+        scratch: &mut Scratch,
     ) -> Flow {
         let mut chunk: Option<Chunk> = None;
         loop {
             if !self.unfed.is_empty()
-                && let Some(signal) = self.feed(bytes, dialect, emit, &mut chunk)
+                && let Some(signal) = self.feed(bytes, dialect, emit, &mut chunk, scratch)
             {
                 return Flow::First(signal);
             }
@@ -407,6 +410,7 @@ impl Pump {
         dialect: &dyn Dialect,
         emit: &mut Emit,
         chunk: &mut Option<Chunk>,
+        scratch: &mut Scratch,
     ) -> Option<Signal> {
         let Content::Events { drop_usage } = self.content else {
             self.feed_document(bytes, dialect, emit, chunk);
@@ -417,14 +421,19 @@ impl Pump {
             let start = self.unfed.start as usize;
             let fed = self.watch.feed(self.unfed.of(bytes));
             let used = Span::new(start, start + fed.used);
+            self.event_bytes += fed.used as u64;
             let verdict = fed.event.map(|event| match event.kind {
                 EventKind::Comment => None,
                 EventKind::Done => {
                     self.tell.hear(Signal::Done, event.data, dialect);
                     Some(Signal::Done)
                 }
-                EventKind::Data if event.truncated => Some(Signal::Content),
+                EventKind::Data if event.truncated => {
+                    self.meter.rough(self.event_bytes);
+                    Some(Signal::Content)
+                }
                 EventKind::Data => {
+                    self.meter.event(dialect, event.data, scratch);
                     if unproven && dialect.ends_answer(event.data) {
                         self.finished = true;
                     }
@@ -435,8 +444,9 @@ impl Pump {
             });
             self.unfed.start = used.end;
             self.hold(used);
-            if verdict.is_some() && !self.awaiting_first {
-                self.giant = false;
+            if verdict.is_some() {
+                self.event_bytes = 0;
+                self.giant &= self.awaiting_first;
             }
             match verdict {
                 None if self.giant || self.pending_bytes > EVENT_HOLD_BYTES => {

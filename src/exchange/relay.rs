@@ -287,7 +287,8 @@ impl Exchange {
         let State::Relay(relay) = &mut self.state else { return };
         let before = relay.pump.seen().events;
         debug_assert!(!self.client.sending);
-        let flow = relay.pump.run(&self.window, relay.facts.dialect, &mut relay.emit, &mut self.to_client);
+        let (Relay { pump, emit, facts, .. }, scratch) = (&mut **relay, &mut cx.core.count_scratch);
+        let flow = pump.run(&self.window, facts.dialect, emit, &mut self.to_client, scratch);
         cx.core.counters.add(Counter::Events, relay.pump.seen().events - before);
         match flow {
             Flow::More | Flow::First(_) => {}

@@ -19,6 +19,7 @@ use crate::base::money::PicoDollars;
 use crate::policy::catalog::{
     Endpoint, Host, Parameters, PriceRules, Prices, Quantization, ServiceTier, Snapshot,
 };
+use crate::policy::count::Families;
 use crate::policy::health::layout::Layout;
 
 pub use lanes::Tables;
@@ -121,6 +122,7 @@ pub struct Rows {
     layout: OnceLock<Arc<Layout>>,
     /// Versions of price rules, by endpoint.
     versions: OnceLock<Arc<[u64]>>,
+    families: OnceLock<Arc<Families>>,
 }
 
 impl Clone for Rows {
@@ -140,9 +142,10 @@ impl Snapshot {
     /// take it over without a pause.
     #[must_use]
     pub fn with_hosts(&self, hosts: Vec<Host>) -> Self {
-        let _ = (self.rows(), self.layout());
-        let Rows { tables, layout, versions } = &self.rows;
-        let rows = Rows { tables: tables.clone(), layout: layout.clone(), versions: versions.clone() };
+        let _ = (self.rows(), self.layout(), self.families());
+        let Rows { tables, layout, versions, families } = &self.rows;
+        let (tables, layout) = (tables.clone(), layout.clone());
+        let rows = Rows { tables, layout, versions: versions.clone(), families: families.clone() };
         Self { hosts, rows, ..self.clone() }
     }
 
@@ -166,6 +169,13 @@ impl Snapshot {
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {
         self.rows.layout.get_or_init(|| Arc::new(Layout::new(self)))
+    }
+
+    /// How the tokens of each endpoint are counted. As with [`rows`](Self::rows), whoever builds a snapshot
+    /// calls this once.
+    #[must_use]
+    pub fn families(&self) -> &Families {
+        self.rows.families.get_or_init(|| Arc::new(Families::new(self)))
     }
 }
 

@@ -43,6 +43,7 @@ use crate::io::journal::Writer;
 use crate::io::tls::ServerTls;
 use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, Socket, TlsTarget, run_on_core};
 use crate::policy::catalog::Snapshot;
+use crate::policy::count::Vocabularies;
 use crate::policy::health::board::Board;
 use crate::policy::sticky::Memory;
 use bell::{Bell, Notice};
@@ -68,6 +69,8 @@ pub struct Shared {
     pub health: Arc<Board>,
     /// Where conversations were answered last; `None` when that is switched off.
     pub sticky: Option<Arc<Memory>>,
+    /// What tokens are counted with.
+    pub vocabularies: Arc<Vocabularies>,
     /// How to reach each core.
     pub posts: Vec<Post>,
 }
@@ -155,6 +158,7 @@ impl Core {
         let mut state = CoreState::new(counters, seed);
         state.health.join(Arc::clone(&shared.health), index);
         state.sticky.clone_from(&shared.sticky);
+        state.vocabularies = Arc::clone(&shared.vocabularies);
         let mut strict = None;
         if let Some(CoreJournal { writer, strict: ask }) = journal {
             strict = ask.map(|ask| Strict::new(Arc::clone(writer.marks()), ask));

@@ -5,6 +5,7 @@
 //! Deliberately absent: the Responses API, and anything that differs per provider by configuration (the
 //! catalogue).
 
+mod delta;
 mod error;
 mod finish;
 mod mention;
@@ -13,7 +14,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use super::{Answer, Api, Dialect, Places, Signal, StreamUsage};
+use super::{Answer, Api, Dialect, Places, Signal, StreamUsage, TextSink};
 use crate::base::span::Span;
 use crate::wire::json::escape;
 use crate::wire::json::peek::{Key, Member, Peek};
@@ -132,6 +133,10 @@ impl Dialect for OpenAi {
 
     fn finish_reason(&self, tail: &[u8]) -> Span {
         finish::reason(tail, Span::new(0, tail.len()))
+    }
+
+    fn texts(&self, data: &[u8], sink: &mut dyn TextSink) -> Option<usize> {
+        delta::texts(data, sink)
     }
 
     fn judge_answer(&self, body: &[u8]) -> Answer {

@@ -12,6 +12,7 @@ use crate::base::limits::{EVENT_HOLD_BYTES, WINDOW_BYTES};
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
 use crate::exchange::emit::{BodyOut, Emit};
+use crate::policy::count::Scratch;
 use crate::wire::parcel::Parcel;
 
 impl Pump {
@@ -38,17 +39,19 @@ impl Pump {
         emit: &mut Emit,
         base: usize,
         parcel: &mut Parcel,
+        scratch: &mut Scratch,
     ) -> bool {
         let (mut start, mut last) = (self.parsed, Span::default());
         while let Some((line_len, size)) = whole_chunk(&bytes[self.parsed..]) {
             let payload = &bytes[self.parsed + line_len..][..size];
             let end = self.parsed + line_len + size + b"\r\n".len();
-            if is_plain_event(payload, dialect) {
+            if let Some(data) = plain_event(payload, dialect) {
                 self.seen.events += 1;
+                self.meter.event(dialect, data, scratch);
             } else {
                 let drop_usage = self.content == Content::Events { drop_usage: true };
                 match whole_events(payload, dialect, drop_usage, &mut self.tell, &mut self.seen) {
-                    Events::Wanted => {}
+                    Events::Wanted => self.count_events(payload, dialect, scratch),
                     Events::Unwanted => {
                         emit.verbatim(Span::new(start, self.parsed), base, parcel);
                         self.at_start = false;
@@ -69,6 +72,14 @@ impl Pump {
             emit.verbatim(Span::new(start, self.parsed), base, parcel);
         }
         self.parsed == bytes.len()
+    }
+
+    /// Counts the texts of whole events.
+    fn count_events(&mut self, mut payload: &[u8], dialect: &dyn Dialect, scratch: &mut Scratch) {
+        while let Some((data, behind)) = one_event(payload) {
+            self.meter.event(dialect, data, scratch);
+            payload = behind;
+        }
     }
 }
 
@@ -109,11 +120,11 @@ static HEX: [u8; 256] = {
     values
 };
 
-/// True when `payload` is one event of one `data:` line that is a part of the answer and nothing else. False
-/// says nothing.
-fn is_plain_event(payload: &[u8], dialect: &dyn Dialect) -> bool {
+/// The data of `payload`, if that is one event of one `data:` line that is a part of the answer and nothing
+/// else. `None` says nothing.
+fn plain_event<'p>(payload: &'p [u8], dialect: &dyn Dialect) -> Option<&'p [u8]> {
     let data = payload.strip_prefix(b"data: ").and_then(|rest| rest.strip_suffix(b"\n\n"));
-    data.is_some_and(|data| data.len() <= EVENT_HOLD_BYTES && dialect.is_plain_content(data))
+    data.filter(|data| data.len() <= EVENT_HOLD_BYTES && dialect.is_plain_content(data))
 }
 
 /// What the payload of a chunk is.
@@ -188,10 +199,10 @@ mod tests {
         let (mut window, mut sent, mut flow) = (Buf::default(), Vec::new(), Flow::More);
         for read in [&body[..cut], &body[cut..]] {
             window.push(read.as_bytes());
-            flow = pump.run(&window, &OpenAi, &mut emit, &mut parcel);
+            flow = pump.run(&window, &OpenAi, &mut emit, &mut parcel, &mut Scratch::default());
             if matches!(flow, Flow::First(_)) {
                 pump.accept_first(None, &mut emit);
-                flow = pump.run(&window, &OpenAi, &mut emit, &mut parcel);
+                flow = pump.run(&window, &OpenAi, &mut emit, &mut parcel, &mut Scratch::default());
             }
             parcel.window = window.lend();
             parcel.pieces.iter().for_each(|piece| sent.extend_from_slice(parcel.bytes(*piece)));

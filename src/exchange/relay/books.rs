@@ -102,7 +102,7 @@ impl Relay {
             },
             phase: if matches!(outcome, Outcome::Failed(_)) { Phase::Asked } else { Phase::Relaying },
             wait: None,
-            completion_tokens: seen.usage.map(|usage| usage.completion_tokens),
+            completion_tokens: self.pump.completion_tokens(seen.usage, outcome, &mut cx.core.count_fits),
             answer_bytes: seen.payload_bytes,
             answered_at: self.answered_at.unwrap_or(now),
         };
@@ -162,6 +162,6 @@ impl Relay {
         }
         let bytes = self.pump.seen().payload_bytes;
         let tokens = u32::try_from(bytes / BYTES_PER_TOKEN as u64).unwrap_or(u32::MAX);
-        Counted { tokens, text_bytes: bytes, exact: false }
+        Counted { tokens, text_bytes: bytes, ..Counted::default() }
     }
 }

@@ -66,6 +66,7 @@ fn worker() -> Option<Turn> {
         counters: vec![Arc::new(Counters::default())],
         health: Arc::new(Board::new(1)),
         sticky: None,
+        vocabularies: Arc::default(),
         posts: vec![post],
     };
     let options = Options {

@@ -1,0 +1,3 @@
+//! The vocabularies that ship.
+//!
+//! Deliberately absent: nothing yet.
