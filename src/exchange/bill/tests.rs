@@ -149,7 +149,7 @@ fn figures_say_where_they_come_from() {
         cached_tokens: 0,
         ..usage(prompt_tokens, completion_tokens)
     };
-    let counted = |tokens, exact| Counted { tokens, text_bytes: 9, exact };
+    let counted = |tokens, exact| Counted { tokens, text_bytes: 9, exact, ..Counted::default() };
     for (reported, is_final, counted, want) in [
         (Some(usage(5, 3)), true, counted(9, true), (usage(5, 3), Source::Reported)),
         (Some(usage(5, 3)), false, counted(3, true), (usage(5, 3), Source::Reported)),
