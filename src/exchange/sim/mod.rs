@@ -13,6 +13,7 @@
 //! kernel could choose.
 //! Deliberately absent: real sockets (the same cases run there elsewhere), and everything that ships.
 
+mod abandon;
 pub mod case;
 mod check;
 #[cfg(test)]

@@ -146,6 +146,8 @@ pub struct World<'c> {
     steps: usize,
 }
 
+/// Wall time, which stands still.
+pub(super) const WALL: UnixSeconds = UnixSeconds(1_783_514_921);
 /// More conversations than any case has.
 const CONVERSATIONS: usize = 64;
 /// More steps than any case needs: a run that takes them goes in circles.
@@ -212,35 +214,45 @@ impl<'c> World<'c> {
     /// When the exchange breaks a rule of the kernel, waits for nothing, or goes in circles.
     #[must_use]
     pub fn run(mut self) -> Report {
-        for session in 0..self.sessions.len() {
-            self.stepping(session, |exchange, cx| exchange.start(cx));
-            self.schedule(Duration::ZERO, Event::Client(session));
-        }
-        self.schedule(Duration::ZERO, Event::Process);
-        loop {
-            let next = self.queue.first_key_value().map_or(Moment::NEVER, |(key, _)| key.0);
-            let due = (0..self.sessions.len()).map(|session| (self.due(session), session)).min();
-            match due {
-                Some((due, session)) if due < next => {
-                    if next == Moment::NEVER && (0..self.sessions.len()).all(|one| self.settled(one)) {
-                        break;
-                    }
-                    self.now = self.now.max(due);
-                    self.pass_deadline(session);
-                }
-                _ => match self.queue.pop_first() {
-                    Some(((at, _, _), event)) => {
-                        self.now = at;
-                        self.happen(event);
-                    }
-                    None => break,
-                },
-            }
+        self.begin();
+        while self.turn() {
             self.steps += 1;
             assert!(self.steps < STEPS_MAX, "the run goes in circles");
         }
         assert_eq!(self.core.health.under_way(), 0, "an attempt that is over counts as under way");
         self.report()
+    }
+
+    /// Lets everybody begin.
+    pub(super) fn begin(&mut self) {
+        for session in 0..self.sessions.len() {
+            self.stepping(session, |exchange, cx| exchange.start(cx));
+            self.schedule(Duration::ZERO, Event::Client(session));
+        }
+        self.schedule(Duration::ZERO, Event::Process);
+    }
+
+    /// The next thing happens; false when there is none.
+    pub(super) fn turn(&mut self) -> bool {
+        let next = self.queue.first_key_value().map_or(Moment::NEVER, |(key, _)| key.0);
+        let due = (0..self.sessions.len()).map(|session| (self.due(session), session)).min();
+        match due {
+            Some((due, session)) if due < next => {
+                if next == Moment::NEVER && (0..self.sessions.len()).all(|one| self.settled(one)) {
+                    return false;
+                }
+                self.now = self.now.max(due);
+                self.pass_deadline(session);
+            }
+            _ => match self.queue.pop_first() {
+                Some(((at, _, _), event)) => {
+                    self.now = at;
+                    self.happen(event);
+                }
+                None => return false,
+            },
+        }
+        true
     }
 
     fn due(&self, session: usize) -> Moment {
@@ -468,7 +480,7 @@ impl<'c> World<'c> {
         let mut actions = core::mem::take(&mut self.actions);
         let mut cx = Cx {
             now: self.now,
-            unix: UnixSeconds(1_783_514_921),
+            unix: WALL,
             snapshot: &self.snapshot,
             core: &mut self.core,
             actions: &mut actions,
