@@ -1,5 +1,5 @@
-//! The edge gives its connections up at some moment: a task that panics, a process whose time is over. Whatever
-//! was under way is settled once, and the core is owed nothing.
+//! The edge gives its connections up at some moment: a task that panics, a process whose time is over.
+//! Whatever was under way is settled once, and the core is owed nothing.
 //!
 //! Deliberately absent: what a run comes to that is left alone (`check`).
 

@@ -32,6 +32,7 @@ pub mod report;
 mod setup;
 mod socket;
 mod told;
+mod tuning;
 pub mod world;
 
 pub use case::Case;
@@ -41,7 +42,8 @@ pub use report::Report;
 pub use setup::CLIENT_KEY;
 #[cfg(test)]
 pub(super) use setup::snapshot;
-pub use world::{Cut, Tuning, World};
+pub use tuning::{Cut, Tuning};
+pub use world::World;
 
 /// A small generator of random words (splitmix64). The same seed gives the same words everywhere.
 #[derive(Clone, Debug)]

@@ -20,36 +20,11 @@ use crate::exchange::sim::origin::Connection;
 use crate::exchange::sim::perform::Dial;
 use crate::exchange::sim::report::Report;
 use crate::exchange::sim::socket::Socket;
+use crate::exchange::sim::tuning::{Cut, Tuning};
 use crate::exchange::sim::{Random, setup};
 use crate::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use crate::policy::catalog::Snapshot;
 use crate::policy::sticky::Memory;
-
-/// How bytes are cut on their way to the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Not at all.
-    Whole,
-    /// Behind every byte.
-    Drip,
-    /// Once, after so many bytes of all clients together.
-    Client(usize),
-    /// Once, after so many bytes of all origins together.
-    Origin(usize),
-    /// Anywhere; receives come back short, completions in any order, socket buffers of any size.
-    Random,
-}
-
-/// One way to run a case.
-#[derive(Clone, Debug)]
-pub struct Tuning {
-    /// Where every choice comes from.
-    pub seed: u64,
-    /// How bytes are cut.
-    pub cut: Cut,
-    /// Where a transcript is written to, if anywhere. It outlives a panic of the run.
-    pub log: Option<Rc<RefCell<Vec<String>>>>,
-}
 
 /// Which socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
