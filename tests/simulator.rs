@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use millrace::exchange::sim::{Case, Cut, Report, Tuning, World, generate, laws, verify};
+use millrace::base::record::Billed;
+use millrace::exchange::sim::ledger::Settled;
+use millrace::exchange::sim::{Case, Cut, Random, Report, Tuning, World, generate, laws, verify};
+use millrace::wire::journal::{Ending, Flags, Source};
 
 /// Random scenarios in one run of the test.
 const SEEDS: u64 = 3_000;
@@ -140,17 +143,37 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Settlements that random scenarios must have come to, by what they say.
+const SETTLEMENTS: [(&str, fn(&Settled) -> bool); 7] = [
+    ("failed", |one| one.ending == Ending::Failed),
+    ("cut and estimated", |one| one.ending == Ending::Cut && is_estimated(one)),
+    ("gone and estimated", |one| one.ending == Ending::ClientGone && is_estimated(one)),
+    ("gone before the answer", |one| one.ending == Ending::ClientGone && one.status == 0),
+    ("drained", |one| one.flags.has(Flags::DRAINED)),
+    ("unpriced", |one| one.flags.has(Flags::UNPRICED)),
+    ("of several attempts", |one| one.attempts.len() > 2),
+];
+
+fn is_estimated(settle: &Settled) -> bool {
+    settle.attempts.last().is_some_and(|last| last.billed == Billed::Estimated)
+}
+
 #[test]
 fn random_scenarios_keep_the_laws() {
     let one = number("MILLRACE_SEED");
     let seeds = one.map_or(0..number("MILLRACE_SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1);
-    let (mut wrong, mut races) = (Vec::new(), [0, 0]);
+    let (mut wrong, mut races, mut settled) = (Vec::new(), [0, 0], [0; SETTLEMENTS.len()]);
     let enough = seeds.end - seeds.start >= SEEDS;
     for seed in seeds {
         let text = generate::case(seed);
         let case = Case::parse(&text).unwrap_or_else(|why| panic!("seed {seed}: {why}\n{text}"));
         match check(&format!("seed {seed}"), &case, &text, seed, Cut::Random) {
-            Ok(report) => races.iter_mut().zip(hedges(&report)).for_each(|(sum, count)| *sum += count),
+            Ok(report) => {
+                races.iter_mut().zip(hedges(&report)).for_each(|(sum, count)| *sum += count);
+                for (sum, (_, is)) in settled.iter_mut().zip(SETTLEMENTS) {
+                    *sum += report.settles.iter().filter(|one| is(one)).count();
+                }
+            }
             Err(why) => wrong.push(why),
         }
         if one.is_some() {
@@ -159,7 +182,77 @@ fn random_scenarios_keep_the_laws() {
     }
     // What never happens here is not proven here.
     println!("hedges: {races:?} won and lost");
+    for ((name, _), count) in SETTLEMENTS.iter().zip(settled) {
+        println!("{name}: {count} settlements");
+        assert!(!enough || count > 30, "too few settlements that are {name}: {count}");
+    }
     assert!(!enough || races.iter().all(|count| *count > 30), "too few races: {races:?}");
     let shown = wrong.len().min(10);
     assert!(wrong.is_empty(), "{} seeds fail; some:\n{}", wrong.len(), wrong[..shown].join("\n\n"));
+}
+
+/// Streams that are left by their clients at random points.
+const LEFT_STREAMS: usize = 10_000;
+/// Of one world.
+const STREAMS_AT_ONCE: usize = 50;
+
+/// The text of a case: streams of words, each of which its client leaves some time after it has begun.
+fn left_streams(random: &mut Random) -> String {
+    let mut text = "[config]\nmodel m = a/x\nprice a 100 1000\n".to_owned();
+    for turn in 0..STREAMS_AT_ONCE {
+        let leave = random.pick(&["leave", "leave", "reset"]);
+        text.push_str(&format!(
+            "[client]\nwait {turn}s\npost /v1/chat/completions {{\"model\":\"m\",\"stream\":true}}\n\
+             until data\nwait {}us\n{leave}\n",
+            random.below(90_000)
+        ));
+    }
+    for _ in 0..STREAMS_AT_ONCE {
+        text.push_str("[origin a]\nhead 200 events chunked\n");
+        for _ in 0..30 {
+            text.push_str("event {\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n");
+            text.push_str(&format!("wait {}us\n", 1 + random.below(4_000)));
+        }
+        text.push_str("wait 600s\n");
+    }
+    text
+}
+
+/// Bytes of the words in a stream as far as the router has received it.
+fn words_received(report: &Report, client: usize) -> usize {
+    let attempt = report.attempts.iter().find(|attempt| attempt.client == client).expect("it was asked");
+    let body = attempt.answer.as_ref().map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+    let body = body.unwrap_or_default();
+    body.split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: ")?.split("\"content\":\"").nth(1)?.split('"').next())
+        .map(str::len)
+        .sum()
+}
+
+#[test]
+fn streams_left_at_random_points_are_all_settled_and_estimated() {
+    let (mut settled, mut tokens, mut bytes) = (0, 0, 0);
+    for seed in 0..(LEFT_STREAMS / STREAMS_AT_ONCE) as u64 {
+        let text = left_streams(&mut Random::new(seed));
+        let case = Case::parse(&text).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let report = check(&format!("seed {seed}"), &case, &text, seed, Cut::Whole)
+            .unwrap_or_else(|why| panic!("{why}"));
+        for (index, client) in report.clients.iter().enumerate() {
+            let id = client.records[0].id;
+            let settle = report.settles.iter().find(|one| one.id == id.as_str()).expect("a settlement");
+            assert_eq!(settle.ending, Ending::ClientGone, "seed {seed}, client {index}");
+            assert!(matches!(settle.source, Source::Counted | Source::Bytes), "seed {seed}: {settle:?}");
+            assert!(is_estimated(settle), "seed {seed}: {settle:?}");
+            let (came, counted) = (words_received(&report, index), settle.usage.completion_tokens as usize);
+            assert!(came > 0, "seed {seed}: nothing came");
+            // A word with its blank is five bytes and one token; by its bytes alone it is one and a quarter.
+            let words = came.div_ceil(5);
+            let within = counted >= words.saturating_sub(1) && counted <= words + words / 2 + 2;
+            assert!(within, "seed {seed}, client {index}: {counted} tokens counted of {words} words");
+            assert!(settle.cost.total > 0);
+            (settled, tokens, bytes) = (settled + 1, tokens + counted, bytes + came);
+        }
+    }
+    println!("{settled} streams left: all settled, all estimated; {tokens} tokens of {bytes} bytes of text");
+    assert_eq!(settled, LEFT_STREAMS);
 }

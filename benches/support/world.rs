@@ -56,6 +56,7 @@ pub(crate) fn snapshot(size: Size) -> Snapshot {
         ambiguous_failover: true,
         auto: Auto::default(),
         hedging: Terms::default(),
+        ledger: millrace::policy::catalog::LedgerTerms::default(),
     };
     (0..size.endpoints_per_model).for_each(|turn| add_provider(&mut snapshot, turn));
     (0..size.models).for_each(|turn| add_model(&mut snapshot, turn, size.endpoints_per_model));
@@ -85,6 +86,7 @@ fn add_provider(snapshot: &mut Snapshot, turn: u32) {
         deadlines: Deadlines::default(),
         pool: PoolId(turn),
         sticky_ttl: millrace::base::limits::STICKY_TTL,
+        on_client_gone: millrace::policy::catalog::OnClientGone::Cut,
         passthrough: false,
         heads: Heads::default(),
     });

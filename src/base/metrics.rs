@@ -36,6 +36,16 @@ counters! {
     AnswersCut = "millrace_answers_cut_total",
     /// Clients that left before their answer was complete.
     ClientsGone = "millrace_clients_gone_total",
+    /// Requests refused because the journal had no room for their records.
+    RequestsUnjournaled = "millrace_requests_unjournaled_total",
+    /// Requests charged without a known price: their cost is part of no sum.
+    RequestsUnpriced = "millrace_requests_unpriced_total",
+    /// Answers read on although their client had left, to learn their usage.
+    AnswersDrained = "millrace_answers_drained_total",
+    /// Of those, answers that were read to their end.
+    AnswersDrainedWhole = "millrace_answers_drained_whole_total",
+    /// Answers not read on, because as many as may be were already.
+    DrainsDenied = "millrace_drains_denied_total",
     /// Members of `provider` in requests that are not known here, and were ignored.
     PreferencesUnknown = "millrace_provider_preferences_unknown_total",
     /// Requests whose conversation goes back to the endpoint that served it last.

@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use crate::base::fault::Fault;
-use crate::base::ids::{GenerationId, KeyId, ProviderId};
+use crate::base::ids::{EndpointId, GenerationId, KeyId, ProviderId};
 
 /// May the provider charge for this attempt?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,28 @@ pub struct AttemptRecord {
     pub billed: Billed,
     /// It was a hedge: begun because an attempt that was still under way took long.
     pub hedged: bool,
+    /// Which endpoint; `None` where the provider takes names that nobody has configured.
+    pub endpoint: Option<EndpointId>,
+    /// The provider's HTTP status; 0 when no head came.
+    pub status: u16,
+    /// Microseconds from the request's last byte to its begin; `u32::MAX` is that or more.
+    pub began_micros: u32,
+    /// Microseconds it took in all; `u32::MAX` is that or more.
+    pub took_micros: u32,
+}
+
+impl AttemptRecord {
+    /// Of nobody.
+    pub const NONE: Self = Self {
+        provider: ProviderId(0),
+        fault: None,
+        billed: Billed::No,
+        hedged: false,
+        endpoint: None,
+        status: 0,
+        began_micros: 0,
+        took_micros: 0,
+    };
 }
 
 /// Attempts that a record holds without memory of its own: nearly every request has one or two.
@@ -52,8 +74,7 @@ impl Attempts {
     /// No attempt yet.
     #[must_use]
     pub const fn new() -> Self {
-        let none = AttemptRecord { provider: ProviderId(0), fault: None, billed: Billed::No, hedged: false };
-        Self { few: [none; ATTEMPTS_INLINE], count: 0, many: Vec::new() }
+        Self { few: [AttemptRecord::NONE; ATTEMPTS_INLINE], count: 0, many: Vec::new() }
     }
 
     /// Adds the latest attempt.
@@ -225,9 +246,9 @@ mod tests {
             let mut attempts = Attempts::new();
             let made = |turn| AttemptRecord {
                 provider: ProviderId(turn),
-                fault: None,
                 billed: Billed::Yes,
                 hedged: turn == 1,
+                ..AttemptRecord::NONE
             };
             (0..count).for_each(|turn| attempts.push(made(turn)));
             let want: Vec<AttemptRecord> = (0..count).map(made).collect();

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::auto;
 use super::catalog::{self, Catalogue};
-use super::config::{Config, EndpointEntry, Exposure, Hedge, KeyTable, ModelEntry, Probe, Upstream};
+use super::config::{Config, EndpointEntry, Exposure, Hedge, KeyTable, Ledger, ModelEntry, Probe, Upstream};
 use super::probe::Target;
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
@@ -22,8 +22,8 @@ use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{
-    Credential, Endpoint, EndpointFacts, Host, Key, Model, ModelFacts, Provider, ServiceTier, Snapshot,
-    WaitingComment,
+    Credential, Endpoint, EndpointFacts, Host, Key, LedgerTerms, Model, ModelFacts, OnClientGone, Provider,
+    ServiceTier, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
 use crate::policy::hedge::{Terms, When};
@@ -195,6 +195,20 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         ambiguous_failover: config.retry.ambiguous_failover,
         auto: Auto::default(),
         hedging: hedging(config),
+        ledger: ledger(&config.ledger),
+    }
+}
+
+/// The terms of the ledger. A deadline of the whole request goes before the one of reading on.
+fn ledger(ledger: &Ledger) -> LedgerTerms {
+    let Ledger { unknown_price, reserve_completion_tokens, drain_timeout, .. } = *ledger;
+    LedgerTerms {
+        strict: false,
+        unknown_price,
+        reserve_completion_tokens: u32::try_from(reserve_completion_tokens).unwrap_or(u32::MAX),
+        drain_timeout,
+        drain_bytes: ledger.drain_bytes as u64,
+        drains_per_core: ledger.drains_per_core,
     }
 }
 
@@ -259,6 +273,7 @@ impl Builder<'_> {
             deadlines: upstream.deadlines.clone(),
             pool,
             sticky_ttl: upstream.sticky_ttl,
+            on_client_gone: upstream.on_client_gone,
             passthrough: upstream.passthrough,
             heads: Heads::default(),
         });
@@ -289,6 +304,7 @@ impl Builder<'_> {
             deadlines: internal.deadlines.clone(),
             pool,
             sticky_ttl: self.sticky_ttl,
+            on_client_gone: OnClientGone::Cut,
             passthrough: internal.passthrough,
             heads: Heads::default(),
         });

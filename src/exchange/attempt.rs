@@ -4,6 +4,7 @@
 //! A second candidate may race the first one (`hedge`); what is said here is said of the one in hand.
 //! Deliberately absent: looking at an answer's body (`answer`), and everything after the commit (`relay`).
 
+mod books;
 mod told;
 
 use core::time::Duration;
@@ -11,7 +12,7 @@ use core::time::Duration;
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::ProviderId;
 use crate::base::metrics::Counter;
-use crate::base::record::{AttemptRecord, Attempts, Billed, Outcome, Record};
+use crate::base::record::{Attempts, Billed, Outcome};
 use crate::base::time::Moment;
 use crate::exchange::answer::Stage;
 use crate::exchange::close::Answer;
@@ -200,18 +201,8 @@ impl Attempt {
 
     /// Notes the attempt under way, if there is one, as ended by this fault from outside.
     fn note_unfinished(&mut self, cx: &mut Cx<'_>, fault: Fault) {
-        self.run.give_up(cx, fault).into_iter().for_each(|record| self.attempts.push(record));
-    }
-
-    /// The record of the request, ending like this.
-    pub(super) fn record(&mut self, now: Moment, outcome: Outcome) -> Record {
-        Record {
-            key: self.request.tenant.key,
-            outcome,
-            attempts: core::mem::take(&mut self.attempts),
-            total_nanos: now.since(self.request.began).as_nanos() as u64,
-            ..Record::empty(self.request.id)
-        }
+        let began = self.request.began;
+        self.run.give_up(cx, fault, began).into_iter().for_each(|record| self.attempts.push(record));
     }
 }
 
@@ -226,12 +217,17 @@ impl Exchange {
         }
         cx.count(Counter::Attempts);
         attempt.run.stage = Stage::Dialing;
+        (attempt.run.began_at, attempt.run.kept.status) = (cx.now, 0);
         let held = attempt.snapshot.as_ref().expect("an attempt that is under way holds its snapshot");
         let tokens = (self.request.len() / BYTES_PER_TOKEN) as u32;
         attempt.run.ticket = cx.core.health.begin(held, attempt.run.candidate, tokens, cx.now);
         attempt.arm_hedge(cx);
         let (provider, fresh) = (attempt.run.candidate.provider, attempt.run.fresh);
         let due = cx.now + attempt.provider().deadlines.connect;
+        if attempt.run.candidate.endpoint.is_none() && self.account.is_open() {
+            let body = attempt.request.body.of(&self.request);
+            self.account.pass_through(attempt.run.candidate, peek, body);
+        }
         self.write_request(&mut cx.core.splice, peek);
         self.arm(DeadlineKind::Connect, due);
         self.origin.dialing = true;
@@ -290,6 +286,9 @@ impl Exchange {
     /// The attempt in hand failed.
     pub(super) fn fail(&mut self, cx: &mut Cx<'_>, fault: Fault) {
         let races = self.races();
+        if self.drain.is_some() {
+            return self.end_drain(cx, fault);
+        }
         let State::Attempt(attempt) = &mut self.state else { return };
         attempt.run.end(cx, fault);
         if races && attempt.yields(fault) {
@@ -300,12 +299,12 @@ impl Exchange {
             verdict => verdict,
         };
         let stale = matches!(verdict, Verdict::SameFresh);
+        let began = attempt.request.began;
         let record = if stale {
             // It goes on, and counts when it is over.
-            let Run { candidate, hedged, .. } = attempt.run;
-            AttemptRecord { provider: candidate.provider, fault: Some(fault), billed: Billed::No, hedged }
+            attempt.run.recorded(cx.now, Some(fault), Billed::No, began)
         } else {
-            attempt.run.record(cx, Some(fault), retry::billed(fault))
+            attempt.run.record(cx, Some(fault), retry::billed(fault), began)
         };
         attempt.attempts.push(record);
         let then = match verdict {
@@ -382,6 +381,9 @@ impl Exchange {
         if !matches!(self.state, State::Attempt(_)) {
             return;
         }
+        if self.drain.is_some() {
+            return self.end_drain(cx, fault);
+        }
         self.part(cx);
         self.give_up_other(cx, fault);
         let State::Attempt(attempt) = &mut self.state else { return };
@@ -395,11 +397,9 @@ impl Exchange {
         let status = reply::fault_status(fault);
         let attempts = attempt.attempts_text(status);
         let closing = attempt.closing(&attempt.attempts, status.max(400));
-        let record = attempt.record(cx.now, Outcome::Failed(status));
+        attempt.conclude(cx, &mut self.account, Outcome::Failed(status));
         let (id, terms, greeted) = (attempt.request.id, attempt.request.terms, attempt.greeted);
         let retry_after = attempt.retry_after;
-        let record = cx.core.boxed(record);
-        cx.act(Action::Record(record));
         self.forget_request(cx);
         if greeted {
             return self.end_with_error_event(cx, id, fault, closing);
@@ -429,21 +429,25 @@ impl Exchange {
         }
     }
 
-    /// The client left before or during its answer: nothing more is generated for it.
+    /// The client left before or during its answer: nothing more is generated for it, or if it is all the
+    /// same, that is read on.
     pub(super) fn client_left(&mut self, cx: &mut Cx<'_>) {
+        if self.drain.is_some() {
+            return self.end_drain(cx, Fault::ClientGone);
+        }
         cx.count(Counter::ClientsGone);
+        let raced = self.races();
         self.give_up_other(cx, Fault::ClientGone);
-        let record = match &mut self.state {
+        if self.begin_drain(cx, raced) {
+            return;
+        }
+        match &mut self.state {
             State::Attempt(attempt) => {
                 attempt.note_unfinished(cx, Fault::ClientGone);
-                Some(attempt.record(cx.now, Outcome::ClientGone))
+                attempt.conclude(cx, &mut self.account, Outcome::ClientGone);
             }
-            State::Relay(relay) => Some(relay.record(cx, Outcome::ClientGone)),
-            State::Intake | State::Close(_) | State::Ended => None,
-        };
-        if let Some(record) = record {
-            let record = cx.core.boxed(record);
-            cx.act(Action::Record(record));
+            State::Relay(relay) => relay.conclude(cx, &mut self.account, Outcome::ClientGone, None),
+            State::Intake | State::Close(_) | State::Ended => {}
         }
         self.forget_request(cx);
         self.close_now(cx);

@@ -9,7 +9,7 @@ use crate::base::ids::{EndpointId, GenerationId};
 use crate::base::record::Usage;
 use crate::base::time::UnixSeconds;
 use crate::dialect::Api;
-use crate::exchange::attempt::{Attempt, BYTES_PER_TOKEN};
+use crate::exchange::attempt::Attempt;
 use crate::exchange::context::Held;
 use crate::exchange::pump::Told;
 use crate::exchange::receipt::created;
@@ -67,7 +67,7 @@ impl Bill {
             api,
             openrouter,
             wants_usage: stream && !drop_usage,
-            prompt_estimate: u32::try_from(request.body.len() / BYTES_PER_TOKEN).unwrap_or(u32::MAX),
+            prompt_estimate: request.prompt_tokens,
         })
     }
 
@@ -106,6 +106,11 @@ impl Bill {
     /// The credential is the caller's own.
     pub(super) const fn is_byok(&self) -> bool {
         self.byok
+    }
+
+    /// Its answer has completion tokens.
+    pub(super) const fn completes(&self) -> bool {
+        self.completes
     }
 
     /// The endpoint that serves; `None` for a name that is passed through as it is.

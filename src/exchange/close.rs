@@ -19,6 +19,8 @@ use crate::wire::http1::HeadWriter;
 
 /// Most bytes read and dropped after our last answer.
 const LINGER_BYTES: usize = 1 << 20;
+/// What a client is told to wait while the ledger has no room.
+const LEDGER_RETRY_SECONDS: u64 = 1;
 /// Longest time for that.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
@@ -76,9 +78,7 @@ impl Exchange {
         let status = reply::status(refusal);
         if let Some(id) = answer.id {
             let outcome = Outcome::Refused(status);
-            let record = Record { outcome, ..Record::empty(id) };
-            let record = cx.core.boxed(record);
-            cx.act(Action::Record(record));
+            cx.tell(|| Record { outcome, ..Record::empty(id) });
         }
         self.answer(cx, status, answer, |out| reply::write_body(out, refusal), Some(refusal));
     }
@@ -103,6 +103,10 @@ impl Exchange {
             }
             Some(Refusal::Denied(Denied::Missing | Denied::Unknown)) => {
                 head.field("www-authenticate", b"Bearer");
+            }
+            // It has room again as soon as its reader has caught up.
+            Some(Refusal::LedgerFull) => {
+                head.number("retry-after", LEDGER_RETRY_SECONDS);
             }
             // Every candidate was tried: an SDK that repeats the call would multiply the attempts.
             Some(Refusal::Exhausted { retry_after, attempts, .. }) => {

@@ -18,11 +18,12 @@ use crate::policy::health::{End, Health, Ticket};
 use crate::policy::hedge::Budget;
 use crate::policy::sticky::Memory;
 use crate::wire::http1::ResponseShape;
+use crate::wire::journal::Journal;
 use crate::wire::json::peek::Peek;
 use crate::wire::json::splice::Splice;
 use crate::wire::spares::Spares;
 
-/// Frames of requests, and records, that a core keeps for reuse. What more are in use at a time are freed.
+/// Frames of requests that a core keeps for reuse. What more are in use at a time are freed.
 const SPARE_FRAMES: usize = 256;
 
 /// Providers whose heads a core remembers the look of.
@@ -47,6 +48,12 @@ pub struct CoreState {
     pub health: Health,
     /// Where conversations were answered last, shared with the other cores; `None` when nobody remembers.
     pub sticky: Option<Arc<Memory>>,
+    /// Where requests are written down; `None` where nobody keeps a ledger.
+    pub journal: Option<Box<dyn Journal>>,
+    /// Answers that are read on without their clients now.
+    pub(super) drains: usize,
+    /// Whether each request's end is told by [`Action::Record`]: tests look at it, a worker does not.
+    pub tells_records: bool,
     /// What is left of the shares of hedges.
     pub(super) hedges: Budget,
     /// Buffers for the next use, shared with the edge that fills them.
@@ -59,8 +66,6 @@ pub struct CoreState {
     spare_attempts: Vec<Box<Attempt>>,
     /// Relays between two requests, emptied.
     spare_relays: Vec<Box<Relay>>,
-    /// Records that came back.
-    spare_records: Vec<Box<Record>>,
     /// What heads of answers look like, by provider; several may share a place.
     shapes: Vec<ResponseShape>,
     /// The snapshot of the newest request on this core.
@@ -82,13 +87,15 @@ impl CoreState {
             bodies_bytes: 0,
             health: Health::default(),
             sticky: None,
+            journal: None,
+            drains: 0,
+            tells_records: false,
             hedges: Budget::default(),
             spares: Spares::default(),
             splice: Splice::default(),
             peek: None,
             spare_attempts: Vec::new(),
             spare_relays: Vec::new(),
-            spare_records: Vec::new(),
             shapes: Vec::new(),
             held: None,
             familiar: Familiar::new(secret),
@@ -153,25 +160,6 @@ impl CoreState {
         &mut self.shapes[provider.index() % SHAPES]
     }
 
-    /// Boxes a record, in memory of one that came back if there is one.
-    pub(super) fn boxed(&mut self, record: Record) -> Box<Record> {
-        match self.spare_records.pop() {
-            Some(mut boxed) => {
-                *boxed = record;
-                boxed
-            }
-            None => Box::new(record),
-        }
-    }
-
-    /// Takes the memory of a record back, for the core's next ones. Whoever performs actions may call this
-    /// once the record is written down; without it each record is an allocation.
-    pub fn reuse(&mut self, record: Box<Record>) {
-        if self.spare_records.len() < SPARE_FRAMES {
-            self.spare_records.push(record);
-        }
-    }
-
     /// An attempt is over: what that says about its endpoint is noted. Without a ticket it is not followed.
     pub fn attempt_ended(&mut self, ticket: Option<Ticket>, end: End, now: Moment) {
         if let Some(ticket) = ticket {
@@ -212,12 +200,20 @@ impl Cx<'_> {
     pub(super) fn act(&mut self, action: Action) {
         self.actions.push(action);
     }
+
+    /// Tells how a request ended, if anybody wants to hear of it.
+    pub(super) fn tell(&mut self, record: impl FnOnce() -> Record) {
+        if self.core.tells_records {
+            let record = Box::new(record());
+            self.act(Action::Record(record));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{GenerationId, KeyId};
+    use crate::base::ids::KeyId;
     use crate::policy::catalog::AuthMode;
     use crate::policy::table::ByDigest;
 
@@ -257,24 +253,5 @@ mod tests {
         }
         let revoked = with(ByDigest::default());
         assert_eq!(core.tenant(&revoked, Some(key)), Err(Denied::Unknown));
-    }
-
-    #[test]
-    fn a_record_that_comes_back_serves_again_and_says_nothing_of_before() {
-        let mut core = core();
-        let id = |word| GenerationId::new(UnixSeconds(1), [word, word]);
-        let first = core.boxed(Record { answer_bytes: 7, ..Record::empty(id(1)) });
-        let memory: *const Record = &raw const *first;
-        core.reuse(first);
-        let second = core.boxed(Record::empty(id(2)));
-        assert_eq!((&raw const *second, second.id, second.answer_bytes), (memory, id(2), 0));
-    }
-
-    #[test]
-    fn what_waits_for_reuse_is_bounded() {
-        let mut core = core();
-        let id = GenerationId::new(UnixSeconds(1), [0, 0]);
-        (0..2 * SPARE_FRAMES).for_each(|_| core.reuse(Box::new(Record::empty(id))));
-        assert_eq!(core.spare_records.len(), SPARE_FRAMES);
     }
 }

@@ -111,7 +111,7 @@ impl Exchange {
     /// The candidate in hand has failed while another one is under way, which goes on alone.
     pub(super) fn drop_out(&mut self, cx: &mut Cx<'_>, fault: Fault) {
         let State::Attempt(attempt) = &mut self.state else { return };
-        let record = attempt.run.record(cx, Some(fault), retry::billed(fault));
+        let record = attempt.run.record(cx, Some(fault), retry::billed(fault), attempt.request.began);
         attempt.attempts.push(record);
         if retry::work(fault) == Work::Perhaps {
             // The one that goes on is what a failover would have been.
@@ -132,7 +132,8 @@ impl Exchange {
         {
             cx.core.health.outrun(ticket, cx.now);
         }
-        other.run.give_up(cx, fault).into_iter().for_each(|record| attempt.attempts.push(record));
+        let began = attempt.request.began;
+        other.run.give_up(cx, fault, began).into_iter().for_each(|record| attempt.attempts.push(record));
         self.part_other(cx);
     }
 }

@@ -31,10 +31,12 @@ mod availability;
 mod bill;
 mod close;
 mod context;
+mod drain;
 mod emit;
 mod hedge;
 mod intake;
 mod lane;
+mod ledger;
 mod nulls;
 mod pump;
 mod receipt;
@@ -61,6 +63,8 @@ use crate::policy::catalog::Snapshot;
 use crate::wire::buf::{Buf, Lent};
 use crate::wire::parcel::Parcel;
 
+use drain::Drain;
+use ledger::Account;
 use sides::{ClientSide, OriginSide, Phase};
 
 pub use context::{CoreState, Cx};
@@ -174,7 +178,10 @@ pub enum Action {
         /// The connection is clean and may serve again.
         reusable: bool,
     },
-    /// The request has ended.
+    /// End the client connection and nothing else: the client is gone, and the origin is read on without it.
+    /// Its operations in flight still complete; `Close` comes later.
+    ClientEnd,
+    /// The request has ended. Asked for only where [`CoreState::tells_records`] says so.
     Record(Box<Record>),
     /// Close the client connection, shutting down whatever is in flight; no further input is expected.
     Close {
@@ -223,6 +230,10 @@ pub struct Exchange {
     phase: Phase,
     /// Deadline of the whole request.
     total_due: Moment,
+    /// What is owed to the ledger.
+    account: Account,
+    /// The client is gone, and its answer is read on without it.
+    drain: Option<Drain>,
     /// Body bytes charged to the core's budget by this exchange.
     charged: usize,
     /// The answer is a stream for a client of OpenRouter's: see [`nulls`].
@@ -247,6 +258,8 @@ impl Exchange {
             to_origin: Parcel::default(),
             phase: Phase { due: now + snapshot.deadlines.client_idle, kind: DeadlineKind::ClientIdle },
             total_due: Moment::NEVER,
+            account: Account::default(),
+            drain: None,
             charged: 0,
             leaves_nulls_out: false,
         }
@@ -322,6 +335,10 @@ impl Exchange {
 
     fn on_client_recv(&mut self, cx: &mut Cx<'_>, lent: Lent, got: Got) {
         self.client.receiving = false;
+        if self.drain.is_some() {
+            self.inbox.restore(lent, 0);
+            return self.forget_inbox(cx);
+        }
         let Got::Bytes(count) = got else {
             self.inbox.restore(lent, 0);
             // Who has ended its side may still read the answer of ours that is on its way.
@@ -349,6 +366,9 @@ impl Exchange {
         }
         cx.core.counters.add(Counter::ClientBytes, parcel.total() as u64);
         parcel.clear();
+        if self.drain.is_some() {
+            return self.after_lost_send(cx);
+        }
         if !ok {
             return self.on_client_gone(cx);
         }
@@ -378,6 +398,7 @@ impl Exchange {
             State::Relay(_) => self.on_relay_bytes(cx, got),
             State::Intake | State::Close(_) | State::Ended => {}
         }
+        self.spend_drain(cx, count);
     }
 
     fn on_origin_sent(&mut self, cx: &mut Cx<'_>, parcel: Parcel, ok: bool) {

@@ -59,10 +59,13 @@ pub(super) struct Seen {
     pub(super) error: Option<u16>,
     /// Usage as of the last report.
     pub(super) usage: Option<Usage>,
+    /// How many data events there were when it came, itself included.
+    pub(super) usage_at: u64,
 }
 
 impl Seen {
-    const NOTHING: Self = Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None };
+    const NOTHING: Self =
+        Self { events: 0, payload_bytes: 0, done: false, error: None, usage: None, usage_at: 0 };
 
     fn note(&mut self, signal: Signal) {
         match signal {
@@ -70,6 +73,7 @@ impl Seen {
             Signal::Usage { usage, .. } => {
                 self.events += 1;
                 self.usage = Some(self.usage.map_or(usage, |earlier| earlier.updated_by(usage)));
+                self.usage_at = self.events;
             }
             Signal::Error { status } => {
                 self.events += 1;

@@ -3,12 +3,13 @@
 //!
 //! Deliberately absent: the request, the plan, and therefore any way to try another candidate.
 
+mod books;
 mod pins;
 
 use crate::base::fault::{DeadlineKind, Fault};
 use crate::base::ids::{GenerationId, KeyId};
 use crate::base::metrics::Counter;
-use crate::base::record::{Attempts, Billed, Outcome, Record, Usage};
+use crate::base::record::{Attempts, Billed, Outcome, Usage};
 use crate::base::span::Span;
 use crate::base::time::Moment;
 use crate::dialect::{Dialect, Places, dialect};
@@ -22,8 +23,8 @@ use crate::exchange::pump::{Content, Flow, Pump};
 use crate::exchange::receipt::{Closing, Place};
 use crate::exchange::request::ClientTerms;
 use crate::exchange::{Action, Cx, Exchange, Got, OriginSide, State, reply};
-use crate::policy::health::outcome::Phase;
-use crate::policy::health::{End, Ticket};
+use crate::policy::catalog::OnClientGone;
+use crate::policy::health::Ticket;
 use core::time::Duration;
 use pins::Pins;
 
@@ -74,6 +75,8 @@ struct Facts {
     began: Moment,
     first_byte_at: Moment,
     dialect: &'static dyn Dialect,
+    /// Its provider bills it to its end, whoever reads it.
+    drains: bool,
     idle: Duration,
     client_send: Duration,
 }
@@ -92,7 +95,7 @@ impl Relay {
         let ok = (200..300).contains(&status);
         let fault = (!ok).then_some(Fault::Status(status));
         let billed = if ok { Billed::Yes } else { Billed::No };
-        let record = attempt.run.record(cx, fault, billed);
+        let record = attempt.run.record(cx, fault, billed, attempt.request.began);
         attempt.attempts.push(record);
         let provider = attempt.provider();
         let facts = Facts {
@@ -103,6 +106,7 @@ impl Relay {
             began: attempt.request.began,
             first_byte_at: cx.now,
             dialect: dialect(provider.dialect),
+            drains: provider.on_client_gone == OnClientGone::Drain,
             idle: provider.deadlines.idle,
             client_send: attempt.snapshot().deadlines.client_send,
         };
@@ -153,45 +157,6 @@ impl Relay {
     /// Neither over nor cut, and no last words were heard.
     pub(super) fn is_midway(&self) -> bool {
         self.ending == Ending::Open && !self.pump.ended() && !self.pump.seen().done
-    }
-
-    /// The record of the request, ending like this. An answer that was not relayed to its end was not served.
-    pub(super) fn record(&mut self, cx: &mut Cx<'_>, outcome: Outcome) -> Record {
-        let fault = match outcome {
-            Outcome::Cut(fault) => Some(fault),
-            Outcome::ClientGone => Some(Fault::ClientGone),
-            Outcome::Complete | Outcome::Refused(_) | Outcome::Failed(_) => None,
-        };
-        if let (Some(fault), Some(last)) = (fault, self.attempts.last_mut())
-            && last.fault.is_none()
-        {
-            (last.fault, last.billed) = (Some(fault), Billed::Maybe);
-        }
-        let Facts { id, key, began, first_byte_at, .. } = self.facts;
-        let (seen, now) = (self.pump.seen(), cx.now);
-        let usage = seen.usage;
-        let end = End {
-            fault: match outcome {
-                Outcome::Failed(status) | Outcome::Refused(status) => Some(Fault::Status(status)),
-                Outcome::Complete | Outcome::Cut(_) | Outcome::ClientGone => fault,
-            },
-            phase: if matches!(outcome, Outcome::Failed(_)) { Phase::Asked } else { Phase::Relaying },
-            wait: None,
-            completion_tokens: usage.map(|usage| usage.completion_tokens),
-            answer_bytes: seen.payload_bytes,
-            answered_at: self.answered_at.unwrap_or(now),
-        };
-        cx.core.attempt_ended(self.ticket.take(), end, now);
-        Record {
-            id,
-            key,
-            outcome,
-            attempts: core::mem::take(&mut self.attempts),
-            usage,
-            answer_bytes: seen.payload_bytes,
-            first_byte_nanos: first_byte_at.since(began).as_nanos() as u64,
-            total_nanos: now.since(began).as_nanos() as u64,
-        }
     }
 }
 
@@ -250,6 +215,7 @@ impl Exchange {
         relay.pump.push_document(Span::new(base, base + payload), &mut self.to_client);
         relay.spent = payload;
         relay.answered(cx);
+        relay.settle_first(cx, &mut self.account, self.drain.as_ref());
         let due = cx.now + relay.facts.client_send;
         self.enter_relay(cx, attempt, relay);
         self.send_relayed(cx, due);
@@ -305,8 +271,12 @@ impl Exchange {
         self.state = State::Relay(relay);
     }
 
-    /// Sends what was taken from the window, with the window itself.
+    /// Sends what was taken from the window, with the window itself. Without a client it goes nowhere.
     fn send_relayed(&mut self, cx: &mut Cx<'_>, due: Moment) {
+        if self.drain.is_some() {
+            self.to_client.clear();
+            return self.after_relay_send(cx);
+        }
         self.to_client.window = self.window.lend();
         self.arm(DeadlineKind::ClientSend, due);
         self.send_to_client(cx);
@@ -325,6 +295,7 @@ impl Exchange {
             Flow::Complete => {
                 relay.emit.finish(&mut self.to_client);
                 relay.answered(cx);
+                relay.settle_first(cx, &mut self.account, self.drain.as_ref());
             }
         }
         relay.spent = relay.pump.spent();
@@ -374,11 +345,18 @@ impl Exchange {
     pub(super) fn relay_deadline(&mut self, cx: &mut Cx<'_>, kind: DeadlineKind) {
         let State::Relay(relay) = &mut self.state else { return };
         match kind {
+            DeadlineKind::Idle if relay.pump.seen().done && self.drain.is_some() => {
+                // Whole, as far as anybody wants it.
+                relay.reusable = false;
+                relay.answered(cx);
+                self.finish(cx);
+            }
             // The end marker was seen: the answer is whole although its origin does not end the body.
             DeadlineKind::Idle if relay.pump.seen().done && !self.client.sending => {
                 relay.reusable = false;
                 relay.answered(cx);
                 relay.emit.finish(&mut self.to_client);
+                relay.settle_first(cx, &mut self.account, None);
                 let due = cx.now + relay.facts.client_send;
                 self.part(cx);
                 if self.to_client.total() == 0 {
@@ -388,10 +366,9 @@ impl Exchange {
                 self.send_to_client(cx);
             }
             DeadlineKind::ClientSend => {
-                let record = relay.record(cx, Outcome::Cut(Fault::Deadline(kind)));
-                let record = cx.core.boxed(record);
+                let outcome = Outcome::Cut(Fault::Deadline(kind));
+                relay.conclude(cx, &mut self.account, outcome, None);
                 cx.count(Counter::AnswersCut);
-                cx.act(Action::Record(record));
                 self.part(cx);
                 self.state = State::Ended;
                 cx.act(Action::Close { reset: true });
@@ -415,6 +392,9 @@ impl Exchange {
         {
             return; // The whole rest is on its way already; how long it may take has its own deadline.
         }
+        if self.drain.is_some() {
+            return self.end_drain(cx, fault);
+        }
         self.part(cx);
         let State::Relay(relay) = &mut self.state else { return };
         relay.ending = Ending::Cut(fault);
@@ -422,13 +402,11 @@ impl Exchange {
             return; // What is on its way ends complete framing; the rest follows it.
         }
         cx.count(Counter::AnswersCut);
-        let record = relay.record(cx, Outcome::Cut(fault));
-        let record = cx.core.boxed(record);
+        relay.conclude(cx, &mut self.account, Outcome::Cut(fault), None);
         let (id, tell) = (relay.facts.id, relay.events && !relay.pump.seen().done);
         let (out, mid_event) = (relay.emit.out(), relay.pump.mid_event());
         let silent_end = out == BodyOut::Plain && !relay.announced;
         let closing = relay.pump.take_closing();
-        cx.act(Action::Record(record));
         if tell {
             if mid_event {
                 Emit::new(out).own(b"\n\n", &mut self.to_client);
@@ -477,20 +455,17 @@ impl Exchange {
     /// The whole answer is with the client.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         let State::Relay(relay) = &mut self.state else { return };
-        let status = relay.facts.status;
-        let outcome = match relay.pump.seen().error {
-            Some(status) => Outcome::Cut(Fault::Status(status)),
-            None if status < 400 => Outcome::Complete,
-            None => Outcome::Failed(status),
-        };
-        let cut = matches!(outcome, Outcome::Cut(_));
-        cx.count(if cut { Counter::AnswersCut } else { Counter::RequestsCompleted });
-        let record = relay.record(cx, outcome);
-        let record = cx.core.boxed(record);
+        let drain = self.drain.take();
+        let outcome = if drain.is_some() { Outcome::ClientGone } else { relay.outcome() };
+        cx.count(match outcome {
+            Outcome::ClientGone => Counter::AnswersDrainedWhole,
+            Outcome::Cut(_) => Counter::AnswersCut,
+            Outcome::Complete | Outcome::Refused(_) | Outcome::Failed(_) => Counter::RequestsCompleted,
+        });
+        relay.conclude(cx, &mut self.account, outcome, drain.as_ref());
         let clean = relay.reusable && relay.pump.ended() && self.window.is_empty() && self.origin.quiet();
         let terms = relay.facts.terms;
         let keep_alive = terms.keep_alive && !terms.http10 && !self.client.draining;
-        cx.act(Action::Record(record));
         if clean && self.origin.connected && !self.origin.released {
             cx.act(Action::Release { lane: self.lane, reusable: true });
             self.origin = OriginSide::default();
@@ -500,6 +475,10 @@ impl Exchange {
         self.recycle_window(cx);
         if let State::Relay(relay) = core::mem::replace(&mut self.state, State::Ended) {
             cx.core.retire_relay(relay);
+        }
+        if drain.is_some() {
+            cx.core.drains -= 1;
+            return self.close_now(cx);
         }
         if keep_alive {
             return self.next_request(cx);

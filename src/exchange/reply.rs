@@ -43,6 +43,8 @@ pub enum Refusal {
     Unavailable(Availability),
     /// The core holds as many request bytes as it may.
     Busy,
+    /// The journal has no room for the request's records.
+    LedgerFull,
     /// The client was too slow.
     Slow(DeadlineKind),
     /// Every candidate failed; this was the last fault.
@@ -219,6 +221,7 @@ fn words(refusal: &Refusal) -> Words {
         Refusal::Busy => {
             (503, "the router holds as many request bytes as it may; repeat the request".to_owned())
         }
+        Refusal::LedgerFull => (503, "the router's ledger has no room for a request; repeat it".to_owned()),
         Refusal::Slow(kind) => (408, fault_text(Fault::Deadline(*kind)).to_owned()),
         Refusal::Exhausted { fault, .. } => (fault_status(*fault), fault_text(*fault).to_owned()),
     };

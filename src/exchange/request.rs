@@ -14,6 +14,7 @@ use crate::dialect::Api;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::auto::{self, Chosen};
 use crate::exchange::close::Answer;
+use crate::exchange::ledger::prompt_tokens;
 use crate::exchange::receipt::{Receipt, Wishes};
 use crate::exchange::reply::Refusal;
 use crate::exchange::surface::Surface;
@@ -25,6 +26,7 @@ use crate::policy::sticky::{Conversation, Recall, Recalled};
 use crate::wire::buf::Buf;
 use crate::wire::flaw::Flaw;
 use crate::wire::http1::RequestField;
+use crate::wire::journal::Full;
 use crate::wire::json::peek::{self, Peek};
 
 /// What the client's connection allows.
@@ -72,6 +74,8 @@ pub(super) struct Request {
     pub(super) forwarded: [Span; FORWARDED.len()],
     /// What it says about being hedged.
     pub(super) hedge: Option<Wish>,
+    /// Tokens of its prompt as far as its bytes tell; 0 for what is no inference.
+    pub(super) prompt_tokens: u32,
     /// Where the body lies in the request's bytes.
     pub(super) body: Span,
     /// When its last byte came.
@@ -149,6 +153,8 @@ impl Exchange {
     ) {
         let Some(accepted) = self.intake.accepted() else { return };
         let whole = accepted.head_len + body_len;
+        let body = Span::new(accepted.head_len, whole);
+        let bytes = body.of(self.inbox.bytes());
         let request = Request {
             id: accepted.id,
             tenant: accepted.tenant,
@@ -158,11 +164,21 @@ impl Exchange {
             target: accepted.target,
             forwarded: accepted.asides.forwarded,
             hedge: accepted.asides.hedge,
-            body: Span::new(accepted.head_len, whole),
+            prompt_tokens: peek.map_or(0, |peek| prompt_tokens(peek, bytes)),
+            body,
             began: cx.now,
         };
         let mut attempt = Attempt::begin(request, plan, cx);
         attempt.receipt = receipt.take();
+        if let Some(peek) = peek
+            && self.account.admit(cx, &attempt, (peek, bytes)) == Err(Full)
+        {
+            cx.count(Counter::RequestsUnjournaled);
+            let terms = request.terms;
+            cx.core.retire_attempt(attempt);
+            let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(request.id) };
+            return self.refuse(cx, &Refusal::LedgerFull, answer);
+        }
         self.set_request_apart(cx, whole);
         self.total_due = cx.now + cx.snapshot.deadlines.total;
         self.state = State::Attempt(attempt);

@@ -27,6 +27,8 @@ pub(super) struct Run {
     pub(super) fresh: bool,
     /// The connection came from the pool.
     pub(super) reused: bool,
+    /// When it was begun, by asking for a connection.
+    pub(super) began_at: Moment,
     /// When the request was sent.
     pub(super) sent_at: Moment,
     /// The candidate did not take the whole request: its connection serves no other one.
@@ -48,6 +50,7 @@ impl Run {
             ticket: None,
             fresh: false,
             reused: false,
+            began_at: Moment::NEVER,
             sent_at: Moment::NEVER,
             unsent: false,
             hedged,
@@ -81,23 +84,55 @@ impl Run {
         cx.core.attempt_ended(self.ticket.take(), End::failed(fault, phase, wait), cx.now);
     }
 
-    /// Ends it by a fault from outside. `None` when it has ended already.
-    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, fault: Fault) -> Option<AttemptRecord> {
+    /// Ends it by a fault from outside; `since` is when the request was complete. `None` when it has ended
+    /// already.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, fault: Fault, since: Moment) -> Option<AttemptRecord> {
         self.end(cx, fault);
         let billed = match self.stage {
             Stage::Parting(_) => return None,
             Stage::Dialing => Billed::No,
             Stage::Head { .. } | Stage::Events | Stage::Whole { .. } => Billed::Maybe,
         };
-        Some(self.record(cx, Some(fault), billed))
+        Some(self.record(cx, Some(fault), billed, since))
     }
 
-    /// What is recorded of it, now that it is over.
-    pub(super) fn record(&self, cx: &Cx<'_>, fault: Option<Fault>, billed: Billed) -> AttemptRecord {
+    /// What is recorded of it, now that it is over; `since` is when the request was complete.
+    pub(super) fn record(
+        &self,
+        cx: &Cx<'_>,
+        fault: Option<Fault>,
+        billed: Billed,
+        since: Moment,
+    ) -> AttemptRecord {
         if self.hedged {
             cx.count(if fault.is_none() { Counter::HedgesWon } else { Counter::HedgesLost });
         }
-        let Self { candidate, hedged, .. } = *self;
-        AttemptRecord { provider: candidate.provider, fault, billed, hedged }
+        self.recorded(cx.now, fault, billed, since)
     }
+
+    /// The same of one that goes on under another name, and does not count.
+    pub(super) fn recorded(
+        &self,
+        now: Moment,
+        fault: Option<Fault>,
+        billed: Billed,
+        since: Moment,
+    ) -> AttemptRecord {
+        let Self { candidate, hedged, began_at, .. } = *self;
+        AttemptRecord {
+            provider: candidate.provider,
+            fault,
+            billed,
+            hedged,
+            endpoint: candidate.endpoint,
+            status: self.kept.status,
+            began_micros: micros(began_at.since(since)),
+            took_micros: micros(now.since(began_at)),
+        }
+    }
+}
+
+/// Whole microseconds, as far as a record's figure goes.
+pub(super) fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }

@@ -1,11 +1,16 @@
 //! What the edge may see of an exchange beyond its actions: whom to dial, and what it holds of the core's
 //! budget.
 //!
-//! Deliberately absent: anything that changes it, but for taking the ticket of an attempt that nobody ends.
+//! Deliberately absent: anything that changes it, but for the end of one that nobody ends.
 
-use crate::exchange::{Exchange, Lane, State};
+use crate::base::fault::Fault;
+use crate::base::record::Outcome;
+use crate::base::time::{Moment, UnixSeconds};
+use crate::exchange::ledger::{ABANDONED, Settlement};
+use crate::exchange::{CoreState, Exchange, Lane, State};
 use crate::policy::catalog::{Provider, Snapshot};
-use crate::policy::health::Ticket;
+use crate::policy::health::outcome::Phase;
+use crate::policy::health::{End, Ticket};
 
 impl Exchange {
     /// The provider of the candidate on a lane, in the snapshot the request lives with.
@@ -29,9 +34,31 @@ impl Exchange {
         matches!(&self.state, State::Relay(relay) if relay.is_midway())
     }
 
+    /// This exchange ends by no step of its own: its task has panicked, or the process has no more time for
+    /// it. What it was charged goes back to the core, its attempts are under way no longer, and a request
+    /// that was admitted is settled.
+    pub fn abandon(&mut self, core: &mut CoreState, now: Moment, unix: UnixSeconds) {
+        core.bodies_bytes = core.bodies_bytes.saturating_sub(core::mem::take(&mut self.charged));
+        if self.drain.is_some() {
+            core.drains = core.drains.saturating_sub(1);
+        }
+        while let Some(ticket) = self.take_ticket() {
+            core.attempt_ended(Some(ticket), End::failed(Fault::ClientGone, Phase::Asked, None), now);
+        }
+        let settlement = match &self.state {
+            State::Attempt(attempt) => attempt.settlement(Outcome::Failed(0)),
+            State::Relay(relay) => relay.settlement(Outcome::Cut(Fault::Draining), self.drain.as_ref()),
+            State::Intake | State::Close(_) | State::Ended => {
+                Settlement::unanswered(Outcome::Failed(0), &[])
+            }
+        };
+        self.account.settle(core, (now, unix), &Settlement { fault: ABANDONED, ..settlement });
+        self.drain = None;
+    }
+
     /// Takes the ticket of an attempt that is under way, if there is one: again and again until there is
-    /// none, since two may race. For an exchange that ends by no step of its own.
-    pub fn take_ticket(&mut self) -> Option<Ticket> {
+    /// none, since two may race.
+    fn take_ticket(&mut self) -> Option<Ticket> {
         let ticket = match &mut self.state {
             State::Attempt(attempt) => attempt.run.ticket.take(),
             State::Relay(relay) => relay.ticket.take(),

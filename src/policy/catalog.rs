@@ -5,6 +5,7 @@
 //! Deliberately absent: parsing of configuration, DNS, and anything that changes while a request runs.
 
 mod facts;
+mod ledger;
 mod prices;
 
 use core::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ pub use facts::{
     PriceRules, Prices, Quantization, Quantizations, ServiceTier, ServiceTiers, Tokenizer, Tokenizers,
     Window,
 };
+pub use ledger::{LedgerTerms, OnClientGone, UnknownPrice};
 
 /// How a provider wants its credential.
 #[derive(Clone, Debug)]
@@ -90,6 +92,8 @@ pub struct Provider {
     pub pool: PoolId,
     /// How long after a success a conversation comes back to it; at most a day.
     pub sticky_ttl: core::time::Duration,
+    /// What becomes of its answer when the client has left.
+    pub on_client_gone: OnClientGone,
     /// Takes `<provider>/<anything>` as is.
     pub passthrough: bool,
     /// What its requests begin with, written when the first one goes there.
@@ -238,6 +242,8 @@ pub struct Snapshot {
     pub auto: Auto,
     /// Second candidates for requests that wait long.
     pub hedging: hedge::Terms,
+    /// Prices that nobody knows, reservations, and answers without clients.
+    pub ledger: LedgerTerms,
 }
 
 #[cfg(test)]
@@ -262,6 +268,7 @@ impl Snapshot {
             ambiguous_failover: true,
             auto: Auto::default(),
             hedging: hedge::Terms::default(),
+            ledger: LedgerTerms::default(),
         }
     }
 }

@@ -11,7 +11,9 @@
 //! Deliberately absent: soft preferences and the order of what is left (`route`, `strategy`).
 
 use crate::base::ids::{EndpointId, KeyId, ProviderId};
-use crate::policy::catalog::{Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot};
+use crate::policy::catalog::{
+    Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot, UnknownPrice,
+};
 use crate::policy::prefs::{MaxPrice, Names, PROVIDERS_PER_LIST, Preferences};
 use crate::policy::rows::{self, Bounds, Lanes, QUANTIZATION_UNKNOWN, Row, RowPrices};
 use crate::wire::json::content::{Parts, parts};
@@ -64,6 +66,8 @@ filters! {
     Quantization = "quantization", "provider.quantizations";
     /// Costs more, or nobody knows.
     MaxPrice = "max_price", "provider.max_price";
+    /// Nobody knows what it costs, and the operator does not allow that.
+    Unpriced = "unknown_price", "the rule that a price must be known";
     /// The prompt does not fit.
     Context = "context_length", "the length of the prompt";
     /// The answer does not fit.
@@ -256,6 +260,8 @@ pub(super) struct Lists<'b> {
     regions: &'b [Box<str>],
     only: Option<Slugs<'b>>,
     ignore: Option<Slugs<'b>>,
+    /// Only endpoints whose price is known.
+    priced_only: bool,
     pub(super) order: Option<Slugs<'b>>,
 }
 
@@ -265,6 +271,7 @@ impl<'b> Lists<'b> {
             regions: key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[], |key| &key.regions),
             only: Slugs::of(snapshot, preferences.only),
             ignore: Slugs::of(snapshot, preferences.ignore),
+            priced_only: snapshot.ledger.unknown_price == UnknownPrice::Deny,
             order: Slugs::of(snapshot, preferences.order),
         }
     }
@@ -332,8 +339,9 @@ impl<'a, 'b> Gate<'a, 'b> {
     pub(super) fn admits(&self, snapshot: &Snapshot, lanes: Lanes<'_>, tiers: u16, priced: Priced) -> u64 {
         let tier_flags = TIERS & !tiers;
         let bounds = Bounds { forbidden: self.bounds.forbidden | tier_flags, ..self.bounds };
-        let Lists { only, ignore, order, regions } = self.lists;
+        let Lists { only, ignore, order, regions, priced_only } = self.lists;
         let listed = only.is_some() || ignore.is_some() || order.is_some() || !regions.is_empty();
+        let listed = listed || *priced_only;
         if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !self.max_price.given() {
             return lanes.keeping(&bounds);
         }
@@ -347,6 +355,7 @@ impl<'a, 'b> Gate<'a, 'b> {
             let subject = Subject::at(snapshot, lanes, place);
             let excluded = (subject.flags & rows::PRIVATE != 0 && !subject.is_visible_to(self.key))
                 || (listed && self.is_listed_out(subject, tier_flags))
+                || (*priced_only && !is_priced(subject.endpoint(), priced))
                 || (self.max_price.given() && self.too_dear(subject, lanes, place, priced));
             keeping &= !(u64::from(excluded) << place);
         }
@@ -355,7 +364,7 @@ impl<'a, 'b> Gate<'a, 'b> {
 
     /// Do the lists exclude it?
     fn is_listed_out(&self, subject: Subject<'_>, tier_flags: u16) -> bool {
-        let Lists { only, ignore, order, regions } = self.lists;
+        let Lists { only, ignore, order, regions, .. } = self.lists;
         let place = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|slugs| slugs.place(subject).is_some());
         let (only, order) = (place(only), place(order));
         only == Some(false)
@@ -413,6 +422,7 @@ impl<'a, 'b> Gate<'a, 'b> {
             (Filter::Distillable, flagged(rows::CLOSED)),
             (Filter::Quantization, row.quantization & quantizations == 0),
             (Filter::MaxPrice, self.max_price.given() && self.too_dear_exactly(endpoint, priced)),
+            (Filter::Unpriced, self.lists.priced_only && !is_priced(endpoint, priced)),
             (Filter::Context, room > row.context_tokens || prompt_tokens > row.prompt_tokens),
             (Filter::OutputTokens, output_tokens > row.output_tokens),
             (Filter::Modality, input & !row.input != 0),
@@ -436,6 +446,12 @@ impl<'a, 'b> Gate<'a, 'b> {
             || above(most.image, Some(prices.image.map_or(0, |price| price.0)))
             || above(most.audio, Some(prices.audio.map_or(0, |price| price.0)))
     }
+}
+
+/// Is it known what a token of such a prompt, and one of its answer, costs there?
+fn is_priced(endpoint: Option<&Endpoint>, priced: Priced) -> bool {
+    let rules = endpoint.and_then(|one| one.facts.prices.as_ref());
+    rules.is_some_and(|rules| rules.at(priced.prompt_tokens, priced.minute).known())
 }
 
 /// Within this part of each other, the lanes' prices are taken for equal: four times what a float rounds off.

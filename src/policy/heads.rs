@@ -137,6 +137,7 @@ mod tests {
             deadlines: Deadlines::default(),
             pool: PoolId(0),
             sticky_ttl: crate::base::limits::STICKY_TTL,
+            on_client_gone: crate::policy::catalog::OnClientGone::Cut,
             passthrough: false,
             heads: Heads::default(),
         }

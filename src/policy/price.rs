@@ -5,7 +5,7 @@
 
 use crate::base::money::PicoDollars;
 use crate::base::record::Usage;
-use crate::policy::catalog::Prices;
+use crate::policy::catalog::{PriceRules, Prices};
 use crate::wire::journal::Cost;
 
 /// What these tokens cost, all of it charged. `None` when a price that they need is unknown: that is never
@@ -46,6 +46,27 @@ pub fn cost(prices: &Prices, usage: &Usage) -> Option<Cost> {
         completion: amount(completion_cost),
         cache_discount: amount(times(read + written, prompt) - cached),
     })
+}
+
+/// What a request of so many tokens costs at most, whatever of them is cached, written to a cache or
+/// reasoning: what is put aside for it. `None` when a token's price is unknown. Images and sound cost what
+/// they cost: nobody knows how many there are.
+#[must_use]
+pub fn most_cost(rules: &PriceRules, prompt_tokens: u32, completion_tokens: u32, minute: u16) -> Option<i64> {
+    let changing;
+    let prices = if rules.rules.is_empty() {
+        &rules.base
+    } else {
+        changing = rules.at(prompt_tokens, minute);
+        &changing
+    };
+    let dearest = |price: PicoDollars, others: [Option<PicoDollars>; 2]| {
+        i128::from(amount(others.into_iter().flatten().fold(price, PicoDollars::max).0))
+    };
+    let prompt = dearest(prices.prompt?, [prices.cache_write, prices.cache_write_1h]);
+    let completion = dearest(prices.completion?, [prices.reasoning, None]);
+    let tokens = prompt * i128::from(prompt_tokens) + completion * i128::from(completion_tokens);
+    Some(amount(tokens.saturating_add(prices.request.map_or(0, |fee| fee.0)).max(0)))
 }
 
 fn amount(pico: i128) -> i64 {
@@ -103,6 +124,37 @@ mod tests {
             images: 1,
         };
         assert_eq!(cost(&plain, &usage).map(|cost| (cost.prompt, cost.completion)), Some((1_000, 4_000)));
+    }
+
+    #[test]
+    fn no_usage_costs_more_than_was_put_aside() {
+        let rules = |base: Prices| PriceRules { base, rules: Box::default() };
+        for base in [PRICES, Prices { cache_write_1h: None, ..PRICES }, Prices { reasoning: None, ..PRICES }] {
+            let most = most_cost(&rules(base), 10, 4, 0).expect("prices are known");
+            for (written, long, reasoning) in [(0, 0, 0), (10, 0, 0), (10, 10, 4), (5, 5, 2)] {
+                let usage = Usage {
+                    prompt_tokens: 10,
+                    completion_tokens: 4,
+                    cache_write_tokens: written,
+                    cache_write_1h_tokens: long,
+                    reasoning_tokens: reasoning,
+                    ..Usage::default()
+                };
+                let cost = cost(&base, &usage).expect("prices are known").total;
+                assert!(cost <= most, "{usage:?} costs {cost}, {most} were put aside");
+            }
+        }
+        let all = Prices { cache_write_1h: None, cache_write: None, ..PRICES };
+        assert_eq!(most_cost(&rules(all), 10, 4, 0), Some(10 * 100 + 4 * 1_000 + 7));
+        assert_eq!(most_cost(&rules(Prices { prompt: None, ..PRICES }), 1, 1, 0), None);
+        let dear = Prices { prompt: Some(PicoDollars(i128::MAX)), ..PRICES };
+        assert_eq!(most_cost(&rules(dear), u32::MAX, u32::MAX, 0), Some(i64::MAX));
+        let night = crate::policy::catalog::PriceRule {
+            prices: Prices { completion: Some(PicoDollars(2_000)), ..Prices::default() },
+            ..Default::default()
+        };
+        let ruled = PriceRules { base: all, rules: Box::new([night]) };
+        assert_eq!(most_cost(&ruled, 10, 4, 0), Some(10 * 100 + 4 * 2_000 + 7));
     }
 
     #[test]

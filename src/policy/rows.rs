@@ -14,9 +14,9 @@ mod lanes;
 use core::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::base::ids::ProviderId;
+use crate::base::ids::{EndpointId, ProviderId};
 use crate::base::money::PicoDollars;
-use crate::policy::catalog::{Endpoint, Host, Parameters, Prices, Quantization, ServiceTier, Snapshot};
+use crate::policy::catalog::{Endpoint, Host, Parameters, PriceRules, Prices, Quantization, ServiceTier, Snapshot};
 use crate::policy::health::layout::Layout;
 
 pub use lanes::Tables;
@@ -108,6 +108,8 @@ impl RowPrices {
 pub struct Rows {
     tables: OnceLock<Arc<Tables>>,
     layout: OnceLock<Arc<Layout>>,
+    /// Versions of price rules, by endpoint.
+    versions: OnceLock<Arc<[u64]>>,
 }
 
 impl Clone for Rows {
@@ -128,7 +130,8 @@ impl Snapshot {
     #[must_use]
     pub fn with_hosts(&self, hosts: Vec<Host>) -> Self {
         let _ = (self.rows(), self.layout());
-        let rows = Rows { tables: self.rows.tables.clone(), layout: self.rows.layout.clone() };
+        let Rows { tables, layout, versions } = &self.rows;
+        let rows = Rows { tables: tables.clone(), layout: layout.clone(), versions: versions.clone() };
         Self { hosts, rows, ..self.clone() }
     }
 
@@ -137,6 +140,14 @@ impl Snapshot {
     #[must_use]
     pub fn rows(&self) -> &Tables {
         self.rows.tables.get_or_init(|| Arc::new(Tables::of(self)))
+    }
+
+    /// Which version of its price rules an endpoint has; 0 when it has none.
+    #[must_use]
+    pub fn price_version(&self, endpoint: EndpointId) -> u64 {
+        let version = |one: &Endpoint| one.facts.prices.as_ref().map_or(0, PriceRules::version);
+        let versions = self.rows.versions.get_or_init(|| self.endpoints.iter().map(version).collect());
+        versions.get(endpoint.index()).copied().unwrap_or(0)
     }
 
     /// Which row of the health table is whose. As with [`rows`](Self::rows), whoever builds a snapshot calls
@@ -202,7 +213,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::base::ids::{EndpointId, ModelId};
+    use crate::base::ids::ModelId;
     use crate::policy::catalog::Model;
 
     #[test]

@@ -240,6 +240,10 @@ where
         self.client.shutdown_write();
     }
 
+    fn client_end(&mut self) {
+        self.client.shutdown();
+    }
+
     fn reuse(&mut self, lane: Lane, pool: PoolId, now: Moment) -> bool {
         let found = {
             let mut pools = self.core.pool.borrow_mut();

@@ -16,8 +16,6 @@ use crate::base::ids::PoolId;
 use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::{Action, Cx, Exchange, Got, Input, Lane};
 use crate::io::{Target, clock};
-use crate::policy::health::End;
-use crate::policy::health::outcome::Phase;
 use crate::wire::buf::Lent;
 use crate::wire::parcel::Parcel;
 
@@ -43,6 +41,8 @@ pub(super) trait Ops {
     fn client_send(&mut self, parcel: Parcel, midway: bool);
     /// Ends our side towards the client.
     fn client_half_close(&mut self);
+    /// Ends the client connection both ways. What is in flight completes; the origin goes on.
+    fn client_end(&mut self);
     /// Takes a connection out of the pool; false when there is none.
     fn reuse(&mut self, lane: Lane, pool: PoolId, now: Moment) -> bool;
     /// Connects to the first of the targets that takes the connection.
@@ -182,8 +182,9 @@ impl Line {
                 };
                 told.add(ops.release(lane, pool.filter(|_| reusable), self.now));
             }
-            // The ledger takes these up; until then the counters tell.
-            Action::Record(record) => self.core.state.borrow_mut().reuse(record),
+            Action::ClientEnd => ops.client_end(),
+            // Nobody here asks for records: the ledger has its own.
+            Action::Record(_) => {}
             Action::Close { reset } => {
                 self.closing = true;
                 ops.close(reset);
@@ -249,14 +250,11 @@ impl Told {
 }
 
 impl Drop for Line {
-    /// Also after a panic: what the exchange was charged goes back, and its attempt is under way no longer.
+    /// Also after a panic: what the exchange was charged goes back, its attempt is under way no longer, and its
+    /// request is settled.
     fn drop(&mut self) {
         if let Ok(mut state) = self.core.state.try_borrow_mut() {
-            state.bodies_bytes = state.bodies_bytes.saturating_sub(self.exchange.charged());
-            while let Some(ticket) = self.exchange.take_ticket() {
-                let end = End::failed(Fault::ClientGone, Phase::Asked, None);
-                state.attempt_ended(Some(ticket), end, self.now);
-            }
+            self.exchange.abandon(&mut state, self.now, self.unix);
         }
         self.core.dismiss(&self.bell);
     }

@@ -39,6 +39,7 @@ fn snapshot() -> Snapshot {
         deadlines: Deadlines::default(),
         pool: PoolId(0),
         sticky_ttl: crate::base::limits::STICKY_TTL,
+        on_client_gone: crate::policy::catalog::OnClientGone::Cut,
         passthrough: false,
         heads: Heads::default(),
     };
@@ -67,6 +68,7 @@ fn snapshot() -> Snapshot {
         ambiguous_failover: true,
         auto: Auto::default(),
         hedging: Terms::default(),
+        ledger: crate::policy::catalog::LedgerTerms::default(),
     }
 }
 

@@ -42,13 +42,13 @@ pub use probe::Probe;
 pub use problem::{Position, Problem, Problems};
 pub use reference::reference;
 pub(crate) use schema::DRIVERS;
-pub use schema::{Cores, Driver, Hedge, KeyTable, Retry, Server, ServerAuth, Sticky, Waiting};
+pub use schema::{Cores, Driver, Hedge, KeyTable, Ledger, Retry, Server, ServerAuth, Sticky, Waiting};
 pub use url::BaseUrl;
 
 use crate::base::address::Address;
 use crate::base::limits::{Deadlines, Limits};
 use crate::dialect::{DialectName, StreamUsage};
-use crate::policy::catalog::{Credential, EndpointFacts, ModelFacts};
+use crate::policy::catalog::{Credential, EndpointFacts, ModelFacts, OnClientGone};
 use reader::{Leaf, Places, Reader};
 
 /// Largest configuration file, in bytes.
@@ -97,6 +97,8 @@ pub struct Config {
     pub retry: Retry,
     /// Second candidates for requests that wait.
     pub hedge: Hedge,
+    /// What is written down of every request.
+    pub ledger: Ledger,
     /// Active providers: first those of the file in its order, then shipped ones whose key is in the
     /// environment.
     pub upstreams: Vec<Upstream>,
@@ -140,6 +142,8 @@ pub struct Upstream {
     pub passthrough: bool,
     /// How long after a success a conversation comes back to it.
     pub sticky_ttl: Duration,
+    /// What becomes of its answer when the client has left.
+    pub on_client_gone: OnClientGone,
     /// Its deadlines, complete.
     pub deadlines: Deadlines,
     /// How its server is probed; `None` is not at all.

@@ -79,7 +79,7 @@ pub(super) fn resolve(
 impl Resolver<'_> {
     fn config(&mut self, file: File) -> Config {
         let File { server, tls, mut limits, deadlines, waiting, sticky, retry, hedge, .. } = file;
-        let File { provider, model, alias, key, auto, .. } = file;
+        let File { provider, model, alias, key, auto, ledger, .. } = file;
         limits.attempts = retry.attempts;
         if limits.bodies_bytes_per_core < limits.body_bytes {
             let (all, one) = (limits.bodies_bytes_per_core, limits.body_bytes);
@@ -113,6 +113,7 @@ impl Resolver<'_> {
             sticky,
             retry,
             hedge,
+            ledger,
             upstreams,
             models,
             aliases,
@@ -236,6 +237,10 @@ impl Resolver<'_> {
                 .sticky_ttl
                 .or(known.and_then(|known| known.sticky_ttl))
                 .unwrap_or(self.sticky_ttl),
+            on_client_gone: table
+                .on_client_gone
+                .or(known.map(|known| known.on_client_gone))
+                .unwrap_or_default(),
             deadlines: Deadlines {
                 connect: own.connect.unwrap_or(general.connect),
                 response_head: own.response_head.unwrap_or(general.response_head),
@@ -397,6 +402,7 @@ impl Resolver<'_> {
             stream_usage: known.stream_usage,
             passthrough: self.passthrough,
             sticky_ttl: known.sticky_ttl.unwrap_or(self.sticky_ttl),
+            on_client_gone: known.on_client_gone,
             deadlines: self.deadlines.clone(),
         })
     }

@@ -23,6 +23,7 @@ use super::url::{BaseUrl, Url};
 use crate::base::address::Address;
 use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits, STICKY_ENTRIES, STICKY_TTL};
 use crate::dialect::{DialectName, StreamUsage};
+use crate::policy::catalog::{LedgerTerms, OnClientGone, UnknownPrice};
 use crate::policy::hedge::{Terms, When};
 
 /// Most `[[provider]]` tables.
@@ -63,6 +64,11 @@ const DIALECTS: Choice<DialectName> = Choice(&[("openai", DialectName::OpenAi)])
 pub(super) const STREAM_USAGE: Choice<StreamUsage> =
     Choice(&[("ask", StreamUsage::OnRequest), ("always", StreamUsage::Always)]);
 
+pub(super) const ON_CLIENT_GONE: Choice<OnClientGone> =
+    Choice(&[("cut", OnClientGone::Cut), ("drain", OnClientGone::Drain)]);
+const UNKNOWN_PRICE: Choice<UnknownPrice> =
+    Choice(&[("allow", UnknownPrice::Allow), ("deny", UnknownPrice::Deny)]);
+
 section! {
     /// All keys of a configuration file.
     pub(super) struct File {
@@ -82,6 +88,8 @@ section! {
         retry: Retry = Retry::default(), table();
         /// Second candidates for requests that wait.
         hedge: Hedge = Hedge::default(), table();
+        /// What is written down of every request, and what of money follows from it.
+        ledger: Ledger = Ledger::default(), table();
         /// Providers.
         provider: Vec<ProviderTable> = Vec::new(), tables(PROVIDERS_MAX);
         /// Models.
@@ -227,6 +235,25 @@ section! {
 }
 
 section! {
+    /// The ledger: what is written down of every request, and what of money follows from it.
+    pub struct Ledger {
+        /// What an endpoint without a known price is. `"allow"`: used; what it serves is counted, marked as
+        /// without a price and part of no sum. `"deny"`: excluded, as by a filter of the request.
+        unknown_price: UnknownPrice = UnknownPrice::Allow, UNKNOWN_PRICE;
+        /// Tokens of an answer that are reserved at most for a request that does not bound it with
+        /// `max_tokens`. Fewer where the endpoint's longest answer is shorter.
+        reserve_completion_tokens: usize = LedgerTerms::default().reserve_completion_tokens as usize,
+            Count(1, 1 << 24);
+        /// Where `provider.on_client_gone` is `"drain"`: how long an answer is read without its client.
+        drain_timeout: Duration = LedgerTerms::default().drain_timeout, Time(1, DAY_MS);
+        /// Likewise, how much of it, in bytes as they come.
+        drain_bytes: usize = LedgerTerms::default().drain_bytes as usize, Bytes(1 << 10, 1 << 30);
+        /// Likewise, how many answers at a time, per core; what is beyond it is cut and estimated.
+        drains_per_core: usize = LedgerTerms::default().drains_per_core, Count(0, 1_000_000);
+    }
+}
+
+section! {
     /// An upstream account. A shipped provider (see below) needs only its `id` and what differs; any other
     /// needs `base_url` too.
     pub(super) struct ProviderTable {
@@ -250,6 +277,10 @@ section! {
         /// How long after a success a conversation comes back to it: as long as its prompt cache lives.
         /// Absent: as shipped, else `sticky.ttl`.
         sticky_ttl: Option<Duration> = None, Optional(STICKY);
+        /// What becomes of its answer when the client has left. `"cut"`: the connection is shut down at once.
+        /// `"drain"`: the answer is read to its end, within `ledger.drain_timeout` and its neighbours, since
+        /// the provider bills all of it anyway. Absent: as shipped, else `"cut"`.
+        on_client_gone: Option<OnClientGone> = None, Optional(ON_CLIENT_GONE);
         /// Take `<provider>/<name>` as is. Absent: as `server.passthrough`.
         passthrough: Option<bool> = None, Optional(Flag);
         /// `false` switches it off; endpoints at it are left out.

@@ -8,10 +8,11 @@ use std::sync::LazyLock;
 
 use super::reader::{Optional, Reader, Required, section, tables};
 use super::rules::{LABEL, PROVIDER_ID, VARIABLE};
-use super::schema::{STICKY, STREAM_USAGE};
+use super::schema::{ON_CLIENT_GONE, STICKY, STREAM_USAGE};
 use super::secret::{AuthRule, AuthStyle};
 use super::url::{BaseUrl, Url};
 use crate::dialect::StreamUsage;
+use crate::policy::catalog::OnClientGone;
 
 const CATALOGUE: &str = include_str!("../../../catalog/providers.toml");
 
@@ -42,6 +43,8 @@ section! {
         stream_usage: StreamUsage = StreamUsage::OnRequest, STREAM_USAGE;
         /// How long its prompt cache may live.
         sticky_ttl: Option<Duration> = None, Optional(STICKY);
+        /// What becomes of its answer when the client has left.
+        on_client_gone: OnClientGone = OnClientGone::Cut, ON_CLIENT_GONE;
     }
 }
 

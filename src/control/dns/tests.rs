@@ -91,6 +91,7 @@ fn snapshot(hosts: Vec<Host>) -> Snapshot {
         ambiguous_failover: true,
         auto: Auto::default(),
         hedging: Terms::default(),
+        ledger: crate::policy::catalog::LedgerTerms::default(),
     }
 }
 

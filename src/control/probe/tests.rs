@@ -48,6 +48,7 @@ fn provider(address: SocketAddr, credential: Credential) -> Provider {
         pool: PoolId(0),
         passthrough: false,
         sticky_ttl: crate::base::limits::STICKY_TTL,
+        on_client_gone: crate::policy::catalog::OnClientGone::Cut,
         heads: Heads::default(),
     }
 }

@@ -4,7 +4,6 @@
 
 use super::*;
 use crate::base::ids::KeyId;
-use crate::base::record::Billed;
 use crate::exchange::sim::{self, Case};
 use crate::policy::catalog::Key;
 
@@ -15,7 +14,7 @@ fn snapshot(providers: usize) -> Snapshot {
 }
 
 fn attempt(provider: u32, fault: Option<Fault>) -> AttemptRecord {
-    AttemptRecord { provider: ProviderId(provider), fault, billed: Billed::No, hedged: false }
+    AttemptRecord { provider: ProviderId(provider), fault, ..AttemptRecord::NONE }
 }
 
 #[test]

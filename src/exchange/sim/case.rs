@@ -22,6 +22,13 @@
 //! usage-always PROVIDER       it reports usage on streams without being asked
 //! cached PROVIDER             its endpoints read prompts from a cache at a lower price; their models keep
 //!                             the order of this file
+//! price PROVIDER P C          its endpoints cost so many pico-dollars per token of prompt and answer
+//! unknown-price deny          endpoints without a price are excluded
+//! drain PROVIDER              its answers are read on when their client has left
+//! drain-timeout TIME | drain-bytes N | drains N       bounds of that
+//! reserve N                   tokens reserved for an answer that nobody bounds
+//! strict on                   an answer is settled before its last bytes leave
+//! journal N                   the journal has room for so many requests
 //! sticky-ttl 100ms            how long after a success a conversation comes back
 //! passthrough PROVIDER        it takes `PROVIDER/anything`
 //! control PROVIDER            paths that are no inference go there
@@ -72,6 +79,8 @@
 //! connection kept | closed | reset
 //! record TEXT                 all records in order, as `outcome provider=fault/billed … usage P+C`; a
 //!                             hedge is `provider=fault/billed/hedge`; `record *N TEXT` are N of them
+//! settle TEXT                 all settlements in order, once one is named: see `ledger`; `*` is any number
+//! admit RESERVED MODEL PROVIDER                       likewise all admissions
 //! origin PROVIDER requests N | origin PROVIDER body TEXT | origin PROVIDER head-has TEXT | … head-lacks TEXT
 //! ```
 //!
@@ -84,6 +93,7 @@ use core::time::Duration;
 
 use crate::base::limits::{Deadlines, Limits, STICKY_TTL};
 use crate::exchange::sim::parse;
+use crate::policy::catalog::LedgerTerms;
 use crate::policy::hedge::Terms;
 
 /// A scenario.
@@ -124,6 +134,10 @@ pub struct Config {
     pub ambiguous: bool,
     /// Second candidates for requests that wait.
     pub hedging: Terms,
+    /// What the operator says of the ledger.
+    pub ledger: LedgerTerms,
+    /// Requests that the journal has room for; `None` is no bound.
+    pub journal_room: Option<usize>,
     /// Keys are demanded.
     pub keys: bool,
     /// The clients' key may ask how its requests were routed.
@@ -143,6 +157,10 @@ pub struct Provider {
     pub passthrough: bool,
     /// Reads prompts from its cache at a lower price.
     pub cached: bool,
+    /// Its answers are read on when their client has left.
+    pub drains: bool,
+    /// What a token of the prompt and one of the answer cost at its endpoints, in pico-dollars.
+    pub price: Option<[i128; 2]>,
 }
 
 /// One step of a client.
@@ -256,6 +274,8 @@ impl Case {
                 sticky_ttl: STICKY_TTL,
                 ambiguous: true,
                 hedging: Terms::default(),
+                ledger: LedgerTerms::default(),
+                journal_room: None,
                 keys: true,
                 debug: false,
                 control: None,

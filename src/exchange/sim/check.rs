@@ -7,6 +7,7 @@ use crate::base::record::{Outcome, Record};
 use crate::exchange::nulls;
 use crate::exchange::sim::case::{Case, ClientStep, Config};
 use crate::exchange::sim::costs::uncosted;
+use crate::exchange::sim::ledger;
 use crate::exchange::sim::http::{Block, Kind, Message, Reader, blocks};
 use crate::exchange::sim::report::{AttemptReport, ClientReport, End, Report};
 use crate::exchange::sim::setup::{CLIENT_KEY, credential};
@@ -25,6 +26,7 @@ pub fn laws(case: &Case, report: &Report) -> Verdict {
     if report.bodies_bytes != 0 && report.clients.iter().all(|one| one.end != End::Kept || one.done) {
         return Err(format!("{} request bytes are still charged", report.bodies_bytes));
     }
+    ledger::laws(case, report)?;
     for (index, client) in report.clients.iter().enumerate() {
         let attempts: Vec<&AttemptReport> =
             report.attempts.iter().filter(|attempt| attempt.client == index).collect();

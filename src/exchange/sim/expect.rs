@@ -8,6 +8,7 @@ use crate::base::fault::Fault;
 use crate::base::record::{Billed, Outcome, Record};
 use crate::exchange::sim::case::{Case, Expect};
 use crate::exchange::sim::http::{Block, Message, blocks};
+use crate::exchange::sim::ledger::{agrees, settle_text};
 use crate::exchange::sim::report::{ClientReport, End, Report};
 
 /// Checks every expectation of a case.
@@ -24,7 +25,7 @@ pub fn verify(case: &Case, report: &Report) -> Result<(), String> {
         let lines: Vec<&Expect> = case.expect.iter().filter(|expect| expect.client == index).collect();
         if let Err(why) = Look::new(case, report, client).all(&lines) {
             let _ = writeln!(wrong, "client {}: {why}", index + 1);
-            let _ = write!(wrong, "{}", outcome_of(case, client));
+            let _ = write!(wrong, "{}", outcome_of(case, report, client));
         }
         if !client.done {
             let _ = writeln!(wrong, "client {} is not done", index + 1);
@@ -35,7 +36,7 @@ pub fn verify(case: &Case, report: &Report) -> Result<(), String> {
 
 /// What a client got, in the words of a case's `[expect]` section.
 #[must_use]
-pub fn outcome_of(case: &Case, client: &ClientReport) -> String {
+pub fn outcome_of(case: &Case, report: &Report, client: &ClientReport) -> String {
     let mut text = String::new();
     for answer in &client.answers {
         let _ = writeln!(text, "status {}", answer.status());
@@ -60,7 +61,17 @@ pub fn outcome_of(case: &Case, client: &ClientReport) -> String {
     for record in &client.records {
         let _ = writeln!(text, "record {}", record_text(case, record));
     }
+    for settle in report.settles.iter().filter(|one| is_of(client, &one.id)) {
+        let _ = writeln!(text, "settle {}", settle_text(settle));
+    }
+    for admit in report.admits.iter().filter(|one| is_of(client, &one.id)) {
+        let _ = writeln!(text, "admit {} {} {}", admit.reserved, admit.served[0], admit.served[1]);
+    }
     text
+}
+
+fn is_of(client: &ClientReport, id: &str) -> bool {
+    client.records.iter().any(|record| record.id.as_str() == id)
 }
 
 /// The state of a comparison: which answer and which record are next.
@@ -70,13 +81,16 @@ struct Look<'r> {
     client: &'r ClientReport,
     answer: usize,
     record: usize,
+    /// Settlements, and admissions, that were named.
+    settle: usize,
+    admit: usize,
     /// Events of the answer in hand that were not named yet.
     events: Option<Vec<Block>>,
 }
 
 impl<'r> Look<'r> {
     const fn new(case: &'r Case, report: &'r Report, client: &'r ClientReport) -> Self {
-        Self { case, report, client, answer: 0, record: 0, events: None }
+        Self { case, report, client, answer: 0, record: 0, settle: 0, admit: 0, events: None }
     }
 
     fn all(mut self, lines: &[&Expect]) -> Result<(), String> {
@@ -87,6 +101,10 @@ impl<'r> Look<'r> {
         let (answers, records) = (self.client.answers.len(), self.client.records.len());
         if answers != self.answer {
             return Err(format!("{answers} answers, not {}", self.answer));
+        }
+        let (settles, admits) = (self.report.settles.len(), self.report.admits.len());
+        if self.settle > 0 && settles != self.settle || self.admit > 0 && admits != self.admit {
+            return Err(format!("{admits} admissions and {settles} settlements"));
         }
         if records != self.record {
             return Err(format!("{records} records, not {}", self.record));
@@ -127,6 +145,18 @@ impl<'r> Look<'r> {
                         .map_err(|got| format!("record {}: {got}", self.record))?;
                 }
                 Ok(())
+            }
+            "settle" => {
+                let settle = self.report.settles.get(self.settle).ok_or("no more settlements")?;
+                self.settle += 1;
+                let got = settle_text(settle);
+                if agrees(&got, &text) { Ok(()) } else { Err(format!("got `{got}`")) }
+            }
+            "admit" => {
+                let admit = self.report.admits.get(self.admit).ok_or("no more admissions")?;
+                self.admit += 1;
+                let [model, provider, _] = &admit.served;
+                equal(&format!("{} {model} {provider}", admit.reserved), &text)
             }
             "origin" => self.origin(&text),
             _ => Err("unknown expectation".to_owned()),

@@ -83,6 +83,16 @@ impl Author {
             ("hedge 3ms", 40),
             ("hedge-share 50", 15),
             ("hedge-per-request on", 15),
+            ("price a 100 1000", 40),
+            ("price b 250 1000000", 40),
+            ("drain a", 40),
+            ("drain b", 40),
+            ("drain-timeout 25ms", 40),
+            ("drain-bytes 300", 10),
+            ("drains 0", 10),
+            ("journal 2", 10),
+            ("strict on", 25),
+            ("unknown-price deny", 5),
         ] {
             if self.chance(likely) {
                 self.line(line);

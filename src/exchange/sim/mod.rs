@@ -23,6 +23,7 @@ pub mod exercise;
 mod expect;
 pub mod generate;
 pub mod http;
+pub mod ledger;
 mod origin;
 mod parse;
 mod perform;

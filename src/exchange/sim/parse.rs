@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::base::limits::{Deadlines, Limits};
 use crate::exchange::sim::case::{Case, ClientStep, Config, Expect, Origin, OriginStep, ProcessStep};
+use crate::exchange::sim::ledger;
 use crate::exchange::sim::setup::CLIENT_KEY;
 use crate::policy::hedge::When;
 
@@ -185,7 +186,8 @@ fn config(config: &mut Config, word: &str, rest: &str) -> Result<()> {
             }
         }
         "control" => config.control = Some(config.provider(rest)),
-        _ => return Err("unknown setting".to_owned()),
+        "drain-timeout" => config.ledger.drain_timeout = duration(rest)?,
+        _ => return ledger::setting(config, word, rest),
     }
     Ok(())
 }

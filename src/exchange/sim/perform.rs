@@ -9,6 +9,7 @@ use crate::exchange::sim::Random;
 use crate::exchange::sim::origin::Dialled;
 use crate::exchange::sim::world::{Arrival, Event, Side, Tried, Wire, World};
 use crate::exchange::{Action, Input, Lane, State};
+use crate::wire::parcel::Parcel;
 
 /// A dial in flight.
 pub(super) struct Dial {
@@ -42,6 +43,13 @@ impl World<'_> {
                 self.sessions[session].socket.begin_send(parcel);
                 self.push_to_client(session);
             }
+            Action::ClientEnd => {
+                // The client has left: what is in flight to and from it completes somehow.
+                let socket = &mut self.sessions[session].socket;
+                assert!(!socket.shut, "ended twice");
+                (socket.ended, socket.shut) = (true, true);
+                self.wake(Side::Client(session));
+            }
             Action::ClientHalfClose => {
                 let socket = &mut self.sessions[session].socket;
                 assert!(!socket.ended && socket.send.is_none(), "ended twice, or with a send in flight");
@@ -53,6 +61,7 @@ impl World<'_> {
             Action::OriginSend { lane } => {
                 let parcel = self.sessions[session].exchange.take_origin_parcel(lane);
                 let id = self.wire(session, lane).origin.expect("sends only on a connection");
+                self.check_admitted(session, &parcel);
                 self.connections[id].socket.begin_send(parcel);
                 self.push_to_origin(id);
             }
@@ -100,6 +109,16 @@ impl World<'_> {
         }
         // Without a deadline, an exchange may only wait for what is certain to come.
         assert!(seat.wires.iter().any(comes_home), "exchange {} waits without a deadline", session + 1);
+    }
+
+    /// What goes to a provider belongs to a request that was admitted and is not settled.
+    fn check_admitted(&self, session: usize, parcel: &Parcel) {
+        let State::Attempt(attempt) = &self.sessions[session].exchange.state else {
+            panic!("a request is sent after its answer")
+        };
+        let first = parcel.pieces.first().map(|piece| parcel.bytes(*piece)).unwrap_or_default();
+        let id = attempt.request.id;
+        assert!(!first.starts_with(b"POST ") || self.book.borrow().owes(id.as_str()), "{id:?} is not admitted");
     }
 
     fn wire(&mut self, session: usize, lane: Lane) -> &mut Wire {

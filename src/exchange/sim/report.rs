@@ -4,6 +4,7 @@
 
 use crate::base::record::Record;
 use crate::exchange::sim::http::Message;
+use crate::exchange::sim::ledger::{Admitted, Settled};
 use crate::exchange::sim::world::{Session, Tried, World};
 
 /// How a client connection ended.
@@ -60,6 +61,10 @@ pub struct Report {
     pub clients: Vec<ClientReport>,
     /// Every dial, in order.
     pub attempts: Vec<AttemptReport>,
+    /// What was admitted, in order.
+    pub admits: Vec<Admitted>,
+    /// What was settled, in order.
+    pub settles: Vec<Settled>,
     /// Request bytes still charged to the core.
     pub bodies_bytes: usize,
     /// Dials and requests for which no section was left.
@@ -96,6 +101,8 @@ impl World<'_> {
         Report {
             clients: self.sessions.iter().enumerate().map(client).collect(),
             attempts: self.tried.iter().map(attempt).collect(),
+            admits: self.book.borrow().admits.clone(),
+            settles: self.book.borrow().settles.clone(),
             bodies_bytes: self.core.bodies_bytes,
             unscripted: self.unscripted,
         }

@@ -11,7 +11,7 @@ use crate::dialect::{DialectName, StreamUsage};
 use crate::exchange::sim::case::Config;
 use crate::policy::auto::{Auto, AutoModel, Tier};
 use crate::policy::catalog::{
-    AuthMode, Credential, Endpoint, Host, Key, Model, PriceRules, Prices, Provider, Snapshot, WaitingComment,
+    AuthMode, Credential, Endpoint, Host, Key, Model, OnClientGone, PriceRules, Prices, Provider, Snapshot, WaitingComment,
 };
 use crate::policy::heads::Heads;
 use crate::policy::rows::Rows;
@@ -33,19 +33,20 @@ pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
     let mut endpoints = Vec::new();
     let mut models = Vec::new();
     for (id, list) in &config.models {
-        let (mut of_model, mut any_cached) = (Vec::new(), false);
+        let (mut of_model, mut any_priced) = (Vec::new(), false);
         for (provider, name) in list {
             of_model.push(EndpointId(endpoints.len() as u32));
-            let cached = config.providers[*provider].cached;
-            any_cached |= cached;
+            let one = &config.providers[*provider];
+            any_priced |= one.cached || one.price.is_some();
+            let prices = one.price.map(plain_prices).or_else(|| one.cached.then(cached_prices));
             let provider = ProviderId(*provider as u32);
             let mut endpoint = Endpoint::plain(provider, ModelId(models.len() as u32), name);
-            endpoint.facts.prices = cached.then(cached_prices);
+            endpoint.facts.prices = prices;
             endpoints.push(endpoint);
         }
         let mut model = Model::plain(id, of_model);
         // With prices there would be a draw.
-        model.facts.strategy = any_cached.then_some(StrategyName::Order);
+        model.facts.strategy = any_priced.then_some(StrategyName::Order);
         models.push(model);
     }
     let id_of = |index: usize, name: &str| (Box::from(name), index as u32);
@@ -81,6 +82,7 @@ pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
         ambiguous_failover: config.ambiguous,
         auto,
         hedging: config.hedging,
+        ledger: config.ledger.clone(),
     }
 }
 
@@ -101,6 +103,13 @@ fn auto(config: &Config, models: &[Model]) -> Auto {
         default_tier: 1.min(config.auto.len().saturating_sub(1)),
         ..Auto::default()
     }
+}
+
+/// Prices of a token of the prompt and one of the answer.
+fn plain_prices([prompt, completion]: [i128; 2]) -> PriceRules {
+    let price = |pico| Some(PicoDollars(pico));
+    let base = Prices { prompt: price(prompt), completion: price(completion), ..Prices::default() };
+    PriceRules { base, rules: Box::default() }
 }
 
 /// Cached tokens of a prompt cost a tenth of the others.
@@ -127,6 +136,7 @@ fn provider(config: &Config, index: usize) -> Provider {
         deadlines: config.deadlines.clone(),
         pool: PoolId(index as u32),
         sticky_ttl: config.sticky_ttl,
+        on_client_gone: if one.drains { OnClientGone::Drain } else { OnClientGone::Cut },
         passthrough: one.passthrough,
         heads: Heads::default(),
     }

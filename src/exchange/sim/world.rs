@@ -15,6 +15,7 @@ use crate::base::record::Record;
 use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::sim::case::{Case, ProcessStep};
 use crate::exchange::sim::client::Client;
+use crate::exchange::sim::ledger::{Book, Pen};
 use crate::exchange::sim::origin::Connection;
 use crate::exchange::sim::perform::Dial;
 use crate::exchange::sim::report::Report;
@@ -126,6 +127,8 @@ pub struct World<'c> {
     queue: BTreeMap<(Moment, u64, u64), Event>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) core: CoreState,
+    /// What the journal holds.
+    pub(super) book: Rc<RefCell<Book>>,
     pub(super) sessions: Vec<Session>,
     pub(super) connections: Vec<Connection>,
     /// Idle connections by provider.
@@ -174,6 +177,9 @@ impl<'c> World<'c> {
             Cut::Whole | Cut::Drip | Cut::Client(_) | Cut::Origin(_) => 64 * 1024,
         };
         let mut core = CoreState::new(Arc::new(Counters::default()), [tuning.seed, !tuning.seed, 1]);
+        core.tells_records = true;
+        let (pen, book) = Pen::new(&case.config);
+        core.journal = Some(Box::new(pen));
         core.sticky = Some(Arc::new(Memory::new(CONVERSATIONS, [tuning.seed, 2])));
         Self {
             sessions: case.clients.iter().map(session).collect(),
@@ -191,6 +197,7 @@ impl<'c> World<'c> {
             queue: BTreeMap::new(),
             order: 0,
             core,
+            book,
             case,
             tuning,
             random,

@@ -95,6 +95,21 @@ pub struct PriceRules {
 }
 
 impl PriceRules {
+    /// A number that stands for exactly these rules, here and after any restart: FNV-1a (64 bit) over every
+    /// price, bound and window in the order in which they are declared, each number in little-endian bytes
+    /// behind a 1, or a single 0 where it is not there. Never 0.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+        hash.prices(&self.base);
+        for PriceRule { above_prompt_tokens, window, prices } in &self.rules {
+            hash.number(above_prompt_tokens.map(i128::from));
+            hash.number(window.map(|window| i128::from(window.start) << 16 | i128::from(window.end)));
+            hash.prices(prices);
+        }
+        hash.0.max(1)
+    }
+
     /// The prices of a prompt of so many tokens at this minute of the day (UTC). Allocates nothing.
     #[must_use]
     pub fn at(&self, prompt_tokens: u32, minute: u16) -> Prices {
@@ -106,9 +121,62 @@ impl PriceRules {
     }
 }
 
+/// FNV-1a under way.
+struct Hash(u64);
+
+impl Hash {
+    fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    fn number(&mut self, number: Option<i128>) {
+        self.byte(u8::from(number.is_some()));
+        number.iter().flat_map(|number| number.to_le_bytes()).for_each(|byte| self.byte(byte));
+    }
+
+    fn prices(&mut self, prices: &Prices) {
+        let Prices { prompt, completion, cache_read, cache_write, cache_write_1h, .. } = prices;
+        let Prices { reasoning, request, image, audio, .. } = prices;
+        let all = [prompt, completion, cache_read, cache_write, cache_write_1h, reasoning, request, image, audio];
+        all.into_iter().for_each(|price| self.number(price.map(|price| price.0)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_part_of_the_rules_makes_another_version() {
+        let pico = |amount| Some(PicoDollars(amount));
+        let rule = PriceRule {
+            above_prompt_tokens: Some(200),
+            window: Some(Window { start: 1, end: 2 }),
+            prices: Prices { prompt: pico(3), ..Prices::default() },
+        };
+        let base = Prices { prompt: pico(3), completion: pico(4), ..Prices::default() };
+        let all = [
+            (Prices::default(), vec![]),
+            (base, vec![]),
+            (Prices { prompt: pico(4), completion: pico(3), ..base }, vec![]),
+            (Prices { cache_read: pico(0), ..base }, vec![]),
+            (base, vec![rule]),
+            (base, vec![rule, rule]),
+            (base, vec![PriceRule { above_prompt_tokens: None, ..rule }]),
+            (base, vec![PriceRule { window: None, ..rule }]),
+            (base, vec![PriceRule { prices: base, ..rule }]),
+        ];
+        let of = |(base, rules): &(Prices, Vec<PriceRule>)| {
+            PriceRules { base: *base, rules: rules.clone().into() }.version()
+        };
+        let mut versions: Vec<u64> = all.iter().map(of).collect();
+        assert_eq!(versions, all.iter().map(of).collect::<Vec<_>>());
+        versions.sort_unstable();
+        versions.dedup();
+        assert_eq!(versions.len(), all.len());
+        // It is written down for years: another number would be another version.
+        assert_eq!(of(&all[0]), 0x9f30_7ec3_1e0c_d7d5);
+    }
 
     #[test]
     fn windows_are_half_open_and_may_pass_midnight() {

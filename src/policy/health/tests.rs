@@ -33,6 +33,7 @@ fn provider(id: &str) -> Provider {
         deadlines: Deadlines::default(),
         pool: PoolId(0),
         sticky_ttl: crate::base::limits::STICKY_TTL,
+        on_client_gone: crate::policy::catalog::OnClientGone::Cut,
         passthrough: true,
         heads: Heads::default(),
     }

@@ -126,6 +126,7 @@ impl<'a> Receipt<'a> {
                 format!("it computes in {}", facts.quantization.map_or("an unknown format", |one| one.name()))
             }
             Filter::MaxPrice => self.too_dear(one),
+            Filter::Unpriced => "nobody knows what it costs".to_owned(),
             Filter::Context => format!(
                 "the prompt has at least {} tokens, the answer up to {}; there is room for {} in all, \
                  {} of a prompt",

@@ -12,7 +12,7 @@ use crate::base::money::PicoDollars;
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::{
     Credential, Endpoint, Key, Modality, Parameter, PriceRule, PriceRules, Prices, Provider, Quantization,
-    ServiceTier,
+    ServiceTier, UnknownPrice,
 };
 use crate::policy::heads::Heads;
 use crate::policy::live::{Figures, Percentiles};
@@ -35,6 +35,7 @@ pub(in crate::policy) fn provider(id: &str) -> Provider {
         deadlines: Deadlines::default(),
         pool: PoolId(0),
         sticky_ttl: crate::base::limits::STICKY_TTL,
+        on_client_gone: crate::policy::catalog::OnClientGone::Cut,
         passthrough: id == "any",
         heads: Heads::default(),
     }
@@ -396,6 +397,17 @@ fn sound_may_have_a_price_of_its_own() {
     }
 }
 
+#[test]
+fn what_has_no_price_is_excluded_where_the_operator_says_so() {
+    let mut world = world("m: a, b usd=1, c usd=3");
+    world.0.endpoints[2].facts.prices.as_mut().expect("priced").base.completion = None;
+    let all = |world: &_| planned(world, r#"{"model":"m","models":["any/thing"]}"#, 1);
+    assert_eq!(all(&world).map(|list| list.len()), Ok(4));
+    world.0.ledger.unknown_price = UnknownPrice::Deny;
+    assert_eq!(all(&world), Ok(vec!["b".to_owned()]));
+    assert_eq!(planned(&world, r#"{"model":"any/thing"}"#, 1), Err(NoPlan::Excluded));
+}
+
 /// `planned` tells what it does, and telling asks every endpoint one by one: they must not differ.
 #[test]
 fn filters_that_ask_all_at_once_and_one_by_one_agree() {
@@ -426,7 +438,10 @@ fn filters_that_ask_all_at_once_and_one_by_one_agree() {
         let endpoints: Vec<String> = (0..1 + next(20))
             .map(|_| format!("p{} {} {}", next(6), facts[next(facts.len())], facts[next(facts.len())]))
             .collect();
-        let world = world(&format!("m: {}", endpoints.join(", ")));
+        let mut world = world(&format!("m: {}", endpoints.join(", ")));
+        if seed % 4 == 0 {
+            world.0.ledger.unknown_price = UnknownPrice::Deny;
+        }
         for ask in asks {
             for content in [&*messages, "[{\"content\":[{\"type\":\"image_url\"}]}]"] {
                 let body = format!("{{\"model\":\"m\",\"messages\":{content},{ask}}}");

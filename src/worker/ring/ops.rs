@@ -255,6 +255,10 @@ impl Ops for RingOps<'_> {
         self.links.entry(self.wires.client).link.shutdown_write();
     }
 
+    fn client_end(&mut self) {
+        self.links.entry(self.wires.client).link.shutdown();
+    }
+
     fn reuse(&mut self, lane: Lane, pool: PoolId, now: Moment) -> bool {
         let links = &mut *self.links;
         let Some(token) = self.pool.take(pool, now, |old| drop(links.part(old, false))) else { return false };

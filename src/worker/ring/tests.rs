@@ -48,6 +48,7 @@ fn snapshot() -> Snapshot {
         ambiguous_failover: true,
         auto: Auto::default(),
         hedging: Terms::default(),
+        ledger: crate::policy::catalog::LedgerTerms::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every `.case` file on real sockets: the scenarios that prove the state machine in the simulator,
 //! performed by real clients and origins around the real binary. Expectations are judged by the same code,
-//! apart from `record` lines: what is recorded is not seen on a wire.
+//! apart from `record`, `settle` and `admit` lines: what is written down is not seen on a wire.
 //!
 //! Each case has a process of its own, because deadlines, limits and drains are a process' own; several run
 //! at once. Times of a case are multiplied by [`FACTOR`].
@@ -15,9 +15,10 @@ use std::thread;
 use std::time::Duration;
 
 use millrace::base::limits::{Deadlines, Limits};
-use millrace::exchange::sim::case::{Case, ClientStep, Config, OriginStep, ProcessStep};
+use millrace::exchange::sim::case::{self, Case, ClientStep, Config, OriginStep, ProcessStep};
 use millrace::exchange::sim::report::ClientReport;
 use millrace::exchange::sim::{CLIENT_KEY, Report, verify};
+use millrace::policy::catalog::LedgerTerms;
 use millrace::policy::hedge::{Terms, When};
 
 use crate::harness::{Proxy, digest, each_driver, until};
@@ -89,6 +90,10 @@ fn out_of_reach(case: &Case) -> Option<&'static str> {
     if config.limits.body_bytes < BODY_LEAST || config.limits.bodies_bytes_per_core < BODY_LEAST {
         return Some("a limit below what a configuration may set");
     }
+    let has_ledger = |one: &case::Provider| one.drains || one.price.is_some();
+    if config.ledger != LedgerTerms::default() || config.journal_room.is_some() || config.providers.iter().any(has_ledger) {
+        return Some("what is written down is not seen on a wire");
+    }
     let deaf_client = case.clients.iter().flatten().any(|step| *step == ClientStep::StopReading);
     let deaf_origin =
         case.origins.iter().flat_map(|origin| &origin.steps).any(|step| *step == OriginStep::AwaitHead);
@@ -113,7 +118,7 @@ fn is_dial(steps: &[OriginStep]) -> bool {
 
 /// Performs a case and compares.
 fn run(driver: &str, mut case: Case) -> Result<(), String> {
-    case.expect.retain(|expect| expect.word != "record");
+    case.expect.retain(|expect| !["record", "settle", "admit"].contains(&&*expect.word));
     let shared = Arc::new(Shared::default());
     let providers: Vec<Provider> =
         (0..case.config.providers.len()).map(|index| Provider::start(&case, index, &shared)).collect();
@@ -138,7 +143,7 @@ fn run(driver: &str, mut case: Case) -> Result<(), String> {
     drop(proxy);
     shared.finish();
     let (attempts, unscripted) = shared.report();
-    verify(&case, &Report { clients, attempts, bodies_bytes: 0, unscripted })
+    verify(&case, &Report { clients, attempts, bodies_bytes: 0, unscripted, admits: Vec::new(), settles: Vec::new() })
 }
 
 /// Does to the process what a case says.
