@@ -25,7 +25,7 @@ use crate::base::address::Address;
 use crate::base::metrics::Counters;
 use crate::control::catalog;
 use crate::control::config::{
-    Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles,
+    Config, Cores, Driver as WantedDriver, Exposure, ModelEntry, TlsFiles,
 };
 use crate::control::dns::{self, Names};
 use crate::control::probe::Prober;
@@ -207,18 +207,9 @@ pub(super) fn simulator_providers(
 
 /// The simulator's models.
 pub(super) fn simulator_models() -> Vec<ModelEntry> {
-    let entry = |&(listener, name): &(sim::Listener, &str)| EndpointEntry {
-        provider: listener.provider_id().into(),
-        name: name.into(),
-        ..EndpointEntry::default()
-    };
     sim::models()
         .iter()
-        .map(|model| ModelEntry {
-            id: model.id.into(),
-            endpoints: model.endpoints.iter().map(entry).collect(),
-            ..ModelEntry::default()
-        })
+        .map(sim::SimulatedModel::entry)
         .chain([sim::routed::model(), sim::routed::cached()])
         .collect()
 }

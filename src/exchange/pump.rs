@@ -13,6 +13,7 @@
 //! Deliberately absent: heads, sockets, deadlines, and whether a failure can still fail over.
 
 mod closing;
+mod document;
 mod told;
 mod whole;
 
@@ -408,9 +409,7 @@ impl Pump {
         chunk: &mut Option<Chunk>,
     ) -> Option<Signal> {
         let Content::Events { drop_usage } = self.content else {
-            emit.payload(self.unfed);
-            self.seen.payload_bytes += self.unfed.len() as u64;
-            self.unfed = Span::default();
+            self.feed_document(bytes, dialect, emit, chunk);
             return None;
         };
         let unproven = matches!(self.body, BodyIn::Close);

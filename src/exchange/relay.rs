@@ -225,16 +225,21 @@ impl Exchange {
     /// follows.
     pub(super) fn commit_long(&mut self, cx: &mut Cx<'_>, payload: usize) {
         let Some(mut attempt) = self.commit(cx) else { return };
-        let terms = attempt.request.terms;
+        let (terms, bill) = (attempt.request.terms, Bill::of(&attempt));
+        let kept = &attempt.run.kept;
+        let is_answer = bill.is_some() && kept.status == 200 && kept.content_encoding.is_empty();
+        // With its cost, the answer has a length that nobody knows yet.
+        let grows = is_answer && bill.as_ref().is_some_and(Bill::tells_cost);
         let announced = match attempt.run.stage {
-            Stage::Whole { hold: Hold::Length(length) } => Some(length),
+            Stage::Whole { hold: Hold::Length(length) } if !grows => Some(length),
             _ => None,
         };
         let out = if announced.is_some() || terms.http10 { BodyOut::Plain } else { BodyOut::Chunked };
         let close = !terms.keep_alive || self.client.draining || terms.http10;
         let mut relay = Relay::begin(&mut attempt, out, cx, self.origin.sending);
+        let front = &self.window.bytes()[..payload];
         let closing = attempt.document_closing(&relay.attempts);
-        let place = closing.and_then(|closing| Place::first(&closing, &self.window.bytes()[..payload]));
+        let place = closing.and_then(|closing| Place::first(&closing, front));
         let added = place.as_ref().map_or(0, |place| place.bytes.len());
         let body = match announced {
             Some(length) => DocumentBody::Length(length + added as u64),
@@ -247,9 +252,12 @@ impl Exchange {
             Stage::Whole { hold: Hold::Chunked { decoder, .. } } => relay.pump.resume(decoder, payload),
             _ => relay.pump.restart(attempt.run.kept.framing, Content::Opaque),
         }
-        relay.pump.charge(Bill::of(&attempt));
+        relay.pump.charge(bill);
+        if is_answer {
+            relay.pump.seek_usage(front, relay.facts.dialect);
+        }
         if let Some(place) = place {
-            relay.pump.pass_front(place.at, &mut relay.emit);
+            relay.pump.pass_front(front, place.at, &mut relay.emit);
             relay.emit.insert(|out| out.extend_from_slice(&place.bytes));
         }
         relay.announced = announced.is_some();

@@ -2,11 +2,11 @@
 //! our own before the end marker; and how it was routed, if its client wants to know.
 //!
 //! A stream is watched with little effort until an event reports usage; that one is written anew, everything
-//! else goes on as it came. Of a document, only the edges of the edits are our own.
+//! else goes on as it came. Documents have a file of their own (`document`).
 //! Deliberately absent: what is told (`receipt`), the figures (`bill`).
 
 use super::told::Heard;
-use super::{BodyIn, Pump};
+use super::{Content, Pump};
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Places, Signal};
 use crate::exchange::bill::{self, Bill};
@@ -15,8 +15,8 @@ use crate::exchange::receipt::cost::{self, write_choices, write_members, write_o
 use crate::exchange::receipt::{Closing, closing_brace, write_event};
 use crate::wire::journal::{Cost, Ending};
 use crate::wire::json::scan::Fields;
+use crate::wire::json::seek::Seek;
 use crate::wire::json::splice::{Piece, Splice};
-use crate::wire::parcel::Parcel;
 
 /// Most edits of an answer: choices, cost and receipt, and members that are taken out.
 const EDITS: usize = 16;
@@ -33,21 +33,23 @@ pub(super) struct Tell {
     /// What the provider said.
     pub(super) heard: Heard,
     /// The client was told the usage of the whole answer.
-    told: bool,
+    pub(super) told: bool,
     /// The event in hand reports the usage of the whole answer: its data, and where things stand in them.
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
     places: Places,
     /// Nothing but usage is in it.
     only: bool,
     /// The same event as it came.
     raw: Vec<u8>,
-    edits: Splice<EDITS>,
+    pub(super) edits: Splice<EDITS>,
+    /// Where the usage is in a document that is passed on as it comes.
+    pub(super) seek: Option<Seek>,
 }
 
 impl Tell {
     /// Forgets an answer; keeps the memory.
     pub(super) fn clear(&mut self) {
-        (self.bill, self.closing, self.told) = (None, None, false);
+        (self.bill, self.closing, self.seek, self.told) = (None, None, None, false);
         self.heard.clear();
         self.data.clear();
     }
@@ -114,7 +116,7 @@ impl Tell {
 
     /// Edits a usage object so that it says what the answer costs, and the choices beside it so that they are
     /// as this client expects them.
-    fn edit_usage(&mut self, text: &[u8], places: &Places, only: bool, cost: Option<&Cost>) {
+    pub(super) fn edit_usage(&mut self, text: &[u8], places: &Places, only: bool, cost: Option<&Cost>) {
         let Some(bill) = &self.bill else { return };
         if places.costed {
             remove_members(text, places.usage, &mut self.edits);
@@ -128,7 +130,7 @@ impl Tell {
     }
 
     /// Edits an object so that it tells how the request was routed.
-    fn edit_closing(&mut self, text: &[u8]) {
+    pub(super) fn edit_closing(&mut self, text: &[u8]) {
         if let Some(brace) = closing_brace(text)
             && let Some(closing) = self.closing.take()
         {
@@ -169,22 +171,8 @@ impl Pump {
         self.tell.closing.take()
     }
 
-    /// Passes the first `count` bytes of a body on, ahead of the walk.
-    pub(in crate::exchange) fn pass_front(&mut self, count: usize, emit: &mut Emit) {
-        emit.payload(Span::new(0, count));
-        self.seen.payload_bytes += count as u64;
-        if let BodyIn::Length { left } = &mut self.body {
-            *left -= count as u64;
-        }
-        if self.unfed.is_empty() {
-            self.parsed = count;
-        } else {
-            self.unfed.start = count as u32;
-        }
-    }
-
     /// What the answer costs as far as it was seen, when it is whole.
-    fn cost(&self) -> Option<Cost> {
+    pub(super) fn cost(&self) -> Option<Cost> {
         let bill = self.tell.bill.as_ref()?;
         let (usage, _) = bill::figures(self.seen.usage, true, self.counted(), bill.prompt_estimate());
         bill.cost(&usage, self.told(), Ending::Complete).map(|(cost, _)| cost)
@@ -262,42 +250,9 @@ impl Pump {
     /// that one is unfinished, or an error.
     pub(super) fn close_unmarked(&mut self, dialect: &dyn Dialect, emit: &mut Emit) {
         let unmarked = !self.seen.done && self.seen.error.is_none() && !self.watch.in_event();
-        if unmarked && self.tell.tells_at_end() && matches!(self.content, super::Content::Events { .. }) {
+        if unmarked && self.tell.tells_at_end() && matches!(self.content, Content::Events { .. }) {
             self.tell.heard.resolve(dialect);
             self.write_due(emit);
-        }
-    }
-
-    /// A document is here as a whole, and will be sent from the front of the window: says what it will tell.
-    pub(in crate::exchange) fn tell_document(
-        &mut self,
-        body: &[u8],
-        places: &Places,
-        closing: Option<Box<Closing>>,
-    ) {
-        self.tell.heard.note(places, body);
-        self.tell.edits.clear();
-        if !places.usage.is_empty() && self.tell.bill.as_ref().is_some_and(Bill::tells_cost) {
-            let cost = self.cost();
-            self.tell.edit_usage(body, places, false, cost.as_ref());
-        }
-        self.tell.closing = closing;
-        self.tell.edit_closing(body);
-        self.tell.closing = None;
-        self.seen.payload_bytes = self.tell.edits.len(body.len()) as u64;
-    }
-
-    /// Writes the document, `window` of the window's storage, with what it tells.
-    pub(in crate::exchange) fn push_document(&self, window: Span, parcel: &mut Parcel) {
-        for piece in self.tell.edits.pieces(window.len()) {
-            match piece {
-                Piece::Body(span) => parcel.push_window(span.shifted(window.start as usize)),
-                Piece::Own(span) => {
-                    let from = parcel.own.len();
-                    parcel.own.extend_from_slice(span.of(self.tell.edits.own()));
-                    parcel.push_own(from);
-                }
-            }
         }
     }
 }

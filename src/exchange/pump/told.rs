@@ -118,6 +118,15 @@ impl Heard {
         }
     }
 
+    /// Keeps the end of a document that comes in pieces.
+    pub(super) fn extend_tail(&mut self, piece: &[u8]) {
+        let more = &piece[piece.len().saturating_sub(TAIL_BYTES)..];
+        let kept = self.tail_bytes.min(TAIL_BYTES - more.len());
+        self.tail.copy_within(self.tail_bytes - kept..self.tail_bytes, 0);
+        self.tail[kept..kept + more.len()].copy_from_slice(more);
+        self.tail_bytes = kept + more.len();
+    }
+
     /// The event whose end was kept is the last one with content: says why the answer ended.
     pub(super) fn resolve(&mut self, dialect: &dyn Dialect) {
         let tail = &self.tail[..core::mem::take(&mut self.tail_bytes)];

@@ -5,6 +5,7 @@
 //! | [`scan`] | walks over values, fields, items; knows where they end, not what they mean |
 //! | [`peek`] | one pass over a request body: the members a router needs, checked; duplicates refused |
 //! | `quote` | finds the end of a string |
+//! | [`seek`] | finds a member in text that comes in pieces and is not kept |
 //! | `skip` | finds the end of an object or array that nobody looks into |
 //! | [`parameter`] | the names of parameters that not every provider takes |
 //! | [`content`] | whether a prompt has parts that are no text |
@@ -25,6 +26,7 @@ pub mod parameter;
 pub mod peek;
 mod quote;
 pub mod scan;
+pub mod seek;
 mod skip;
 pub mod splice;
 pub mod text;
