@@ -34,13 +34,16 @@ use crate::wire::journal::page::PAGE_BYTES;
 use crate::worker::{AskSync, CoreJournal};
 
 /// The journals of all cores, ready to be written.
-pub(super) struct Journals {
+#[derive(Debug)]
+pub struct Journals {
     /// The directory, which is this process's as long as this lives.
-    pub(super) dir: DataDir,
+    pub dir: DataDir,
     /// Of each core, by number.
-    pub(super) marks: Vec<Arc<Marks>>,
-    writers: Vec<Writer>,
-    files: Vec<SyncCore>,
+    pub marks: Vec<Arc<Marks>>,
+    /// Who writes them, likewise.
+    pub writers: Vec<Writer>,
+    /// What is to be synced.
+    pub files: Vec<SyncCore>,
 }
 
 /// Opens the journals of so many cores. `after` says up to which record of a core the ledger has them: new ones
@@ -48,7 +51,7 @@ pub(super) struct Journals {
 ///
 /// # Errors
 /// What is wrong and what to do, for the operator.
-pub(super) fn open(
+pub fn open(
     config: &Config,
     cores: usize,
     after: impl Fn(u16) -> Sequence,
