@@ -6,7 +6,7 @@
 use crate::control::config;
 use crate::exchange::sim;
 use crate::policy::auto;
-use crate::wire::{http1, json, sse};
+use crate::wire::{http1, journal, json, sse};
 
 macro_rules! targets {
     ($($(#[doc = $doc:literal])* $name:ident = $body:path,)*) => {
@@ -29,6 +29,8 @@ targets! {
     exchange = sim::exercise::exercise,
     /// A field value of ours: it never breaks out of its line.
     head_writer = http1::exercise::exercise_head_writer,
+    /// A segment of the journal: any bytes are survived, and a record that is read is written the same.
+    journal = journal::exercise::exercise,
     /// A request body: `peek` agrees with a full reader, and splicing takes out what it should.
     json_peek = json::exercise::exercise,
     /// A request head: any cut gives the same verdict, and the plain reading agrees.

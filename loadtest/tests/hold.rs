@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -15,12 +16,17 @@ use std::thread;
 struct Router {
     child: Child,
     address: String,
+    data: PathBuf,
 }
 
 impl Router {
     fn start() -> Self {
+        static STARTS: AtomicU32 = AtomicU32::new(0);
+        let number = STARTS.fetch_add(1, Ordering::Relaxed);
+        let data = env::temp_dir().join(format!("millrace-hold-{}-{number}", std::process::id()));
         let mut child = Command::new(router_binary())
-            .args(["--listen", "127.0.0.1:0", "--cores", "1"])
+            .args(["--listen", "127.0.0.1:0", "--cores", "1", "--data-dir"])
+            .arg(&data)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -29,7 +35,7 @@ impl Router {
         let listening = |line: String| line.strip_prefix("listening on http://").map(str::to_owned);
         let line = out.lines().map_while(Result::ok).find_map(listening).expect("the router listens");
         let address = line.split(' ').next().expect("an address").to_owned();
-        Self { child, address }
+        Self { child, address, data }
     }
 }
 
@@ -37,6 +43,7 @@ impl Drop for Router {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.data);
     }
 }
 

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::catalog::ImportOptions;
 use super::eval_router::EvalOptions;
 use super::explain::ExplainOptions;
+use super::journal::{InspectOptions, VerifyOptions};
 use super::simulate::SimulateOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
@@ -68,6 +69,9 @@ pub enum Command {
     /// Client keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The journals of a data directory
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// The catalogue of models
     #[command(subcommand)]
     Catalog(CatalogCommand),
@@ -75,6 +79,15 @@ pub enum Command {
     EvalRouter(EvalOptions),
     /// What traffic would have cost, and how it would have gone, under a policy or two
     Simulate(SimulateOptions),
+}
+
+/// What to do with journals.
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Print the records of a data directory or of one segment file
+    Inspect(InspectOptions),
+    /// Check every record of a data directory or of one segment file; fails when any is damaged
+    Verify(VerifyOptions),
 }
 
 /// What to do with the catalogue.
@@ -99,6 +112,9 @@ pub struct ServeOptions {
     /// Kernel interface of the data plane
     #[arg(long, value_parser = driver_parser())]
     pub driver: Option<Driver>,
+    /// Directory for journal and ledger; each process needs its own [env: MILLRACE_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Options of `check`.
@@ -149,7 +165,12 @@ impl ServeOptions {
             value: None,
             message: wrong.into(),
         })?;
-        let overrides = Overrides { listen: self.listen.clone(), cores: self.cores, driver: self.driver };
+        let overrides = Overrides {
+            listen: self.listen.clone(),
+            cores: self.cores,
+            driver: self.driver,
+            data_dir: self.data_dir.clone(),
+        };
         let config = load_file(self.config.as_deref(), overrides, sources)?;
         let exposure = config::check_exposure(&config)?;
         Ok((config, exposure))

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod cli;
 pub mod eval_router;
 pub mod explain;
+pub mod journal;
 mod listen;
 mod serve;
 pub mod simulate;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{CatalogCommand, Cli, Command, KeyCommand};
+use cli::{CatalogCommand, Cli, Command, JournalCommand, KeyCommand};
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -27,6 +28,12 @@ pub fn main() -> ExitCode {
         Command::Check(options) => cli::check(&options, &mut stdout().lock(), &mut stderr().lock()),
         Command::Catalog(CatalogCommand::Import(options)) => {
             catalog::import(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
+        Command::Journal(JournalCommand::Inspect(options)) => {
+            journal::inspect(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
+        Command::Journal(JournalCommand::Verify(options)) => {
+            journal::verify(&options, &mut stdout().lock(), &mut stderr().lock())
         }
         Command::EvalRouter(options) => {
             eval_router::eval_router(&options, &mut stdout().lock(), &mut stderr().lock())

@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use super::cli::{EXIT_CONFIG, EXIT_IO, ServeOptions};
+use super::journal::{self, Journals, Syncing};
 use super::listen::{self, Listeners};
 use super::upstream_tls;
 use crate::base::address::Address;
@@ -39,6 +40,7 @@ use crate::io::{
 use crate::policy::catalog::{Credential, Snapshot};
 use crate::policy::health::board::Board;
 use crate::policy::sticky::Memory;
+use crate::wire::journal::Sequence;
 use crate::worker::{self, Shared};
 
 /// How long the start waits for names to be resolved.
@@ -91,12 +93,17 @@ fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
         Cores::All => process::cores_allowed(),
         Cores::Count(number) => number,
     };
+    let journals = journal::open(config, cores, |_| Sequence(0))?;
     let control = runtime.block_on(start_control(config, exposure, cores))?;
     let client_tls = config.tls.as_ref().map(|files| load_client_tls(files, &runtime)).transpose()?;
     let listeners = listen::open(&config.server.listen, config.server.listen_mode, cores)?;
-    let workers = start_workers(listeners, driver, &control, client_tls)?;
+    let (workers, syncing) = start_workers(listeners, driver, &control, client_tls, (journals, config))?;
     announce(config, exposure, driver, &workers)?;
-    runtime.block_on(until_stopped(config.server.drain_timeout, workers))
+    let ended = runtime.block_on(until_stopped(config.server.drain_timeout, workers));
+    if let Some(syncing) = syncing {
+        syncing.end();
+    }
+    ended
 }
 
 fn choose_driver(wanted: WantedDriver) -> Result<Driver, String> {
@@ -251,7 +258,8 @@ fn start_workers(
     driver: Driver,
     control: &Control,
     client_tls: Option<Arc<ServerTls>>,
-) -> Result<Workers, String> {
+    (journals, config): (Option<Journals>, &Config),
+) -> Result<(Workers, Option<Syncing>), String> {
     let Listeners { addresses, per_core, files } = listeners;
     let boxes: io::Result<Vec<(Post, MailboxHalf)>> = per_core.iter().map(|_| mailbox()).collect();
     let (posts, halves): (Vec<Post>, Vec<MailboxHalf>) =
@@ -266,6 +274,10 @@ fn start_workers(
         sticky: control.sticky.clone(),
         posts: posts.clone(),
     });
+    let journals = journals.map(|journals| journals.run(&config.ledger, &posts)).transpose()?;
+    let (syncing, mut journals) =
+        journals.map_or((None, Vec::new()), |(syncing, each)| (Some(syncing), each));
+    journals.reverse();
     let mut threads = Vec::with_capacity(per_core.len());
     for (index, (listeners, mailbox)) in per_core.into_iter().zip(halves).enumerate() {
         let mut seed = [[0; 8]; 3];
@@ -279,6 +291,7 @@ fn start_workers(
             listeners,
             mailbox,
             seed: seed.map(u64::from_ne_bytes),
+            journal: journals.pop(),
             shared,
         };
         let thread = std::thread::Builder::new()
@@ -287,7 +300,7 @@ fn start_workers(
             .map_err(|error| format!("worker {index} could not be started: {error}"))?;
         threads.push(thread);
     }
-    Ok(Workers { addresses, files, tls, posts, threads })
+    Ok((Workers { addresses, files, tls, posts, threads }, syncing))
 }
 
 /// Tells the operator, on standard output, where clients connect.

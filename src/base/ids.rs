@@ -67,6 +67,16 @@ impl GenerationId {
         Self { bytes }
     }
 
+    /// An id that was written down; `None` when these bytes have not its shape.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Option<Self> {
+        let shape = bytes.starts_with(b"gen-")
+            && bytes[4..14].iter().all(u8::is_ascii_digit)
+            && bytes[14] == b'-'
+            && bytes[15..].iter().all(u8::is_ascii_alphanumeric);
+        shape.then_some(Self { bytes })
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -132,6 +142,12 @@ mod tests {
     fn generation_id_has_its_shape() {
         let id = GenerationId::new(UnixSeconds(1_783_514_921), [u64::MAX, 0]);
         assert_eq!(id.as_str(), "gen-1783514921-yyyyyyyyyyAAAAAAAAAA");
+        assert_eq!(GenerationId::from_bytes(*id.as_bytes()), Some(id));
+        for (place, wrong) in [(0, b'G'), (4, b'a'), (14, b'_'), (15, b'-'), (34, 0)] {
+            let mut bytes = *id.as_bytes();
+            bytes[place] = wrong;
+            assert_eq!(GenerationId::from_bytes(bytes), None);
+        }
     }
 
     #[test]

@@ -10,15 +10,16 @@ use crate::base::ids::{EndpointId, GenerationId, KeyId, ProviderId};
 
 /// May the provider charge for this attempt?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Billed {
     /// It completed.
-    Yes,
+    Yes = 0,
     /// It was refused before any work was done.
-    No,
+    No = 1,
     /// It failed after the request was sent; nobody can know.
-    Maybe,
+    Maybe = 2,
     /// It was given up in the middle of its answer: what was generated until then, as far as it was seen.
-    Estimated,
+    Estimated = 3,
 }
 
 /// One attempt at an upstream.

@@ -8,6 +8,7 @@
 //! | [`snapshot`] | configuration to what the workers run on |
 //! | [`auto`] | the tiers of `millrace/auto` |
 //! | [`dns`] | keeps the snapshot's addresses fresh |
+//! | [`journal`] | the journals of the cores as files: recovery, reading, syncing |
 //! | [`probe`] | asks idle private servers whether they still answer |
 //! | [`api`] | what Millrace itself answers behind its public port |
 //! | [`sim`] | the built-in upstream |
@@ -22,6 +23,7 @@ pub mod auto;
 pub mod catalog;
 pub mod config;
 pub mod dns;
+pub mod journal;
 pub mod probe;
 pub mod sim;
 pub mod simulate;

@@ -15,11 +15,13 @@ use sha2::{Digest, Sha256};
 use super::auto;
 use super::catalog::{self, Catalogue};
 use super::config::{Config, EndpointEntry, Exposure, Hedge, KeyTable, Ledger, ModelEntry, Probe, Upstream};
+use super::journal::Durability;
 use super::probe::Target;
 use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
+
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{
     Credential, Endpoint, EndpointFacts, Host, Key, LedgerTerms, Model, ModelFacts, OnClientGone, Provider,
@@ -203,7 +205,7 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
 fn ledger(ledger: &Ledger) -> LedgerTerms {
     let Ledger { unknown_price, reserve_completion_tokens, drain_timeout, .. } = *ledger;
     LedgerTerms {
-        strict: false,
+        strict: ledger.enabled && ledger.durability == Durability::Strict,
         unknown_price,
         reserve_completion_tokens: u32::try_from(reserve_completion_tokens).unwrap_or(u32::MAX),
         drain_timeout,

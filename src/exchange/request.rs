@@ -176,7 +176,8 @@ impl Exchange {
             cx.count(Counter::RequestsUnjournaled);
             let terms = request.terms;
             cx.core.retire_attempt(attempt);
-            let answer = Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(request.id) };
+            let answer =
+                Answer { terms, keep_alive: terms.keep_alive, consumed: whole, id: Some(request.id) };
             return self.refuse(cx, &Refusal::LedgerFull, answer);
         }
         self.set_request_apart(cx, whole);

@@ -26,6 +26,7 @@ const BATCH: usize = 32;
 const ADOPT: u32 = 1;
 const DRAIN: u32 = 2;
 const STOP: u32 = 3;
+const SYNCED: u32 = 4;
 
 /// What can be said to a core.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub enum Message {
     Drain,
     /// End now.
     Stop,
+    /// More of this core's journal is on disk, or it turns out that the disk does not take it.
+    Synced,
 }
 
 /// The sending end: one per core, cloned freely.
@@ -52,6 +55,7 @@ impl Post {
             Message::Adopt(fd) => (ADOPT, OwnedFd::from(fd).into_raw_fd()),
             Message::Drain => (DRAIN, -1),
             Message::Stop => (STOP, -1),
+            Message::Synced => (SYNCED, -1),
         };
         let mut bytes = [0; MESSAGE_BYTES];
         bytes[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -244,6 +248,7 @@ unsafe fn decode(bytes: [u8; MESSAGE_BYTES]) -> Option<Message> {
         }
         DRAIN => Some(Message::Drain),
         STOP => Some(Message::Stop),
+        SYNCED => Some(Message::Synced),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@
 //! | `listen` | accepting |
 //! | `unix` | unix sockets: addresses, and listening with its file |
 //! | `mailbox` | messages from other threads to a core |
+//! | `journal` | the mapped files that a core writes its records to |
 //! | `session` | one TLS session, driven by hand over our buffers |
 //! | `tls` | TLS configurations, certificates that can be replaced |
 //!
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod connect;
 mod descriptor;
 mod flight;
+pub mod journal;
 pub mod link;
 pub mod listen;
 pub mod mailbox;

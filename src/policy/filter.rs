@@ -11,9 +11,7 @@
 //! Deliberately absent: soft preferences and the order of what is left (`route`, `strategy`).
 
 use crate::base::ids::{EndpointId, KeyId, ProviderId};
-use crate::policy::catalog::{
-    Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot, UnknownPrice,
-};
+use crate::policy::catalog::{Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot, UnknownPrice};
 use crate::policy::prefs::{MaxPrice, Names, PROVIDERS_PER_LIST, Preferences};
 use crate::policy::rows::{self, Bounds, Lanes, QUANTIZATION_UNKNOWN, Row, RowPrices};
 use crate::wire::json::content::{Parts, parts};

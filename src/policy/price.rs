@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn no_usage_costs_more_than_was_put_aside() {
         let rules = |base: Prices| PriceRules { base, rules: Box::default() };
-        for base in [PRICES, Prices { cache_write_1h: None, ..PRICES }, Prices { reasoning: None, ..PRICES }] {
+        for base in [PRICES, Prices { cache_write_1h: None, ..PRICES }, Prices { reasoning: None, ..PRICES }]
+        {
             let most = most_cost(&rules(base), 10, 4, 0).expect("prices are known");
             for (written, long, reasoning) in [(0, 0, 0), (10, 0, 0), (10, 10, 4), (5, 5, 2)] {
                 let usage = Usage {

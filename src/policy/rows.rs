@@ -16,7 +16,9 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::ids::{EndpointId, ProviderId};
 use crate::base::money::PicoDollars;
-use crate::policy::catalog::{Endpoint, Host, Parameters, PriceRules, Prices, Quantization, ServiceTier, Snapshot};
+use crate::policy::catalog::{
+    Endpoint, Host, Parameters, PriceRules, Prices, Quantization, ServiceTier, Snapshot,
+};
 use crate::policy::health::layout::Layout;
 
 pub use lanes::Tables;

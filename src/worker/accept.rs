@@ -54,7 +54,7 @@ pub(super) fn place(core: &Core, fd: AcceptedFd) -> Option<AcceptedFd> {
                 None
             }
             Err(Message::Adopt(back)) => Some(back),
-            Err(Message::Drain | Message::Stop) => None,
+            Err(Message::Drain | Message::Stop | Message::Synced) => None,
         };
     }
     Some(fd)
@@ -77,6 +77,7 @@ pub(super) async fn read_mail(core: Rc<Core>, mut mailbox: Mailbox, mut listener
     loop {
         match mailbox.next().await {
             Ok(Message::Adopt(fd)) => serve(&core, fd),
+            Ok(Message::Synced) => core.waiting_for_disk().iter().for_each(|bell| bell.tell_synced()),
             Ok(Message::Drain) => {
                 core.draining.set(true);
                 close(&mut listeners);

@@ -30,6 +30,8 @@ pub(super) struct Bell {
     /// The deadline has passed and the task was woken for it.
     rung: Cell<bool>,
     notice: Cell<Option<Notice>>,
+    /// What the task waits for may be on disk.
+    synced: Cell<bool>,
     retired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -43,6 +45,7 @@ impl Default for Bell {
             seat: Cell::new(0),
             rung: Cell::new(false),
             notice: Cell::new(None),
+            synced: Cell::new(false),
             retired: Cell::new(false),
             waker: RefCell::new(None),
         }
@@ -84,6 +87,17 @@ impl Bell {
     /// Takes the notice.
     pub(super) fn notice(&self) -> Option<Notice> {
         self.notice.take()
+    }
+
+    /// Tells the task that more of the journal is on disk.
+    pub(super) fn tell_synced(&self) {
+        self.synced.set(true);
+        self.wake();
+    }
+
+    /// True once after that.
+    pub(super) fn take_synced(&self) -> bool {
+        self.synced.take()
     }
 
     /// The task has ended; queue entries that still name it mean nothing.

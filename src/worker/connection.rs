@@ -132,6 +132,9 @@ where
                 Notice::Stop => Input::Stop,
             });
         }
+        if self.line.bell.take_synced() {
+            self.line.on_synced(&mut self.ops);
+        }
         let mut left = STREAK;
         loop {
             self.ops.started = false;

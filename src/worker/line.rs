@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use super::Core;
 use super::bell::Bell;
+use super::strict::{Held, Strict};
 use crate::base::fault::Fault;
 use crate::base::ids::PoolId;
 use crate::base::time::{Moment, UnixSeconds};
 use crate::exchange::{Action, Cx, Exchange, Got, Input, Lane};
 use crate::io::{Target, clock};
 use crate::wire::buf::Lent;
+use crate::wire::journal::Sequence;
 use crate::wire::parcel::Parcel;
 
 /// Addresses of one host that a single attempt tries.
@@ -76,6 +78,10 @@ pub(super) struct Line {
     pool: Option<PoolTerms>,
     /// Likewise on the second lane, once it was in use.
     second_pool: Option<Box<PoolTerms>>,
+    /// Nothing is sent before this record is on disk; 0 is none.
+    until: Sequence,
+    /// What waits for that.
+    held: Option<Box<Held>>,
 }
 
 impl Line {
@@ -85,8 +91,9 @@ impl Line {
         let bell = core.enlist();
         let (unix, actions) = (clock::unix_seconds(), Vec::with_capacity(8));
         let unix_until = now + WALL_CLOCK_PAUSE;
-        let (pool, second_pool) = (None, None);
-        Self { core, bell, now, closing: false, unix, unix_until, exchange, actions, pool, second_pool }
+        let (pool, second_pool, until, held) = (None, None, Sequence(0), None);
+        let closing = false;
+        Self { core, bell, now, closing, unix, unix_until, exchange, actions, pool, second_pool, until, held }
     }
 
     /// Begins: asks for the first bytes.
@@ -114,8 +121,88 @@ impl Line {
         // Borrowed, not cloned: its count is shared by all cores.
         let mut newest = core.snapshot.borrow_mut();
         let mut state = core.state.borrow_mut();
+        let before = core.strict.as_ref().map(Strict::written);
         let mut cx = Cx { now: *now, unix: *unix, snapshot: newest.load(), core: &mut state, actions };
         step(exchange, &mut cx);
+        drop((newest, state));
+        if before.is_some() {
+            self.note_written(before);
+        }
+    }
+
+    /// The client is parted from while a send to it waits, likewise.
+    fn unhold_client(&mut self) -> Option<Input> {
+        let held = self.held.as_mut()?;
+        held.half_close = false;
+        let (parcel, _) = held.client.take()?;
+        Some(Input::ClientSent { parcel, ok: false })
+    }
+
+    /// Has the step written a record? Then what it sends waits for the disk.
+    #[inline(never)]
+    fn note_written(&mut self, before: Option<Sequence>) {
+        let written = self.core.strict.as_ref().map(Strict::written);
+        if let Some(written) = written.filter(|_| written > before) {
+            self.until = written;
+        }
+    }
+
+    /// Must a send wait for the disk? Where nothing is strict, this is one comparison.
+    #[inline]
+    fn must_wait(&self) -> bool {
+        self.until != Sequence(0) && self.is_unsynced()
+    }
+
+    #[inline(never)]
+    fn is_unsynced(&self) -> bool {
+        self.core.strict.as_ref().is_some_and(|strict| !strict.is_synced(self.until))
+    }
+
+    /// Where a send waits. The first one asks for a sync.
+    #[inline(never)]
+    fn hold(&mut self) -> &mut Held {
+        if self.held.is_none()
+            && let Some(strict) = &self.core.strict
+        {
+            strict.wait(&self.bell);
+        }
+        self.held.get_or_insert_default()
+    }
+
+    /// More is on disk: sends what has waited for it. When the disk does not take what is written, the
+    /// connection is reset: its client has seen nothing that is not recorded, and may try again.
+    pub(super) fn on_synced(&mut self, ops: &mut impl Ops) {
+        if self.closing || self.held.is_none() {
+            return;
+        }
+        let Some(strict) = &self.core.strict else { return };
+        if !strict.is_synced(self.until) {
+            if !strict.is_refusing() {
+                return strict.wait(&self.bell);
+            }
+            self.held = None;
+            self.closing = true;
+            return ops.close(true);
+        }
+        self.until = Sequence(0);
+        let Some(mut held) = self.held.take() else { return };
+        for lane in Lane::BOTH {
+            if let Some(parcel) = held.origin(lane).take() {
+                ops.origin_send(lane, parcel);
+            }
+        }
+        if let Some((parcel, midway)) = held.client.take() {
+            ops.client_send(parcel, midway);
+        }
+        if held.half_close {
+            ops.client_half_close();
+        }
+    }
+
+    /// The origin is parted from while a send to it waits: that send has failed.
+    fn unhold(&mut self, lane: Lane) -> Option<Input> {
+        let parcel = self.held.as_mut()?.origin(lane).take()?;
+        Some(Input::OriginSent { lane, parcel, ok: false })
     }
 
     /// Performs what the exchange has asked for. What an operation answers at once is told at once.
@@ -168,12 +255,27 @@ impl Line {
             Action::ClientRecv => ops.client_recv(self.exchange.lend_inbox()),
             Action::ClientSend => {
                 let midway = self.exchange.is_midway();
-                ops.client_send(self.exchange.take_client_parcel(), midway);
+                let parcel = self.exchange.take_client_parcel();
+                if self.must_wait() {
+                    self.hold().client = Some((parcel, midway));
+                } else {
+                    ops.client_send(parcel, midway);
+                }
             }
-            Action::ClientHalfClose => ops.client_half_close(),
+            Action::ClientHalfClose => match &mut self.held {
+                Some(held) if held.client.is_some() => held.half_close = true,
+                Some(_) | None => ops.client_half_close(),
+            },
             Action::Dial { lane, provider: _, fresh } => told.add(self.dial(lane, fresh, ops)),
             Action::AbortDial { lane } => ops.abort_dial(lane),
-            Action::OriginSend { lane } => ops.origin_send(lane, self.exchange.take_origin_parcel(lane)),
+            Action::OriginSend { lane } => {
+                let parcel = self.exchange.take_origin_parcel(lane);
+                if self.must_wait() {
+                    *self.hold().origin(lane) = Some(parcel);
+                } else {
+                    ops.origin_send(lane, parcel);
+                }
+            }
             Action::OriginRecv { lane } => ops.origin_recv(lane, self.exchange.lend_window(lane)),
             Action::Release { lane, reusable } => {
                 let pool = match lane {
@@ -181,8 +283,16 @@ impl Line {
                     Lane::Second => self.second_pool.as_deref().copied(),
                 };
                 told.add(ops.release(lane, pool.filter(|_| reusable), self.now));
+                if self.held.is_some() {
+                    told.add(self.unhold(lane));
+                }
             }
-            Action::ClientEnd => ops.client_end(),
+            Action::ClientEnd => {
+                ops.client_end();
+                if self.held.is_some() {
+                    told.add(self.unhold_client());
+                }
+            }
             // Nobody here asks for records: the ledger has its own.
             Action::Record(_) => {}
             Action::Close { reset } => {
@@ -250,8 +360,8 @@ impl Told {
 }
 
 impl Drop for Line {
-    /// Also after a panic: what the exchange was charged goes back, its attempt is under way no longer, and its
-    /// request is settled.
+    /// Also after a panic: what the exchange was charged goes back, its attempt is under way no longer, and
+    /// its request is settled.
     fn drop(&mut self) {
         if let Ok(mut state) = self.core.state.try_borrow_mut() {
             self.exchange.abandon(&mut state, self.now, self.unix);

@@ -21,6 +21,7 @@ mod line;
 mod pool;
 mod ring;
 mod slot;
+mod strict;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -38,6 +39,7 @@ use crate::base::ids::PoolId;
 use crate::base::metrics::Counters;
 use crate::base::time::Moment;
 use crate::exchange::CoreState;
+use crate::io::journal::Writer;
 use crate::io::tls::ServerTls;
 use crate::io::{Driver, Listener, Mailbox, MailboxHalf, Post, Socket, TlsTarget, run_on_core};
 use crate::policy::catalog::Snapshot;
@@ -46,6 +48,8 @@ use crate::policy::sticky::Memory;
 use bell::{Bell, Notice};
 use deadlines::Deadlines;
 use pool::Pool;
+pub use strict::AskSync;
+use strict::Strict;
 
 /// TLS settings of every pool that uses TLS, by `PoolId`.
 pub type UpstreamTls = Vec<Option<TlsTarget>>;
@@ -82,8 +86,18 @@ pub struct Options {
     pub mailbox: MailboxHalf,
     /// Random words of the kernel, for ids and secrets.
     pub seed: [u64; 3],
+    /// Where it writes down what it sends; `None` where nobody keeps a ledger.
+    pub journal: Option<CoreJournal>,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
+}
+
+/// The journal of one worker.
+pub struct CoreJournal {
+    /// Its writer.
+    pub writer: Writer,
+    /// In strict mode, how to ask for a sync; the core is told by [`crate::io::Message::Synced`].
+    pub strict: Option<AskSync>,
 }
 
 /// One core: everything its tasks share. Single-threaded; borrows never live across an await.
@@ -94,6 +108,8 @@ struct Core {
     state: RefCell<CoreState>,
     pool: RefCell<Pool<Rc<Socket>>>,
     deadlines: Deadlines,
+    /// Sends wait for the disk; `None` when they do not.
+    strict: Option<Strict>,
     /// One bell per connection, to reach all of them.
     bells: RefCell<Vec<Rc<Bell>>>,
     /// Turns the address of multi-address hosts.
@@ -111,8 +127,8 @@ pub fn run(options: Options) -> io::Result<()> {
     if options.driver == Driver::Uring {
         return ring::run(options);
     }
-    let Options { index, cpu, driver, listeners, mailbox, seed, shared } = options;
-    let core = Core::new(index, seed, shared);
+    let Options { index, cpu, driver, listeners, mailbox, seed, journal, shared } = options;
+    let core = Core::new(index, seed, journal, shared);
     run_on_core(driver, cpu, move || async move {
         let core = Rc::new(core);
         let listeners: io::Result<Vec<_>> =
@@ -134,17 +150,23 @@ pub fn run(options: Options) -> io::Result<()> {
 }
 
 impl Core {
-    fn new(index: usize, seed: [u64; 3], shared: Arc<Shared>) -> Self {
+    fn new(index: usize, seed: [u64; 3], journal: Option<CoreJournal>, shared: Arc<Shared>) -> Self {
         let counters = Arc::clone(&shared.counters[index]);
         let mut state = CoreState::new(counters, seed);
         state.health.join(Arc::clone(&shared.health), index);
         state.sticky.clone_from(&shared.sticky);
+        let mut strict = None;
+        if let Some(CoreJournal { writer, strict: ask }) = journal {
+            strict = ask.map(|ask| Strict::new(Arc::clone(writer.marks()), ask));
+            state.journal = Some(Box::new(writer));
+        }
         Self {
             index,
             snapshot: RefCell::new(arc_swap::Cache::new(Arc::clone(&shared.snapshot))),
             state: RefCell::new(state),
             pool: RefCell::new(Pool::default()),
             deadlines: Deadlines::default(),
+            strict,
             bells: RefCell::new(Vec::new()),
             turn: Cell::new(index),
             draining: Cell::new(false),
@@ -217,6 +239,11 @@ impl Core {
         for bell in self.bells.borrow().iter() {
             bell.tell(notice);
         }
+    }
+
+    /// Connections whose sends wait for the disk, to be told that there is news.
+    fn waiting_for_disk(&self) -> Vec<Rc<Bell>> {
+        self.strict.as_ref().map(Strict::take_waiting).unwrap_or_default()
     }
 
     /// The time for last words is over: what is still open ends with the runtime.

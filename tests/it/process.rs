@@ -197,6 +197,7 @@ fn what_cannot_start_says_why() {
         let out = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(&arguments)
             .env_clear()
+            .env("MILLRACE_DATA_DIR", folder.path().join("data"))
             .stdin(Stdio::null())
             .output()
             .expect("the binary starts");

@@ -39,9 +39,11 @@ fn start(folder: Folder, driver: &str, cores: usize, config: &str) -> (Proxy, Pa
 
 /// Runs the binary to its end; its exit code and what it said.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let data = Folder::new();
     let out = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(arguments)
         .env_clear()
+        .env("MILLRACE_DATA_DIR", data.path())
         .stdin(Stdio::null())
         .output()
         .expect("the binary starts");
@@ -297,9 +299,11 @@ fn a_socket_alone_is_enough_and_errors_are_clear() {
     }
     assert_eq!(std::fs::read_to_string(&file).expect("it is still there"), "not a socket");
     each_driver(|driver| {
+        let data = Folder::new();
         let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
             .args(["--driver", driver, "--cores", "1", "--listen", &name(&path)])
             .env_clear()
+            .env("MILLRACE_DATA_DIR", data.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

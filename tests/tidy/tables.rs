@@ -164,6 +164,7 @@ pub(crate) const CRATES: &[CrateRow] = &[
     home("axum", EDGE),
     home("bytes", EDGE),
     home("clap", &["src/app/"]),
+    CrateRow { name: "crc32c", homes: &["src/wire/journal/"], single: true },
     home("criterion", &[]),
     home("expect_test", &[]),
     home("getrandom", EDGE),

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -218,7 +219,11 @@ pub(super) fn millrace(
 ) -> Result<Contender, String> {
     let file = write(places, "millrace.toml", &millrace_config(places, port))?;
     let listening = "listening on http://";
-    let own = [&["--config", &file], options].concat();
+    // Of each start its own: two may run at a time.
+    static STARTS: AtomicU32 = AtomicU32::new(0);
+    let number = STARTS.fetch_add(1, Ordering::Relaxed);
+    let data = places.scratch.join(format!("data-{number}")).display().to_string();
+    let own = [&["--config", &file, "--data-dir", &data], options].concat();
     if !places.millrace.is_file() {
         let program = places.millrace.display();
         return Err(format!("{program} does not exist: build it with cargo build --release"));

@@ -203,6 +203,8 @@ pub struct Overrides {
     pub cores: Option<Cores>,
     /// `server.driver`
     pub driver: Option<Driver>,
+    /// `ledger.data_dir`
+    pub data_dir: Option<PathBuf>,
 }
 
 impl Overrides {
@@ -234,9 +236,30 @@ pub fn load(
     let text = checked_text(&name, bytes)?;
     let (mut table, reader) = Reader::parse::<schema::File>(&name, text);
     let (problems, places, broken) = reader.finish();
+    let told = overrides.data_dir.clone();
     let places = overrides.apply(&mut table.server, places);
     let directory = path.parent().unwrap_or(Path::new(""));
-    resolve::resolve(table, (problems, places, broken), directory, sources)
+    let mut config = resolve::resolve(table, (problems, places, broken), directory, sources)?;
+    let configured = config.ledger.data_dir.take().map(|path| directory.join(path));
+    config.ledger.data_dir = told.or_else(|| data_dir(configured, sources.environment));
+    Ok(config)
+}
+
+/// Where data is kept, when the command line does not say. A relative path of the base directory
+/// specification is to be ignored.
+fn data_dir(configured: Option<PathBuf>, variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let base = |name: &str, below: &str| {
+        set(name).map(PathBuf::from).filter(|path| path.is_absolute()).map(|path| path.join(below))
+    };
+    // systemd names all directories of a unit, with colons between them.
+    let of_unit = || set("STATE_DIRECTORY").and_then(|all| Some(PathBuf::from(all.split(':').next()?)));
+    set("MILLRACE_DATA_DIR")
+        .map(PathBuf::from)
+        .or(configured)
+        .or_else(of_unit)
+        .or_else(|| base("XDG_STATE_HOME", "millrace"))
+        .or_else(|| base("HOME", ".local/state/millrace"))
 }
 
 /// A name that `key.name` accepts, for the command line.

@@ -22,6 +22,7 @@ use super::secret::{AuthRule, AuthStyle, SecretRule, SecretSource};
 use super::url::{BaseUrl, Url};
 use crate::base::address::Address;
 use crate::base::limits::{BODY_BYTES_CEILING, CANDIDATES, Deadlines, Limits, STICKY_ENTRIES, STICKY_TTL};
+use crate::control::journal::{Durability, OnDiskError};
 use crate::dialect::{DialectName, StreamUsage};
 use crate::policy::catalog::{LedgerTerms, OnClientGone, UnknownPrice};
 use crate::policy::hedge::{Terms, When};
@@ -66,6 +67,9 @@ pub(super) const STREAM_USAGE: Choice<StreamUsage> =
 
 pub(super) const ON_CLIENT_GONE: Choice<OnClientGone> =
     Choice(&[("cut", OnClientGone::Cut), ("drain", OnClientGone::Drain)]);
+const DURABILITY: Choice<Durability> = Choice(&[("fast", Durability::Fast), ("strict", Durability::Strict)]);
+const ON_DISK_ERROR: Choice<OnDiskError> =
+    Choice(&[("refuse", OnDiskError::Refuse), ("continue", OnDiskError::Continue)]);
 const UNKNOWN_PRICE: Choice<UnknownPrice> =
     Choice(&[("allow", UnknownPrice::Allow), ("deny", UnknownPrice::Deny)]);
 
@@ -237,6 +241,24 @@ section! {
 section! {
     /// The ledger: what is written down of every request, and what of money follows from it.
     pub struct Ledger {
+        /// Write down every request. `false`: nothing is recorded, and nothing is written to disk.
+        enabled: bool = true, Flag;
+        /// Where: a directory of this process alone. `--data-dir` goes before it, and `MILLRACE_DATA_DIR`.
+        /// Absent: `$STATE_DIRECTORY` (systemd), `$XDG_STATE_HOME/millrace` or `~/.local/state/millrace`.
+        data_dir: Option<PathBuf> = None, Optional(FilePath);
+        /// `"fast"`: a killed process loses no record, a loss of power those of the last `sync_every`.
+        /// `"strict"`: neither loses any; a request is sent when its admission is on disk, and the end of an
+        /// answer when its settlement is.
+        durability: Durability = Durability::Fast, DURABILITY;
+        /// How often what was written is put on disk.
+        sync_every: Duration = Duration::from_millis(50), Time(1, 10_000);
+        /// While the disk does not take it: `"refuse"` new requests with a 503, or `"continue"` to serve.
+        on_disk_error: OnDiskError = OnDiskError::Refuse, ON_DISK_ERROR;
+        /// Bytes of one journal file. Its space is taken at the start.
+        segment_bytes: usize = 16 << 20, Bytes(1 << 20, 1 << 30);
+        /// Journal files per core, written in turn. While the ledger is behind by all of them, new requests
+        /// are refused.
+        segments: usize = 4, Count(2, 64);
         /// What an endpoint without a known price is. `"allow"`: used; what it serves is counted, marked as
         /// without a price and part of no sum. `"deny"`: excluded, as by a filter of the request.
         unknown_price: UnknownPrice = UnknownPrice::Allow, UNKNOWN_PRICE;

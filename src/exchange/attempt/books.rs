@@ -9,12 +9,7 @@ use crate::exchange::ledger::{Account, Settlement};
 
 impl Attempt {
     /// The request is over: tells the ledger, and whoever wants to hear of it.
-    pub(in crate::exchange) fn conclude(
-        &mut self,
-        cx: &mut Cx<'_>,
-        account: &mut Account,
-        outcome: Outcome,
-    ) {
+    pub(in crate::exchange) fn conclude(&mut self, cx: &mut Cx<'_>, account: &mut Account, outcome: Outcome) {
         let now = (cx.now, cx.unix);
         account.settle(cx.core, now, &self.settlement(outcome));
         let total_nanos = cx.now.since(self.request.began).as_nanos() as u64;

@@ -118,7 +118,10 @@ impl World<'_> {
         };
         let first = parcel.pieces.first().map(|piece| parcel.bytes(*piece)).unwrap_or_default();
         let id = attempt.request.id;
-        assert!(!first.starts_with(b"POST ") || self.book.borrow().owes(id.as_str()), "{id:?} is not admitted");
+        assert!(
+            !first.starts_with(b"POST ") || self.book.borrow().owes(id.as_str()),
+            "{id:?} is not admitted"
+        );
     }
 
     fn wire(&mut self, session: usize, lane: Lane) -> &mut Wire {

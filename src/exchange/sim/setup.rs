@@ -11,7 +11,8 @@ use crate::dialect::{DialectName, StreamUsage};
 use crate::exchange::sim::case::Config;
 use crate::policy::auto::{Auto, AutoModel, Tier};
 use crate::policy::catalog::{
-    AuthMode, Credential, Endpoint, Host, Key, Model, OnClientGone, PriceRules, Prices, Provider, Snapshot, WaitingComment,
+    AuthMode, Credential, Endpoint, Host, Key, Model, OnClientGone, PriceRules, Prices, Provider, Snapshot,
+    WaitingComment,
 };
 use crate::policy::heads::Heads;
 use crate::policy::rows::Rows;

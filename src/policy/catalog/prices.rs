@@ -137,7 +137,8 @@ impl Hash {
     fn prices(&mut self, prices: &Prices) {
         let Prices { prompt, completion, cache_read, cache_write, cache_write_1h, .. } = prices;
         let Prices { reasoning, request, image, audio, .. } = prices;
-        let all = [prompt, completion, cache_read, cache_write, cache_write_1h, reasoning, request, image, audio];
+        let all =
+            [prompt, completion, cache_read, cache_write, cache_write_1h, reasoning, request, image, audio];
         all.into_iter().for_each(|price| self.number(price.map(|price| price.0)));
     }
 }

@@ -101,6 +101,9 @@ impl Flags {
     pub const INSURED: Self = Self(1 << 3);
     /// After the client had left, the answer was read to its end to learn its usage.
     pub const DRAINED: Self = Self(1 << 4);
+    /// The record was too long as it was: a text in it is cut, or the last attempts are left out. Set by the
+    /// journal.
+    pub const SHORTENED: Self = Self(1 << 5);
 
     /// Are all bits of `other` set?
     #[must_use]

@@ -3,9 +3,29 @@
 //!
 //! Every record names what it speaks of in words (provider, model, key), never by a row of a snapshot: it
 //! must mean the same after a restart, and to a reader that knows nothing but the format.
-//! Deliberately absent: files, memory maps, segments (`io`), and what becomes of a record (`control/ledger`).
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `entry` | what a record says |
+//! | `encode`, `decode` | its bytes |
+//! | `frame` | length, sequence and checksum around them |
+//! | `page` | the first page of a file |
+//! | `scan` | the records of a file, damaged or not |
+//! | `marks` | how far a journal is written, on disk and folded |
+//!
+//! Deliberately absent: files and memory maps (`io/journal`, `control/journal`), and what becomes of a record
+//! (`control/ledger`).
 
+pub mod decode;
+pub mod encode;
 mod entry;
+pub mod exercise;
+pub mod frame;
+pub mod marks;
+pub mod page;
+pub mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{Admit, Attempt, Caller, Cost, Ending, Entry, Flags, Served, Settle, Source};
 

@@ -106,9 +106,9 @@ pub(super) fn run(options: Options) -> io::Result<()> {
 
 impl Turn {
     fn new(options: Options) -> io::Result<Self> {
-        let Options { index, cpu: _, driver: _, listeners, mailbox, seed, shared } = options;
+        let Options { index, cpu: _, driver: _, listeners, mailbox, seed, journal, shared } = options;
         Ok(Self {
-            core: Rc::new(Core::new(index, seed, shared)),
+            core: Rc::new(Core::new(index, seed, journal, shared)),
             ring: Ring::new()?,
             doors: listeners.into_iter().map(Door::new).collect::<io::Result<_>>()?,
             mailbox: DirectMailbox::open(mailbox)?,
@@ -416,6 +416,13 @@ impl Turn {
             match self.mailbox.next_now() {
                 Ok(None) => return self.ring.poll(&self.mailbox, READABLE, MAILBOX),
                 Ok(Some(Message::Adopt(fd))) => self.open(fd),
+                Ok(Some(Message::Synced)) => {
+                    for bell in self.core.waiting_for_disk() {
+                        if !bell.is_retired() {
+                            self.work(bell.seat.get(), |line, ops| line.on_synced(ops));
+                        }
+                    }
+                }
                 Ok(Some(Message::Drain)) => {
                     self.core.draining.set(true);
                     self.stop_listening();

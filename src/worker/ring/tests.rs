@@ -75,6 +75,7 @@ fn worker() -> Option<Turn> {
         listeners: vec![TcpListener::bind("127.0.0.1:0").unwrap().into()],
         mailbox: half,
         seed: [1, 2, 3],
+        journal: None,
         shared: Arc::new(shared),
     };
     Some(Turn::new(options).unwrap())

@@ -50,6 +50,7 @@ impl Proxy {
             // No key of the developer's own environment becomes a provider here.
             .env_clear()
             .env("RUST_BACKTRACE", "1")
+            .env("MILLRACE_DATA_DIR", folder.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
