@@ -91,7 +91,10 @@ fn out_of_reach(case: &Case) -> Option<&'static str> {
         return Some("a limit below what a configuration may set");
     }
     let has_ledger = |one: &case::Provider| one.drains || one.price.is_some();
-    if config.ledger != LedgerTerms::default() || config.journal_room.is_some() || config.providers.iter().any(has_ledger) {
+    if config.ledger != LedgerTerms::default()
+        || config.journal_room.is_some()
+        || config.providers.iter().any(has_ledger)
+    {
         return Some("what is written down is not seen on a wire");
     }
     let deaf_client = case.clients.iter().flatten().any(|step| *step == ClientStep::StopReading);
@@ -143,7 +146,10 @@ fn run(driver: &str, mut case: Case) -> Result<(), String> {
     drop(proxy);
     shared.finish();
     let (attempts, unscripted) = shared.report();
-    verify(&case, &Report { clients, attempts, bodies_bytes: 0, unscripted, admits: Vec::new(), settles: Vec::new() })
+    verify(
+        &case,
+        &Report { clients, attempts, bodies_bytes: 0, unscripted, admits: Vec::new(), settles: Vec::new() },
+    )
 }
 
 /// Does to the process what a case says.
