@@ -16,6 +16,7 @@ use super::catalog::ImportOptions;
 use super::eval_router::EvalOptions;
 use super::explain::ExplainOptions;
 use super::journal::{InspectOptions, VerifyOptions};
+use super::ledger::{ExportOptions, ReconcileOptions};
 use super::simulate::SimulateOptions;
 use crate::base::address::Address;
 use crate::base::secret::Secret;
@@ -75,6 +76,9 @@ pub enum Command {
     /// The catalogue of models
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// The ledger: what requests have cost
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Score the policy of millrace/auto on labelled requests
     EvalRouter(EvalOptions),
     /// What traffic would have cost, and how it would have gone, under a policy or two
@@ -88,6 +92,15 @@ pub enum JournalCommand {
     Inspect(InspectOptions),
     /// Check every record of a data directory or of one segment file; fails when any is damaged
     Verify(VerifyOptions),
+}
+
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Write requests to a file: CSV, JSON lines or Parquet
+    Export(ExportOptions),
+    /// Compare a provider's invoice with the ledger
+    Reconcile(ReconcileOptions),
 }
 
 /// What to do with the catalogue.

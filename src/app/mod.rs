@@ -8,6 +8,7 @@ pub mod cli;
 pub mod eval_router;
 pub mod explain;
 pub mod journal;
+pub mod ledger;
 mod listen;
 mod serve;
 pub mod simulate;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{CatalogCommand, Cli, Command, JournalCommand, KeyCommand};
+use cli::{CatalogCommand, Cli, Command, JournalCommand, KeyCommand, LedgerCommand};
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -34,6 +35,12 @@ pub fn main() -> ExitCode {
         }
         Command::Journal(JournalCommand::Verify(options)) => {
             journal::verify(&options, &mut stdout().lock(), &mut stderr().lock())
+        }
+        Command::Ledger(LedgerCommand::Export(options)) => {
+            ledger::export(&options, &mut stdout().lock(), &mut stderr())
+        }
+        Command::Ledger(LedgerCommand::Reconcile(options)) => {
+            ledger::reconcile(&options, &mut stdout().lock(), &mut stderr())
         }
         Command::EvalRouter(options) => {
             eval_router::eval_router(&options, &mut stdout().lock(), &mut stderr().lock())

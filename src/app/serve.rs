@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::cli::{EXIT_CONFIG, EXIT_IO, ServeOptions};
 use super::journal::{self, Journals, Syncing};
+use super::ledger;
 use super::listen::{self, Listeners};
 use super::upstream_tls;
 use crate::base::address::Address;
@@ -29,6 +30,7 @@ use crate::control::config::{
     Config, Cores, Driver as WantedDriver, Exposure, ModelEntry, TlsFiles,
 };
 use crate::control::dns::{self, Names};
+use crate::control::ledger::Ledger;
 use crate::control::probe::Prober;
 use crate::control::sim::{self, Simulator};
 use crate::control::snapshot::{Extras, Internal, Interner, build};
@@ -40,7 +42,6 @@ use crate::io::{
 use crate::policy::catalog::{Credential, Snapshot};
 use crate::policy::health::board::Board;
 use crate::policy::sticky::Memory;
-use crate::wire::journal::Sequence;
 use crate::worker::{self, Shared};
 
 /// How long the start waits for names to be resolved.
@@ -93,13 +94,18 @@ fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
         Cores::All => process::cores_allowed(),
         Cores::Count(number) => number,
     };
-    let journals = journal::open(config, cores, |_| Sequence(0))?;
-    let control = runtime.block_on(start_control(config, exposure, cores))?;
+    let folded = ledger::folded(config);
+    let journals = journal::open(config, cores, |core| folded.get(&core).copied().unwrap_or_default())?;
+    let kept = journals.as_ref().map(|journals| ledger::start(config, journals)).transpose()?;
+    let (keeper, ledger) = kept.unzip();
+    let control = runtime.block_on(start_control(config, exposure, cores, ledger))?;
     let client_tls = config.tls.as_ref().map(|files| load_client_tls(files, &runtime)).transpose()?;
     let listeners = listen::open(&config.server.listen, config.server.listen_mode, cores)?;
     let (workers, syncing) = start_workers(listeners, driver, &control, client_tls, (journals, config))?;
     announce(config, exposure, driver, &workers)?;
     let ended = runtime.block_on(until_stopped(config.server.drain_timeout, workers));
+    // The last records go into the ledger while the directory is still ours.
+    drop(keeper);
     if let Some(syncing) = syncing {
         syncing.end();
     }
@@ -131,7 +137,12 @@ struct Control {
     _api: api::Api,
 }
 
-async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Result<Control, String> {
+async fn start_control(
+    config: &Config,
+    exposure: Exposure,
+    cores: usize,
+    ledger: Option<Ledger>,
+) -> Result<Control, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what} could not be started: {error}");
     let simulator = Simulator::start().await.map_err(failed("the simulator"))?;
     let addresses = simulator.addresses();
@@ -153,6 +164,8 @@ async fn start_control(config: &Config, exposure: Exposure, cores: usize) -> Res
         health: Arc::clone(&health),
         sim: Some(Arc::clone(&simulator.seen)),
         started: clock::unix_seconds(),
+        ledger,
+        now: clock::unix_seconds,
     };
     let api = api::start(state).await.map_err(failed("the control API"))?;
     let control = Internal {

@@ -11,6 +11,8 @@
 //! | [`journal`] | the journals of the cores as files: recovery, reading, syncing |
 //! | [`probe`] | asks idle private servers whether they still answer |
 //! | [`api`] | what Millrace itself answers behind its public port |
+//! | [`ledger`] | every request and what it cost, folded from the journal into SQLite |
+//! | [`calendar`] | days and moments as texts |
 //! | [`sim`] | the built-in upstream |
 //! | [`simulate`] | what traffic would have met under a policy, in simulated time |
 //! | [`watch`] | notices that files were replaced |
@@ -20,10 +22,12 @@
 
 pub mod api;
 pub mod auto;
+pub mod calendar;
 pub mod catalog;
 pub mod config;
 pub mod dns;
 pub mod journal;
+pub mod ledger;
 pub mod probe;
 pub mod sim;
 pub mod simulate;

@@ -21,7 +21,6 @@ use crate::base::address::UnixName;
 use crate::base::ids::{EndpointId, HostId, KeyId, ModelId, PoolId, ProviderId};
 use crate::base::limits::Deadlines;
 use crate::dialect::{DialectName, StreamUsage};
-
 use crate::policy::auto::Auto;
 use crate::policy::catalog::{
     Credential, Endpoint, EndpointFacts, Host, Key, LedgerTerms, Model, ModelFacts, OnClientGone, Provider,
@@ -177,6 +176,7 @@ fn empty(config: &Config, exposure: Exposure) -> Snapshot {
         sha256: key.sha256,
         debug: key.debug,
         regions: key.regions.clone().unwrap_or_default().into(),
+        management: key.management,
     };
     let keys: Vec<Key> = config.keys.iter().map(row).collect();
     Snapshot {

@@ -37,6 +37,19 @@ impl Stamp {
     }
 }
 
+/// Device and inode of a file: which one it is, whatever is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId(u64, u64);
+
+impl FileId {
+    /// Of the file at `path`; `None` when it cannot be looked at. Blocks on the file system.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self(metadata.dev(), metadata.ino()))
+    }
+}
+
 /// The stamps of all files. Blocks on the file system.
 #[must_use]
 pub fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {

@@ -10,6 +10,7 @@ use crate::base::span::Span;
 use crate::dialect::dialect;
 use crate::exchange::attempt::Attempt;
 use crate::exchange::request::{FORWARDED, Subject, requested_names};
+use crate::exchange::surface::is_posted;
 use crate::exchange::{Exchange, State};
 use crate::policy::catalog::{EndpointFacts, ServiceTier};
 use crate::policy::route::{kept_parameters, used_parameters};
@@ -77,8 +78,11 @@ impl Exchange {
         let parcel = &mut self.to_origin;
         parcel.clear();
         let Subject::Inference { api, .. } = request.subject else {
-            let path = core::str::from_utf8(request.target.of(bytes)).unwrap_or("/");
-            HeadWriter::request(&mut parcel.own, "GET", &[path]).pause();
+            let target = request.target.of(bytes);
+            let path = core::str::from_utf8(target).unwrap_or("/");
+            let posted = is_posted(target);
+            let method = if posted { "POST" } else { "GET" };
+            HeadWriter::request(&mut parcel.own, method, &[path]).pause();
             parcel.own.extend_from_slice(provider.head_fields());
             let mut head = HeadWriter::resumed(&mut parcel.own);
             if let Some(key) = request.tenant.key.and_then(|key| attempt.snapshot().keys.get(key.index())) {
@@ -89,8 +93,17 @@ impl Exchange {
                 // The lists of models then have the shape that this client reads.
                 head.field("anthropic-version", b"2023-06-01");
             }
+            if posted {
+                head.field("content-type", b"application/json");
+                head.number("content-length", (request.body.end - request.body.start).into());
+            }
             head.end();
-            return parcel.push_own(0);
+            parcel.push_own(0);
+            if posted && request.body.len() > 0 {
+                parcel.pieces.push(Piece::Shared(request.body));
+                parcel.shared = Some(Rc::clone(&self.request));
+            }
+            return;
         };
         let body = request.body.of(bytes);
         let again;

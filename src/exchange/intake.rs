@@ -14,7 +14,7 @@ use crate::exchange::reply::Refusal;
 use crate::exchange::request::{ClientTerms, FORWARDED};
 use crate::exchange::surface::{Surface, surface};
 use crate::exchange::{Cx, Exchange, State};
-use crate::policy::auth::Tenant;
+use crate::policy::auth::{Tenant, inference};
 use crate::policy::hedge::{BAD_WISH, Wish};
 use crate::wire::Parse;
 use crate::wire::buf::Buf;
@@ -237,10 +237,17 @@ impl Exchange {
         }
         let tenant = match surface {
             Surface::Health => Tenant { key: None },
-            _ => match cx.core.tenant(cx.snapshot, presented_key(head, bytes)) {
-                Ok(tenant) => tenant,
-                Err(denied) => return refuse(Refusal::Denied(denied)),
-            },
+            _ => {
+                let known = cx.core.tenant(cx.snapshot, presented_key(head, bytes));
+                let may = known.and_then(|tenant| match surface {
+                    Surface::Inference { .. } => inference(cx.snapshot, tenant),
+                    _ => Ok(tenant),
+                });
+                match may {
+                    Ok(tenant) => tenant,
+                    Err(denied) => return refuse(Refusal::Denied(denied)),
+                }
+            }
         };
         let mut asides = Asides::default();
         if let Some(refusal) = head.has_unusual().then(|| asides.read(cx, head, bytes, tenant)).flatten() {

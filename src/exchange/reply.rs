@@ -205,6 +205,9 @@ fn words(refusal: &Refusal) -> Words {
             (401, "no API key; send Authorization: Bearer <key> or x-api-key: <key>".to_owned())
         }
         Refusal::Denied(Denied::Unknown) => (401, "the API key is not known here".to_owned()),
+        Refusal::Denied(Denied::Management) => {
+            (403, "this is a management key, which is not for inference; use another key".to_owned())
+        }
         Refusal::PathUnknown => (
             404,
             "no such path; inference is under /v1/chat/completions, /v1/completions and /v1/embeddings"

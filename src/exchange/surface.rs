@@ -62,6 +62,10 @@ fn surface_of(method: Method, path: &str) -> Surface {
         return if reads { Surface::Health } else { Surface::MethodWrong { allow: "GET" } };
     }
     match rest {
+        Some(rest) if POSTED.contains(&rest) => match method {
+            Method::Post => Surface::Control,
+            _ => Surface::MethodWrong { allow: "POST" },
+        },
         Some(rest) if method == Method::Get && (plain(rest) || is_model(rest)) => Surface::Control,
         Some(rest) if rest == "models" || is_model(rest) => wrong_but_get(),
         None if path == "/metrics" && method == Method::Get => Surface::Control,
@@ -70,7 +74,18 @@ fn surface_of(method: Method, path: &str) -> Surface {
     }
 }
 
-/// The control plane only reads so far.
+/// Paths of the control plane, behind the version, that take a body with POST.
+const POSTED: [&str; 2] = ["analytics/query", "generation/feedback"];
+
+/// Is this path of the control plane sent on with POST, and with its body? It has been matched.
+#[must_use]
+pub(super) fn is_posted(target: &[u8]) -> bool {
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let path = path.strip_prefix(b"/api").unwrap_or(path);
+    path.strip_prefix(b"/v1/").is_some_and(|rest| POSTED.iter().any(|posted| posted.as_bytes() == rest))
+}
+
+/// Everything else of the control plane only reads.
 const fn wrong_but_get() -> Surface {
     Surface::MethodWrong { allow: "GET" }
 }
@@ -94,6 +109,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_posted_is_known_by_its_path() {
+        for (target, want) in [
+            ("/v1/analytics/query", true),
+            ("/api/v1/generation/feedback?x=/v1/models", true),
+            ("/v1/activity?x=/v1/analytics/query", false),
+            ("/v1/models/v1/analytics/query", false),
+            ("/analytics/query", false),
+        ] {
+            assert_eq!(is_posted(target.as_bytes()), want, "{target}");
+        }
+    }
+
+    #[test]
     fn paths_match_exactly() {
         let chat = |openrouter| Surface::Inference { api: Api::ChatCompletions, openrouter };
         for (method, path, want) in [
@@ -107,6 +135,11 @@ mod tests {
             ),
             (Method::Get, "/v1/chat/completions", Surface::MethodWrong { allow: "POST" }),
             (Method::Get, "/healthz", Surface::Health),
+            (Method::Get, "/v1/generation", Surface::Control),
+            (Method::Post, "/v1/analytics/query", Surface::Control),
+            (Method::Post, "/api/v1/generation/feedback", Surface::Control),
+            (Method::Get, "/v1/analytics/query", Surface::MethodWrong { allow: "POST" }),
+            (Method::Post, "/v1/activity", Surface::Unknown),
             (Method::Head, "/api/v1/healthz", Surface::Health),
             (Method::Post, "/healthz", Surface::MethodWrong { allow: "GET" }),
             (Method::Get, "/v1/models", Surface::Control),

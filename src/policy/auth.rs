@@ -28,6 +28,8 @@ pub enum Denied {
     Missing,
     /// The key is not one of ours.
     Unknown,
+    /// It is a management key, which is for no inference.
+    Management,
 }
 
 /// Keys that are remembered: a power of two, 6 KiB in all.
@@ -103,9 +105,19 @@ pub fn tenant(snapshot: &Snapshot, presented: Option<&[u8]>) -> Result<Tenant, D
     }
 }
 
+/// The tenant, if it may ask for an inference.
+///
+/// # Errors
+/// [`Denied::Management`] for a management key.
+pub fn inference(snapshot: &Snapshot, tenant: Tenant) -> Result<Tenant, Denied> {
+    let key = tenant.key.and_then(|key| snapshot.keys.get(key.index()));
+    if key.is_some_and(|key| key.management) { Err(Denied::Management) } else { Ok(tenant) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::catalog::Key;
 
     const KEY: &[u8] = b"sk-mr-a-key-of-ours";
 
@@ -145,6 +157,24 @@ mod tests {
         assert_eq!(familiar.tenant(&other, Some(KEY)), found, "not hashed again");
         familiar.forget();
         assert_eq!(familiar.tenant(&other, Some(KEY)), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_management_key_is_for_no_inference() {
+        let mut snapshot = snapshot(&[KEY, b"other"]);
+        let key = |management| Key {
+            name: "k".into(),
+            sha256: [0; 32],
+            debug: false,
+            regions: Box::default(),
+            management,
+        };
+        snapshot.keys = vec![key(false), key(true)];
+        let ask = |text: &[u8]| tenant(&snapshot, Some(text)).and_then(|found| inference(&snapshot, found));
+        assert_eq!(ask(KEY), Ok(Tenant { key: Some(KeyId(0)) }));
+        assert_eq!(ask(b"other"), Err(Denied::Management));
+        let nobody = Tenant { key: None };
+        assert_eq!(inference(&snapshot, nobody), Ok(nobody));
     }
 
     #[test]

@@ -184,6 +184,8 @@ pub struct Key {
     pub debug: bool,
     /// The only regions where its requests may be computed; empty is everywhere.
     pub regions: Box<[Box<str>]>,
+    /// Reads what everybody has used, and is refused for inference.
+    pub management: bool,
 }
 
 /// Comments for a streaming client that waits.

@@ -179,6 +179,7 @@ pub(crate) const CRATES: &[CrateRow] = &[
     home("mimalloc", &["src/main.rs"]),
     home("monoio", &["src/io/", "src/worker/", "src/app/"]),
     home("rcgen", &[]),
+    home("rusqlite", &["src/control/ledger/"]),
     home("rustls", &["src/io/", "src/control/"]),
     home("rustls_native_certs", &["src/io/tls.rs"]),
     home("serde", EDGE),

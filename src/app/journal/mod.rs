@@ -140,15 +140,10 @@ impl Journals {
     /// # Errors
     /// A file cannot be opened, or no thread be started.
     pub(super) fn run(self, ledger: &Ledger, posts: &[Post]) -> Result<(Syncing, Vec<CoreJournal>), String> {
-        let Self { dir, marks, writers, files } = self;
+        let Self { dir, marks: _, writers, files } = self;
         let is_strict = ledger.durability == Durability::Strict;
         let posts = if is_strict { posts.to_vec() } else { Vec::new() };
-        let known = marks.clone();
         let told = move |core: u16| {
-            // Until a ledger takes the records, the ring is what is kept: those on disk make room.
-            if let Some(marks) = known.get(usize::from(core)) {
-                marks.fold(marks.synced());
-            }
             posts.get(usize::from(core)).is_none_or(|post| post.post(Message::Synced).is_ok())
         };
         let failed = |error| format!("the journals cannot be synced: {error}");

@@ -11,13 +11,26 @@
 //! | `GET /v1/providers` | the providers |
 //! | `GET /v1/endpoints/zdr` | the endpoints with zero data retention |
 //! | `GET /v1/sim/stats` | the simulator's counters, when it runs |
+//! | `GET /v1/generation?id=` | one request, by our id or the provider's |
+//! | `POST /v1/generation/feedback` | what somebody says about it |
+//! | `GET /v1/key` | what the caller's key has used |
+//! | `GET /v1/activity` | what was used each day; needs a management key, as do the next ones |
+//! | `GET /v1/credits` | what everything has cost |
+//! | `GET /v1/analytics/meta`, `POST /v1/analytics/query` | questions about anything that was used |
 //! | `GET /metrics` | counters and gauges in Prometheus' text format |
 //!
 //! All but the last are there under `/api/v1` too. Every request must carry the token that only the workers
 //! of this process know; without it nothing exists here.
-//! Deliberately absent: client keys (the worker has checked them), TLS, and the public port.
+//! Deliberately absent: the texts of client keys (the worker has checked them), TLS, and the public port.
 
+mod activity;
+mod analytics;
+mod credits;
+mod generation;
 mod health;
+mod key;
+#[cfg(test)]
+mod ledger_tests;
 mod live;
 mod metrics;
 mod models;
@@ -33,10 +46,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -49,6 +62,7 @@ use crate::base::ids::KeyId;
 use crate::base::metrics::Counters;
 use crate::base::secret::Secret;
 use crate::base::time::UnixSeconds;
+use crate::control::ledger::Ledger;
 use crate::control::sim::Seen;
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::board::Board;
@@ -62,7 +76,7 @@ pub const KEY_FIELD: &str = "x-millrace-key";
 /// Random bytes of a token; its text is twice as long.
 const TOKEN_BYTES: usize = 32;
 
-/// What the API reads. Everything in it is shared and nothing is written.
+/// What the API reads. Everything in it is shared; only feedback is written, by the ledger.
 #[derive(Clone, Debug)]
 pub struct ApiState {
     /// The current snapshot.
@@ -77,6 +91,10 @@ pub struct ApiState {
     pub sim: Option<Arc<Seen>>,
     /// When this process started: the `created` of every model, because nothing better is known.
     pub started: UnixSeconds,
+    /// What was recorded; `None` when nothing is.
+    pub ledger: Option<Ledger>,
+    /// The wall clock.
+    pub now: fn() -> UnixSeconds,
 }
 
 /// The running API. Dropping it closes the listener.
@@ -133,7 +151,16 @@ fn router(state: Shared, token: Secret) -> Router {
         .route("/model/{*id}", get(model))
         .route("/providers", get(providers))
         .route("/endpoints/zdr", get(zdr))
-        .route("/sim/stats", get(simulator));
+        .route("/sim/stats", get(simulator))
+        .route("/generation", get(generation::one))
+        .route("/generation/feedback", post(generation::feedback))
+        .route("/activity", get(activity::list))
+        .route("/analytics/meta", get(analytics::meta))
+        .route("/analytics/query", post(analytics::query))
+        .route("/credits", get(credits::credits))
+        // The second one is an older name that clients still use.
+        .route("/key", get(key::key))
+        .route("/auth/key", get(key::key));
     let paths = Router::new()
         .nest("/v1", shared.clone())
         .nest("/api/v1", shared)
@@ -224,20 +251,27 @@ async fn simulator(State(shared): State<Shared>) -> Response {
 
 async fn metrics(State(Shared { state, .. }): State<Shared>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], metrics::text(&state.counters, &state.snapshot.load(), &state.health))
-        .into_response()
+    let mut text = metrics::text(&state.counters, &state.snapshot.load(), &state.health);
+    if let Some(ledger) = &state.ledger {
+        text.push_str(&ledger.metrics((state.now)().0));
+    }
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 async fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
 }
 
-/// A known path with another method; every route here is read-only. RFC 9110 §15.5.6 demands the `Allow`
-/// field.
-async fn not_allowed() -> Response {
-    let text = "this path only takes GET and HEAD";
+/// A known path with another method; nearly every route here is read-only. RFC 9110 §15.5.6 demands the
+/// `Allow` field.
+async fn not_allowed(uri: Uri) -> Response {
+    let posted = ["/analytics/query", "/generation/feedback"].iter().any(|end| uri.path().ends_with(end));
+    let (text, allow) = match posted {
+        true => ("this path only takes POST", "POST"),
+        false => ("this path only takes GET and HEAD", "GET, HEAD"),
+    };
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 

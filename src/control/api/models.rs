@@ -11,13 +11,14 @@ use serde_json::{Map, Value, json};
 use super::live::Live;
 use crate::base::ids::KeyId;
 use crate::base::time::UnixSeconds;
+use crate::control::calendar::rfc3339;
 use crate::control::config::shipped_provider_name;
 use crate::policy::catalog::{
     Endpoint, EndpointFacts, Modalities, Modality, Model, Parameter, Parameters, PriceRules, Prices, Snapshot,
 };
 
 use crate::policy::health::layout::endpoint_tag;
-pub(super) use query::Query;
+pub(super) use query::{Query, decoded};
 
 /// What an answer is made from.
 #[derive(Clone, Copy, Debug)]
@@ -288,39 +289,4 @@ fn price_members(prices: &Prices) -> Map<String, Value> {
     ];
     let known = members.into_iter().filter_map(|(key, amount)| Some((key, amount?)));
     known.map(|(key, amount)| (key.to_owned(), Value::from(amount.as_usd()))).collect()
-}
-
-/// A moment as RFC 3339 writes it, in UTC.
-fn rfc3339(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // The Gregorian calendar in years that begin in March, counted from the year 0; 400 years are 146,097
-    // days.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = year + era * 400 + carry;
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_dates() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_743_465_600, "2025-04-01T00:00:00Z"),
-            (1_795_132_799, "2026-11-19T23:59:59Z"),
-            (4_102_444_800, "2100-01-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), text);
-        }
-    }
 }

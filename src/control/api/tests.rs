@@ -80,6 +80,8 @@ async fn api() -> (Api, ApiState) {
         health: Arc::new(Board::new(2)),
         sim: Some(Arc::default()),
         started: UnixSeconds(1_790_000_000),
+        ledger: None,
+        now: || UnixSeconds(1_790_000_000),
     };
     (start(state.clone()).await.unwrap(), state)
 }

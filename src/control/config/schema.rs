@@ -259,6 +259,12 @@ section! {
         /// Journal files per core, written in turn. While the ledger is behind by all of them, new requests
         /// are refused.
         segments: usize = 4, Count(2, 64);
+        /// Days that every single request is kept in the ledger; 0 keeps them for ever.
+        retention_days: usize = 90, Count(0, 36_500);
+        /// Days that sums by hour are kept; 0 for ever.
+        hours_retention_days: usize = 400, Count(0, 36_500);
+        /// Days that sums by day are kept; 0 for ever.
+        days_retention_days: usize = 0, Count(0, 36_500);
         /// What an endpoint without a known price is. `"allow"`: used; what it serves is counted, marked as
         /// without a price and part of no sum. `"deny"`: excluded, as by a filter of the request.
         unknown_price: UnknownPrice = UnknownPrice::Allow, UNKNOWN_PRICE;
@@ -359,6 +365,9 @@ section! {
         /// May ask with `X-Millrace-Debug: route` how a request was routed: every candidate, with the filter
         /// or the score that placed it.
         debug: bool = false, Flag;
+        /// A management key: reads what everybody has used (`/activity`, `/credits`, `/analytics`), and is
+        /// refused for inference.
+        management: bool = false, Flag;
         /// The only regions where its requests may be computed, such as `["eu"]`; `eu` is also every region
         /// whose name begins with `eu-`. Endpoints of unknown region are outside. Absent: everywhere.
         regions: Option<Vec<Box<str>>> = None, Optional(SomeTexts(Texts(&LABEL, 32)));

@@ -73,7 +73,7 @@ pub(in crate::exchange) fn snapshot(config: &Config) -> Snapshot {
         endpoints,
         rows: Rows::default(),
         models,
-        keys: vec![Key { name: "client".into(), sha256, debug: config.debug, regions: Box::default() }],
+        keys: vec![Key { name: "client".into(), sha256, debug: config.debug, regions: Box::default(), management: false }],
         key_digests: [(sha256, KeyId(0))].into_iter().collect(),
         auth: if config.keys { AuthMode::Keys } else { AuthMode::Open },
         control: config.control.map(|index| ProviderId(index as u32)),

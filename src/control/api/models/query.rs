@@ -224,7 +224,7 @@ fn order(value: &str) -> Option<Order> {
 }
 
 /// Undoes percent encoding (RFC 3986 §2.1) and `+`; what is no encoding stays.
-fn decoded(text: &str) -> String {
+pub(in super::super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -13,6 +13,7 @@ fn told(world_text: &str, body: &str, want: &[&str], winner: Option<&str>) {
         sha256: [0; 32],
         debug: true,
         regions: regions.iter().map(|one| Box::from(*one)).collect(),
+        management: false,
     };
     world.0.keys = vec![key(&[]), key(&["eu"])];
     let peek = peek(body.as_bytes()).expect("a body");

@@ -1,0 +1,3 @@
+//! Tests.
+//!
+//! Deliberately absent: nothing yet.
