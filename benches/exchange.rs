@@ -20,10 +20,11 @@ use cpu_time::CpuTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use edge::Edge;
 use millrace::base::limits::REQUESTS_PER_CONNECTION;
-use millrace::base::record::{Outcome, Usage};
+use millrace::base::record::Usage;
 use millrace::policy::catalog::Snapshot;
 use millrace::wire::Parse;
 use millrace::wire::http1::{ChunkDecoder, ChunkItem};
+use millrace::wire::journal::Ending;
 use texts::{DONE_EVENT, chunk, delta_event, usage_event};
 use world::{Size, key_text, model_name, snapshot};
 
@@ -145,8 +146,8 @@ fn verify(snapshot: &Arc<Snapshot>, stream: &Stream) {
     let head_len = memchr::memmem::find(&answered, b"\r\n\r\n").expect("a head") + 4;
     let expected = stream.payload.repeat(2) + DONE_EVENT;
     assert_eq!(dechunked(&answered[head_len..]), expected.as_bytes(), "{}", stream.name);
-    let record = edge.record.take().expect("a record");
-    assert_eq!((record.outcome, record.answer_bytes), (Outcome::Complete, expected.len() as u64));
+    let ended = edge.take_ended().expect("a settlement");
+    assert_eq!((ended.ending, ended.answer_bytes), (Ending::Complete, expected.len() as u64));
     assert_eq!(edge.reusable, u64::from(!stream.until_close), "{}", stream.name);
 }
 
@@ -192,7 +193,7 @@ fn events(criterion: &mut Criterion<CpuTime>) {
             });
         });
         stream.end(&mut edge);
-        assert_eq!(edge.record.take().map(|record| record.outcome), Some(Outcome::Complete));
+        assert_eq!(edge.take_ended().map(|ended| ended.ending), Some(Ending::Complete));
     }
     group.finish();
 }
@@ -222,9 +223,8 @@ impl Call {
             edge.client_sends(&self.request);
             self.answer.iter().for_each(|read| edge.origin_sends(read));
         });
-        let record = edge.record.take().expect("a record for every request");
-        assert_eq!((record.outcome, record.usage), (Outcome::Complete, Some(self.usage)));
-        edge.gives_back(record);
+        let ended = edge.take_ended().expect("a settlement for every request");
+        assert_eq!((ended.ending, ended.usage), (Ending::Complete, self.usage));
         sent
     }
 }

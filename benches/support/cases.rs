@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace::base::ids::ModelId;
-use millrace::base::record::{Outcome, Usage};
+use millrace::base::record::Usage;
 use millrace::base::time::Moment;
 use millrace::dialect::{Answer, DialectName, Signal, StreamUsage, dialect};
 use millrace::policy::auth::{self, Tenant};
@@ -18,6 +18,7 @@ use millrace::wire::Parse;
 use millrace::wire::http1::{
     ChunkDecoder, ChunkItem, HeadWriter, request_head, response_head, write_chunk_size,
 };
+use millrace::wire::journal::Ending;
 use millrace::wire::json::peek::{Key, peek};
 use millrace::wire::json::splice::{Piece, Splice};
 use millrace::wire::sse::{EventKind, Watch};
@@ -334,10 +335,10 @@ impl Call {
         let before = (edge.client_bytes, edge.origin_bytes, edge.reusable);
         edge.client_sends(&self.request);
         self.answer.iter().for_each(|read| edge.origin_sends(read));
-        let record = edge.record.take().expect("a record for every request");
+        let ended = edge.take_ended().expect("a settlement for every request");
         let moved =
             edge.client_bytes > before.0 && edge.origin_bytes > before.1 && edge.reusable == before.2 + 1;
-        usize::from(moved && record.outcome == Outcome::Complete && record.usage == Some(self.usage))
+        usize::from(moved && ended.ending == Ending::Complete && ended.usage == self.usage)
     }
 }
 
@@ -395,7 +396,7 @@ fn exchanges(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {
         cases.push(plain(name, 1, move || {
             let before = edge.client_bytes;
             edge.origin_sends(black_box(read.as_bytes()));
-            usize::from(edge.client_bytes - before >= payload_bytes && edge.record.is_none())
+            usize::from(edge.client_bytes - before >= payload_bytes && edge.take_ended().is_none())
         }));
     }
 }

@@ -6,14 +6,17 @@
 //! into the receive buffer stands in for the kernel's.
 //! Deliberately absent: time that passes, failures, everything the simulator's cases are about.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use millrace::base::metrics::Counters;
-use millrace::base::record::Record;
+use millrace::base::record::Usage;
 use millrace::base::time::{Moment, UnixSeconds};
 use millrace::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use millrace::policy::catalog::Snapshot;
 use millrace::wire::buf::Lent;
+use millrace::wire::journal::{Admit, Ending, Full, Journal, Sequence, Settle};
 use millrace::wire::parcel::Parcel;
 
 /// One client connection and what its exchange has asked for.
@@ -35,8 +38,8 @@ pub(crate) struct Edge {
     pub(crate) kept_answer: Option<Vec<u8>>,
     /// What the origin got, when it is kept.
     pub(crate) kept_request: Option<Vec<u8>>,
-    /// The record of the last request.
-    pub(crate) record: Option<Box<Record>>,
+    /// How the last request ended.
+    ended: Rc<Cell<Option<Ended>>>,
     /// Connections given back for reuse.
     pub(crate) reusable: u64,
 }
@@ -44,7 +47,9 @@ pub(crate) struct Edge {
 impl Edge {
     /// A fresh connection that waits for its first bytes.
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        let core = CoreState::new(Arc::new(Counters::default()), [1, 2, 3]);
+        let mut core = CoreState::new(Arc::new(Counters::default()), [1, 2, 3]);
+        let ended = Rc::default();
+        core.journal = Some(Box::new(Desk { written: 0, ended: Rc::clone(&ended) }));
         let mut edge = Self {
             exchange: Exchange::new(&snapshot, Moment::from_nanos(1)),
             snapshot,
@@ -59,7 +64,7 @@ impl Edge {
             origin_bytes: 0,
             kept_answer: None,
             kept_request: None,
-            record: None,
+            ended,
             reusable: 0,
         };
         edge.step(None);
@@ -98,9 +103,9 @@ impl Edge {
         self.step(Some(Input::OriginRecv { lane: Lane::First, lent, got: Got::End }));
     }
 
-    /// The record is written down: its memory serves the next one.
-    pub(crate) fn gives_back(&mut self, record: Box<Record>) {
-        self.core.reuse(record);
+    /// How the last request ended, as it was written down; `None` while none has since this was asked.
+    pub(crate) fn take_ended(&self) -> Option<Ended> {
+        self.ended.take()
     }
 
     /// Tells the exchange one thing, and then whatever completes at once because of it.
@@ -139,8 +144,11 @@ impl Edge {
             }
             Action::Dial { .. } => self.dialing = true,
             Action::Release { reusable, .. } => self.reusable += u64::from(reusable),
-            Action::Record(record) => self.record = Some(record),
-            Action::AbortDial { .. } | Action::ClientHalfClose | Action::Close { .. } => {
+            Action::Record(_)
+            | Action::ClientEnd
+            | Action::AbortDial { .. }
+            | Action::ClientHalfClose
+            | Action::Close { .. } => {
                 panic!("{action:?}: nothing fails here")
             }
         }
@@ -161,6 +169,36 @@ impl Edge {
         let mut actions = core::mem::take(&mut self.actions);
         actions.drain(..).for_each(|action| self.perform(action));
         self.actions = actions;
+    }
+}
+
+/// What the last settlement said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) ending: Ending,
+    pub(crate) usage: Usage,
+    pub(crate) answer_bytes: u64,
+}
+
+/// A journal that keeps the last settlement only.
+#[derive(Debug)]
+struct Desk {
+    written: u64,
+    ended: Rc<Cell<Option<Ended>>>,
+}
+
+impl Journal for Desk {
+    fn admit(&mut self, admit: &Admit<'_>) -> Result<Sequence, Full> {
+        core::hint::black_box(admit);
+        self.written += 1;
+        Ok(Sequence(self.written))
+    }
+
+    fn settle(&mut self, settle: &Settle<'_>) -> Sequence {
+        let Settle { ending, usage, answer_bytes, .. } = *core::hint::black_box(settle);
+        self.ended.set(Some(Ended { ending, usage, answer_bytes }));
+        self.written += 1;
+        Sequence(self.written)
     }
 }
 

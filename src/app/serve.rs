@@ -26,9 +26,7 @@ use super::upstream_tls;
 use crate::base::address::Address;
 use crate::base::metrics::Counters;
 use crate::control::catalog;
-use crate::control::config::{
-    Config, Cores, Driver as WantedDriver, EndpointEntry, Exposure, ModelEntry, TlsFiles,
-};
+use crate::control::config::{Config, Cores, Driver as WantedDriver, Exposure, ModelEntry, TlsFiles};
 use crate::control::dns::{self, Names};
 use crate::control::ledger::Ledger;
 use crate::control::probe::Prober;
@@ -240,18 +238,9 @@ pub(super) fn simulator_providers(
 
 /// The simulator's models.
 pub(super) fn simulator_models() -> Vec<ModelEntry> {
-    let entry = |&(listener, name): &(sim::Listener, &str)| EndpointEntry {
-        provider: listener.provider_id().into(),
-        name: name.into(),
-        ..EndpointEntry::default()
-    };
     sim::models()
         .iter()
-        .map(|model| ModelEntry {
-            id: model.id.into(),
-            endpoints: model.endpoints.iter().map(entry).collect(),
-            ..ModelEntry::default()
-        })
+        .map(sim::SimulatedModel::entry)
         .chain([sim::routed::model(), sim::routed::cached()])
         .collect()
 }

@@ -198,4 +198,4 @@ pub(super) fn figures(
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::exchange) mod tests;

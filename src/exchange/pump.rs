@@ -24,7 +24,6 @@ use crate::base::limits::EVENT_HOLD_BYTES;
 use crate::base::record::Usage;
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Signal};
-use crate::exchange::bill::Bill;
 use crate::exchange::emit::{BodyOut, Emit, Mark};
 use crate::policy::count::{Meter, Scratch, Terms};
 use crate::wire::Parse;
@@ -210,28 +209,6 @@ impl Pump {
     #[must_use]
     pub(super) const fn seen(&self) -> &Seen {
         &self.seen
-    }
-
-    /// The answer is committed: what it is charged by.
-    pub(super) fn charge(&mut self, bill: Option<Bill>) {
-        self.tell.bill = bill;
-    }
-
-    /// What the answer is charged by; `None` before the commit, and for what is no inference.
-    #[must_use]
-    pub(super) const fn bill(&self) -> Option<&Bill> {
-        self.tell.bill.as_ref()
-    }
-
-    /// Lets go of what must not be kept between two answers.
-    pub(super) fn empty(&mut self) {
-        self.tell.clear();
-    }
-
-    /// What the provider said of its answer so far.
-    #[must_use]
-    pub(super) fn told(&self) -> Told<'_> {
-        self.tell.heard.told()
     }
 
     /// The upstream's framing said that the body is over.

@@ -88,12 +88,17 @@ impl Run {
     /// already.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, fault: Fault, since: Moment) -> Option<AttemptRecord> {
         self.end(cx, fault);
-        let billed = match self.stage {
-            Stage::Parting(_) => return None,
-            Stage::Dialing => Billed::No,
-            Stage::Head { .. } | Stage::Events | Stage::Whole { .. } => Billed::Maybe,
-        };
+        let billed = self.billed_so_far()?;
         Some(self.record(cx, Some(fault), billed, since))
+    }
+
+    /// May it be charged, if it is given up now? `None` when it has ended already.
+    pub(super) const fn billed_so_far(&self) -> Option<Billed> {
+        match self.stage {
+            Stage::Parting(_) => None,
+            Stage::Dialing => Some(Billed::No),
+            Stage::Head { .. } | Stage::Events | Stage::Whole { .. } => Some(Billed::Maybe),
+        }
     }
 
     /// What is recorded of it, now that it is over; `since` is when the request was complete.

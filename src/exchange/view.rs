@@ -45,13 +45,25 @@ impl Exchange {
         while let Some(ticket) = self.take_ticket() {
             core.attempt_ended(Some(ticket), End::failed(Fault::ClientGone, Phase::Asked, None), now);
         }
-        let settlement = match &self.state {
-            State::Attempt(attempt) => attempt.settlement(Outcome::Failed(0)),
-            State::Relay(relay) => relay.settlement(Outcome::Cut(Fault::Draining), self.drain.as_ref()),
+        let (fault, other) = (Fault::Draining, self.other.as_ref().filter(|other| other.races()));
+        let settlement = match &mut self.state {
+            State::Attempt(attempt) => {
+                let began = attempt.request.began;
+                for run in [Some(&attempt.run), other.map(|other| &other.run)].into_iter().flatten() {
+                    if let Some(billed) = run.billed_so_far() {
+                        attempt.attempts.push(run.recorded(now, Some(fault), billed, began));
+                    }
+                }
+                attempt.settlement(Outcome::Failed(0))
+            }
+            State::Relay(relay) => {
+                relay.close_attempt(now, Outcome::Cut(fault), self.drain.as_ref());
+                relay.settlement(Outcome::Cut(fault), self.drain.as_ref())
+            }
             State::Intake | State::Close(_) | State::Ended => Settlement::unanswered(Outcome::Failed(0), &[]),
         };
         self.account.settle(core, (now, unix), &Settlement { fault: ABANDONED, ..settlement });
-        self.drain = None;
+        (self.drain, self.state) = (None, State::Ended);
     }
 
     /// Takes the ticket of an attempt that is under way, if there is one: again and again until there is

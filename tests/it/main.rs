@@ -13,6 +13,7 @@ mod aborts;
 mod cases;
 mod chaos;
 mod clients;
+mod drains;
 mod early;
 mod harness;
 mod health;

@@ -34,13 +34,16 @@ use crate::wire::journal::page::PAGE_BYTES;
 use crate::worker::{AskSync, CoreJournal};
 
 /// The journals of all cores, ready to be written.
-pub(super) struct Journals {
+#[derive(Debug)]
+pub struct Journals {
     /// The directory, which is this process's as long as this lives.
-    pub(super) dir: DataDir,
+    pub dir: DataDir,
     /// Of each core, by number.
-    pub(super) marks: Vec<Arc<Marks>>,
-    writers: Vec<Writer>,
-    files: Vec<SyncCore>,
+    pub marks: Vec<Arc<Marks>>,
+    /// Who writes them, likewise.
+    pub writers: Vec<Writer>,
+    /// What is to be synced.
+    pub files: Vec<SyncCore>,
 }
 
 /// Opens the journals of so many cores. `after` says up to which record of a core the ledger has them: new ones
@@ -48,7 +51,7 @@ pub(super) struct Journals {
 ///
 /// # Errors
 /// What is wrong and what to do, for the operator.
-pub(super) fn open(
+pub fn open(
     config: &Config,
     cores: usize,
     after: impl Fn(u16) -> Sequence,
@@ -137,15 +140,10 @@ impl Journals {
     /// # Errors
     /// A file cannot be opened, or no thread be started.
     pub(super) fn run(self, ledger: &Ledger, posts: &[Post]) -> Result<(Syncing, Vec<CoreJournal>), String> {
-        let Self { dir, marks, writers, files } = self;
+        let Self { dir, marks: _, writers, files } = self;
         let is_strict = ledger.durability == Durability::Strict;
         let posts = if is_strict { posts.to_vec() } else { Vec::new() };
-        let known = marks.clone();
         let told = move |core: u16| {
-            // Until a ledger takes the records, the ring is what is kept: those on disk make room.
-            if let Some(marks) = known.get(usize::from(core)) {
-                marks.fold(marks.synced());
-            }
             posts.get(usize::from(core)).is_none_or(|post| post.post(Message::Synced).is_ok())
         };
         let failed = |error| format!("the journals cannot be synced: {error}");

@@ -285,6 +285,7 @@ fn price_members(prices: &Prices) -> Map<String, Value> {
         ("internal_reasoning", prices.reasoning),
         ("input_cache_read", prices.cache_read),
         ("input_cache_write", prices.cache_write),
+        ("input_cache_write_1h", prices.cache_write_1h),
     ];
     let known = members.into_iter().filter_map(|(key, amount)| Some((key, amount?)));
     known.map(|(key, amount)| (key.to_owned(), Value::from(amount.as_usd()))).collect()

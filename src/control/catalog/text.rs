@@ -116,6 +116,7 @@ fn price_pairs(prices: &Prices) -> Vec<Pair> {
         ("completion", prices.completion.map(million)),
         ("cache_read", prices.cache_read.map(million)),
         ("cache_write", prices.cache_write.map(million)),
+        ("cache_write_1h", prices.cache_write_1h.map(million)),
         ("reasoning", prices.reasoning.map(million)),
         ("request", prices.request.map(|amount| quoted(&amount.as_usd()))),
         ("image", prices.image.map(|amount| quoted(&amount.as_usd()))),

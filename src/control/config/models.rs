@@ -131,6 +131,8 @@ section! {
         cache_read: Option<PicoDollars> = None, Optional(Price);
         /// Per million prompt tokens written to a cache. Absent: as `prompt`.
         cache_write: Option<PicoDollars> = None, Optional(Price);
+        /// Per million prompt tokens written to a cache for an hour or longer. Absent: as `cache_write`.
+        cache_write_1h: Option<PicoDollars> = None, Optional(Price);
         /// Per million reasoning tokens. Absent: as `completion`.
         reasoning: Option<PicoDollars> = None, Optional(Price);
         /// Per request, beside its tokens.
@@ -161,6 +163,8 @@ section! {
         cache_read: Option<PicoDollars> = None, Optional(Price);
         /// Per million prompt tokens written to a cache.
         cache_write: Option<PicoDollars> = None, Optional(Price);
+        /// Per million prompt tokens written to a cache for an hour or longer.
+        cache_write_1h: Option<PicoDollars> = None, Optional(Price);
         /// Per million reasoning tokens.
         reasoning: Option<PicoDollars> = None, Optional(Price);
         /// Per request.
@@ -189,14 +193,14 @@ fn tokens(count: Option<usize>) -> Option<u32> {
 impl From<RuleTable> for PriceRule {
     fn from(rule: RuleTable) -> Self {
         let window = rule.utc_from.zip(rule.utc_to).map(|(start, end)| Window { start, end });
-        let RuleTable { prompt, completion, cache_read, cache_write, reasoning, request, .. } = rule;
-        let (image, audio) = (rule.image, rule.audio);
+        let RuleTable { prompt, completion, cache_read, cache_write, cache_write_1h, .. } = rule;
+        let RuleTable { reasoning, request, image, audio, .. } = rule;
         let prices = Prices {
             prompt,
             completion,
             cache_read,
             cache_write,
-            cache_write_1h: None,
+            cache_write_1h,
             reasoning,
             request,
             image,
@@ -209,13 +213,14 @@ impl From<RuleTable> for PriceRule {
 impl From<PriceTable> for PriceRules {
     fn from(price: PriceTable) -> Self {
         let (prompt, completion) = (Some(price.prompt), Some(price.completion));
-        let PriceTable { cache_read, cache_write, reasoning, request, image, audio, .. } = price;
+        let PriceTable { cache_read, cache_write, cache_write_1h, .. } = price;
+        let PriceTable { reasoning, request, image, audio, .. } = price;
         let base = Prices {
             prompt,
             completion,
             cache_read,
             cache_write,
-            cache_write_1h: None,
+            cache_write_1h,
             reasoning,
             request,
             image,

@@ -11,7 +11,7 @@ use super::*;
 use crate::base::limits::{Deadlines, Limits};
 use crate::base::money::PicoDollars;
 use crate::dialect::StreamUsage;
-use crate::policy::catalog::{AuthMode, Credential};
+use crate::policy::catalog::{AuthMode, Credential, OnClientGone, UnknownPrice};
 
 /// The configuration from the design, with a digest that is one.
 const EXAMPLE: &str = r#"
@@ -50,6 +50,24 @@ fn conversations_stick_as_long_as_the_nearest_word_says() {
     let config = read(text, &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k")]).expect("fine");
     assert_eq!(config.sticky.entries, 0);
     assert_eq!(["openai", "own", "groq"].map(|id| ttl(&config, id)), [Some(30), Some(300), Some(300)]);
+}
+
+#[test]
+fn an_answer_without_its_client_is_read_on_where_that_is_said_or_shipped() {
+    let keys = &[("OPENAI_API_KEY", "k"), ("GROQ_API_KEY", "k"), ("MISTRAL_API_KEY", "k")];
+    let text = "[ledger]\nunknown_price = \"deny\"\ndrain_timeout = \"5s\"\ndrain_bytes = \"1MiB\"\n\
+                [[provider]]\nid = \"openai\"\non_client_gone = \"drain\"\n\
+                [[provider]]\nid = \"mistral\"\non_client_gone = \"cut\"\n\
+                [[provider]]\nid = \"own\"\nbase_url = \"http://h/v1\"\nauth = \"none\"\n";
+    let config = read(text, keys).expect("fine");
+    let drains = |id: &str| {
+        let found = config.upstreams.iter().find(|one| &*one.id == id).expect("it is active");
+        found.on_client_gone == OnClientGone::Drain
+    };
+    assert_eq!(["openai", "mistral", "groq", "own"].map(drains), [true, false, true, false]);
+    let ledger = &config.ledger;
+    assert_eq!((ledger.unknown_price, ledger.drain_bytes), (UnknownPrice::Deny, 1 << 20));
+    assert_eq!((ledger.drain_timeout.as_secs(), ledger.drains_per_core), (5, 256));
 }
 
 fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {

@@ -40,7 +40,7 @@ mod retention;
 mod schema;
 mod sums;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::io;

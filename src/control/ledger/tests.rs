@@ -3,8 +3,9 @@
 //! Deliberately absent: the journal's files (a list in memory stands in for them) and HTTP.
 
 mod keeping;
+mod questions;
 mod scale;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,10 +22,10 @@ use crate::wire::journal::{Caller, Flags, Sequence, Served};
 use traffic::{List, Traffic};
 
 /// A folder that goes when the test ends.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let turn = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("millrace-ledger-{}-{turn}", std::process::id()));
@@ -32,7 +33,7 @@ impl Scratch {
         Self(path)
     }
 
-    pub(super) fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("ledger.sqlite")
     }
 }
@@ -172,7 +173,7 @@ fn killed_at_any_statement_nothing_is_lost_or_taken_twice() {
         if !blown {
             break;
         }
-        turn += 1 + turn / 40;
+        turn += 1 + turn / 12;
     }
     assert!(turn > 100, "only {turn} statements were cut");
 }

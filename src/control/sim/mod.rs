@@ -43,6 +43,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::AbortHandle;
 
 use crate::base::limits::Deadlines;
+use crate::control::config::ModelEntry;
+use crate::policy::catalog::{EndpointFacts, ModelFacts};
+use crate::policy::strategy::StrategyName;
 
 pub use seen::{Counts, Seen};
 
@@ -100,17 +103,46 @@ pub struct SimulatedModel {
     pub id: &'static str,
     /// Where it is and under which upstream name, in the order they are to be tried.
     pub endpoints: &'static [(Listener, &'static str)],
+    /// What a token of the prompt and one of the answer cost at each of them, in pico-dollars.
+    pub prices: [i128; 2],
+}
+
+impl SimulatedModel {
+    /// The model as a snapshot should offer it. Its endpoints are tried in their order, though their prices
+    /// are the same.
+    #[must_use]
+    pub fn entry(&self) -> ModelEntry {
+        let [prompt, completion] = self.prices;
+        let endpoint = |&(listener, name): &(Listener, &str)| {
+            routed::endpoint(listener, name, (prompt, completion), EndpointFacts::default())
+        };
+        let several = self.endpoints.len() > 1;
+        let facts = ModelFacts { strategy: several.then_some(StrategyName::Order), ..ModelFacts::default() };
+        ModelEntry { id: self.id.into(), facts, endpoints: self.endpoints.iter().map(endpoint).collect() }
+    }
 }
 
 /// The simulator's models.
 #[must_use]
 pub const fn models() -> &'static [SimulatedModel] {
     const MODELS: &[SimulatedModel] = &[
-        SimulatedModel { id: "sim/fast", endpoints: &[(Listener::Main, "fast")] },
-        SimulatedModel { id: "sim/steady", endpoints: &[(Listener::Main, "steady")] },
-        SimulatedModel { id: "sim/slow-start", endpoints: &[(Listener::Main, "slow-start")] },
-        SimulatedModel { id: "sim/tools", endpoints: &[(Listener::Main, "tools")] },
-        SimulatedModel { id: "sim/embed", endpoints: &[(Listener::Main, "embed")] },
+        SimulatedModel { id: "sim/fast", endpoints: &[(Listener::Main, "fast")], prices: [100_000, 400_000] },
+        SimulatedModel {
+            id: "sim/steady",
+            endpoints: &[(Listener::Main, "steady")],
+            prices: [500_000, 2_000_000],
+        },
+        SimulatedModel {
+            id: "sim/slow-start",
+            endpoints: &[(Listener::Main, "slow-start")],
+            prices: [500_000, 2_000_000],
+        },
+        SimulatedModel {
+            id: "sim/tools",
+            endpoints: &[(Listener::Main, "tools")],
+            prices: [1_000_000, 4_000_000],
+        },
+        SimulatedModel { id: "sim/embed", endpoints: &[(Listener::Main, "embed")], prices: [20_000, 0] },
         SimulatedModel {
             id: "sim/flaky",
             endpoints: &[
@@ -118,6 +150,7 @@ pub const fn models() -> &'static [SimulatedModel] {
                 (Listener::Troubled, "flaky"),
                 (Listener::Main, "flaky"),
             ],
+            prices: [100_000, 400_000],
         },
     ];
     MODELS

@@ -25,7 +25,7 @@ pub fn cached() -> ModelEntry {
     let variant = |name: &str| name.strip_prefix("cached-").map(Into::into);
     let endpoints = CACHED.map(|name| {
         let facts = EndpointFacts { variant: variant(name), ..EndpointFacts::default() };
-        let mut endpoint = endpoint(name, (500_000, 2_000_000), facts);
+        let mut endpoint = endpoint(Listener::Main, name, (500_000, 2_000_000), facts);
         if let Some(prices) = &mut endpoint.facts.prices {
             prices.base.cache_read = Some(PicoDollars(50_000));
         }
@@ -39,6 +39,7 @@ pub fn cached() -> ModelEntry {
 pub fn model() -> ModelEntry {
     let [standard, cheap, eu, flex, priority] = NAMES;
     let none = EndpointFacts::default;
+    let endpoint = |name: &str, prices, facts| endpoint(Listener::Main, name, prices, facts);
     let tier = |tier| EndpointFacts { service_tier: Some(tier), ..none() };
     let private = DataPolicy { retains: Some(false), trains: Some(false), zdr: Some(true) };
     ModelEntry {
@@ -72,14 +73,19 @@ pub fn model() -> ModelEntry {
 }
 
 /// Prices in pico-dollars per prompt and per completion token.
-fn endpoint(name: &str, (prompt, completion): (i128, i128), facts: EndpointFacts) -> EndpointEntry {
+pub(super) fn endpoint(
+    listener: Listener,
+    name: &str,
+    (prompt, completion): (i128, i128),
+    facts: EndpointFacts,
+) -> EndpointEntry {
     let base = Prices {
         prompt: Some(PicoDollars(prompt)),
         completion: Some(PicoDollars(completion)),
         ..Prices::default()
     };
     EndpointEntry {
-        provider: Listener::Main.provider_id().into(),
+        provider: listener.provider_id().into(),
         name: name.into(),
         facts: EndpointFacts { prices: Some(PriceRules { base, rules: Box::default() }), ..facts },
         ..EndpointEntry::default()

@@ -43,6 +43,12 @@ fn bill(tiers: &[(ServiceTier, Option<PriceRules>)]) -> Bill {
     }
 }
 
+/// A bill of embeddings at ten pico-dollars per token of the prompt, or without a price.
+pub(in crate::exchange) fn bill_of(priced: bool) -> Bill {
+    let bill = bill(&[(ServiceTier::Default, priced.then(|| prices(10, 100)))]);
+    Bill { completes: false, api: Api::Embeddings, ..bill }
+}
+
 const USAGE: Usage = Usage {
     prompt_tokens: 10,
     completion_tokens: 2,

@@ -128,9 +128,8 @@ mod tests {
         check(format!("{{\"model\":\"m\",\"prompt\":\"{}\"}}", "p".repeat(100)), 125 / 4);
         let image = |bytes: usize| {
             let data = "A".repeat(bytes);
-            format!(
-                "{{\"messages\":[{{\"content\":[{{\"type\":\"image_url\",\"image_url\":{{\"url\":\"{data}\"}}}}]}}]}}"
-            )
+            let part = format!("{{\"type\":\"image_url\",\"image_url\":{{\"url\":\"{data}\"}}}}");
+            format!("{{\"messages\":[{{\"content\":[{part}]}}]}}")
         };
         check(image(1_000_000), LONG_PROMPT_TOKENS);
         check(format!("{{\"messages\":[\"{}\"]}}", "t".repeat(400_000)), 100_001);

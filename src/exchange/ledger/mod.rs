@@ -1,5 +1,5 @@
-//! The exchange's part of the ledger: every request for an inference is admitted before its first byte goes to
-//! a provider, and settled once, whatever becomes of it.
+//! The exchange's part of the ledger: every request for an inference is admitted before its first byte goes
+//! to a provider, and settled once, whatever becomes of it.
 //!
 //! ```text
 //!  plan ──► admit ──► attempts … ──► answer ──► settle          one of each, in the core's journal
@@ -8,8 +8,8 @@
 //!           503, nothing was sent
 //! ```
 //!
-//! An [`Account`] lies beside the state of the exchange and not in it, so that it is there on every way out, a
-//! panic included: while it is open, the request is owed a settlement.
+//! An [`Account`] lies beside the state of the exchange and not in it, so that it is there on every way out,
+//! a panic included: while it is open, the request is owed a settlement.
 //! Deliberately absent: files (`io`), what a token costs (`policy/price`), what an answer came to (`bill`),
 //! and records of requests that were refused or are no inference.
 

@@ -5,7 +5,7 @@
 //! else goes on as it came. Documents have a file of their own (`document`).
 //! Deliberately absent: what is told (`receipt`), the figures (`bill`).
 
-use super::told::Heard;
+use super::told::{Heard, Told};
 use super::{Content, Pump};
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Places, Signal};
@@ -68,9 +68,10 @@ impl Tell {
     pub(super) fn holds_up(&mut self, signal: Signal, data: &[u8], dialect: &dyn Dialect) -> bool {
         match signal {
             Signal::Usage { only, .. } if is_final(only, data, dialect) => {
+                let tells = self.tells_usage();
                 // It goes out as it is, if there is nothing to add to it.
-                self.told = true;
-                self.tells_usage()
+                self.told |= !tells && !dialect.places(data).usage.is_empty();
+                tells
             }
             Signal::Usage { .. } => false,
             Signal::Done => self.tells_at_end(),
@@ -93,7 +94,7 @@ impl Tell {
                     self.heard.note(&self.places, data);
                     // Before the commit nobody has been told anything, nor will be: of usage that comes
                     // first, a second event tells.
-                    self.told = self.bill.is_some();
+                    self.told = self.bill.is_some() && !self.places.usage.is_empty();
                     if self.tells_usage() {
                         self.only = only;
                         self.data.extend_from_slice(data);
@@ -161,6 +162,28 @@ fn remove_members(text: &[u8], usage: Span, edits: &mut Splice<EDITS>) {
 }
 
 impl Pump {
+    /// The answer is committed: what it is charged by.
+    pub(in crate::exchange) fn charge(&mut self, bill: Option<Bill>) {
+        self.tell.bill = bill;
+    }
+
+    /// What the answer is charged by; `None` before the commit, and for what is no inference.
+    #[must_use]
+    pub(in crate::exchange) const fn bill(&self) -> Option<&Bill> {
+        self.tell.bill.as_ref()
+    }
+
+    /// Lets go of what must not be kept between two answers.
+    pub(in crate::exchange) fn empty(&mut self) {
+        self.tell.clear();
+    }
+
+    /// What the provider said of its answer so far.
+    #[must_use]
+    pub(in crate::exchange) fn told(&self) -> Told<'_> {
+        self.tell.heard.told()
+    }
+
     /// What the end of the stream is to tell.
     pub(in crate::exchange) fn close_with(&mut self, closing: Option<Box<Closing>>) {
         self.tell.closing = closing;

@@ -6,6 +6,7 @@
 use super::closing::Tell;
 use super::{BodyIn, Chunk, Pump};
 use crate::base::limits::EVENT_HOLD_BYTES;
+use crate::base::record::Usage;
 use crate::base::span::Span;
 use crate::dialect::{Dialect, Places, Signal};
 use crate::exchange::bill::Bill;
@@ -30,7 +31,10 @@ impl Pump {
     ) {
         self.tell.heard.note(places, body);
         self.tell.edits.clear();
-        if !places.usage.is_empty() && self.tell.bill.as_ref().is_some_and(Bill::tells_cost) {
+        // Zeros are a placeholder: what the answer came to is found out by whoever settles it.
+        let counts = |usage: Usage| usage.prompt_tokens > 0 || usage.completion_tokens > 0;
+        let is_known = !places.usage.is_empty() && self.seen.usage.is_some_and(counts);
+        if is_known && self.tell.bill.as_ref().is_some_and(Bill::tells_cost) {
             let cost = self.cost();
             self.tell.edit_usage(body, places, false, cost.as_ref());
         }
@@ -169,5 +173,84 @@ impl Pump {
         self.release_pending(emit);
         text.clear();
         self.tell.data = text;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::openai::OpenAi;
+    use crate::exchange::bill::tests::bill_of;
+    use crate::exchange::emit::BodyOut;
+    use crate::exchange::pump::{Content, Flow};
+    use crate::policy::count::Scratch;
+    use crate::wire::buf::Buf;
+    use crate::wire::http1::ResponseFraming;
+
+    const COST: &str = ",\"cost\":0.00000000003,\"cost_details\":{\"upstream_inference_cost\":null,\
+        \"upstream_inference_prompt_cost\":0.00000000003,\"upstream_inference_completions_cost\":0},\
+        \"is_byok\":false";
+
+    /// What a client gets of a document that comes in three reads, and its usage.
+    fn passed(text: &str, cuts: [usize; 2], priced: bool) -> (String, Option<Usage>) {
+        let mut pump = Pump::idle();
+        pump.restart(ResponseFraming::Length(text.len() as u64), Content::Opaque);
+        pump.charge(Some(bill_of(priced)));
+        pump.seek_usage(text[..cuts[0]].as_bytes(), &OpenAi);
+        let (mut emit, mut parcel) = (Emit::new(BodyOut::Plain), Parcel::default());
+        let (mut window, mut sent, mut flow) = (Buf::default(), Vec::new(), Flow::More);
+        for read in [&text[..cuts[0]], &text[cuts[0]..cuts[1]], &text[cuts[1]..]] {
+            window.push(read.as_bytes());
+            flow = pump.run(&window, &OpenAi, &mut emit, &mut parcel, &mut Scratch::default());
+            parcel.window = window.lend();
+            parcel.pieces.iter().for_each(|piece| sent.extend_from_slice(parcel.bytes(*piece)));
+            window.restore(core::mem::take(&mut parcel.window), 0);
+            parcel.clear();
+            let spent = pump.spent();
+            window.take(spent);
+            pump.shift(spent);
+        }
+        assert_eq!((flow, pump.seen().payload_bytes), (Flow::Complete, sent.len() as u64));
+        (String::from_utf8(sent).expect("UTF-8"), pump.seen().usage)
+    }
+
+    #[track_caller]
+    fn check(text: &str, want: &str, prompt_tokens: Option<u64>) {
+        for first in 0..text.len() {
+            for second in [first, first + 1, first + 9, text.len()] {
+                let cuts = [first, second.min(text.len())];
+                let (got, usage) = passed(text, cuts, true);
+                assert_eq!(got, want, "{cuts:?}");
+                assert_eq!(usage.map(|usage| usage.prompt_tokens), prompt_tokens, "{cuts:?}");
+                let (got, usage) = passed(text, cuts, false);
+                assert_eq!(
+                    (&*got, usage.map(|usage| usage.prompt_tokens)),
+                    (text, prompt_tokens),
+                    "{cuts:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn usage_is_found_wherever_a_document_is_cut() {
+        let usage = "{\"prompt_tokens\":3,\"total_tokens\":3}";
+        let data = "{\"id\":\"e\",\"data\":[{\"usage\":{\"prompt_tokens\":9}}, 0.25],\"usage\": ";
+        let costed = format!("{{\"prompt_tokens\":3,\"total_tokens\":3{COST}}}");
+        check(&format!("{data}{usage},\"x\":1}}"), &format!("{data}{costed},\"x\":1}}"), Some(3));
+        // Another router's figures give way to ours.
+        let theirs = "{\"cost\":1,\"prompt_tokens\":3,\"total_tokens\":3,\"is_byok\":true}";
+        check(&format!("{data}{theirs}}}"), &format!("{data}{costed}}}"), Some(3));
+        check(&format!("{data}{{\"a\":1}}}}"), &format!("{data}{{\"a\":1}}}}"), None);
+        check(&format!("{data}null}}"), &format!("{data}null}}"), None);
+    }
+
+    #[test]
+    fn a_giant_usage_object_is_not_held() {
+        let giant = format!(
+            "{{\"usage\":{{\"prompt_tokens\":3,\"x\":\"{}\"}},\"z\":1}}",
+            "y".repeat(2 * EVENT_HOLD_BYTES)
+        );
+        assert_eq!(passed(&giant, [EVENT_HOLD_BYTES, giant.len() - 9], true), (giant.clone(), None));
     }
 }

@@ -5,6 +5,7 @@
 use super::Relay;
 use crate::base::fault::Fault;
 use crate::base::record::{Billed, Outcome, Record};
+use crate::base::time::Moment;
 use crate::exchange::Cx;
 use crate::exchange::attempt::BYTES_PER_TOKEN;
 use crate::exchange::bill::{Bill, figures};
@@ -36,7 +37,7 @@ impl Relay {
         outcome: Outcome,
         drain: Option<&Drain>,
     ) {
-        self.close_attempt(cx, outcome, drain);
+        self.close_attempt(cx.now, outcome, drain);
         self.tell_health(cx, outcome);
         self.settle(cx, account, outcome, drain);
         let (facts, now) = (self.facts, cx.now);
@@ -58,20 +59,25 @@ impl Relay {
     pub(super) fn settle_first(&mut self, cx: &mut Cx<'_>, account: &mut Account, drain: Option<&Drain>) {
         if account.is_strict() && drain.is_none() {
             let outcome = self.outcome();
-            self.close_attempt(cx, outcome, drain);
+            self.close_attempt(cx.now, outcome, drain);
             self.settle(cx, account, outcome, drain);
         }
     }
 
     /// The attempt that has answered is over.
-    fn close_attempt(&mut self, cx: &Cx<'_>, outcome: Outcome, drain: Option<&Drain>) {
+    pub(in crate::exchange) fn close_attempt(
+        &mut self,
+        now: Moment,
+        outcome: Outcome,
+        drain: Option<&Drain>,
+    ) {
         let fault = match outcome {
             Outcome::Cut(fault) => Some(fault),
             Outcome::ClientGone => Some(Fault::ClientGone),
             Outcome::Complete | Outcome::Refused(_) | Outcome::Failed(_) => None,
         };
         let Some(last) = self.attempts.last_mut() else { return };
-        let ended = self.answered_at.unwrap_or(cx.now);
+        let ended = self.answered_at.unwrap_or(now);
         last.took_micros = micros(ended.since(self.facts.began)).saturating_sub(last.began_micros);
         if fault.is_some() && last.fault.is_none() {
             // To its end it was read all the same, if there is nobody left who does not want it.

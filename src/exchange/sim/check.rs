@@ -26,7 +26,6 @@ pub fn laws(case: &Case, report: &Report) -> Verdict {
     if report.bodies_bytes != 0 && report.clients.iter().all(|one| one.end != End::Kept || one.done) {
         return Err(format!("{} request bytes are still charged", report.bodies_bytes));
     }
-    ledger::laws(case, report)?;
     for (index, client) in report.clients.iter().enumerate() {
         let attempts: Vec<&AttemptReport> =
             report.attempts.iter().filter(|attempt| attempt.client == index).collect();
@@ -35,7 +34,7 @@ pub fn laws(case: &Case, report: &Report) -> Verdict {
             View { case, steps: &case.clients[index], client, attempts: &attempts, requests: &requests };
         view.check().map_err(|why| format!("client {}: {why}", index + 1))?;
     }
-    Ok(())
+    ledger::laws(case, report)
 }
 
 /// The requests of a client that give a record each, as far as its bytes can be read.

@@ -4,8 +4,10 @@
 
 use super::{Case, Cut, Report, Tuning, World, laws, verify};
 use crate::base::ids::ProviderId;
-use crate::base::record::{AttemptRecord, Outcome};
+use crate::base::record::{AttemptRecord, Billed, Outcome};
+use crate::exchange::sim::ledger::Settled;
 use crate::exchange::sim::report::End;
+use crate::wire::journal::{Ending, Flags, Source};
 
 const STREAM: &str = r#"
 [config]
@@ -107,6 +109,29 @@ fn every_lie_about_a_request_is_found() {
     found(|report| asked(report, 1, "b.test", "a.test"), "wrong host");
     found(|report| asked(report, 0, "/v1/chat", "/chat"), "request line");
     found(|report| asked(report, 0, "\"model\":\"x\"", "\"model\":\"y\""), "not the client's");
+}
+
+#[test]
+fn every_lie_about_the_ledger_is_found() {
+    let settle = |lie: fn(&mut Settled), law: &str| found(|report| lie(&mut report.settles[0]), law);
+    found(|report| report.settles.clear(), "settled 0 times");
+    found(|report| report.settles.push(report.settles[0].clone()), "settled 2 times");
+    found(|report| report.admits.clear(), "more is settled");
+    found(|report| report.admits[0].reserved = -1, "below nothing");
+    settle(|one| one.ending = Ending::Cut, "another ending");
+    settle(|one| drop(one.attempts.pop()), "other attempts");
+    settle(|one| one.attempts[1].billed = Billed::Maybe, "other attempts");
+    settle(|one| one.attempts[0].fault.clear(), "other attempts");
+    settle(|one| one.attempts[0].status = 0, "other attempts");
+    settle(|one| one.attempts[0].tokens = [1, 0], "a refusal is charged");
+    settle(|one| one.attempts[1].tokens = [1, 1], "other tokens");
+    settle(|one| one.attempts[1].cost = 1, "another price");
+    settle(|one| one.attempts[1].micros[1] = 60_000_000, "outlasts");
+    settle(|one| one.source = Source::None, "from nowhere");
+    settle(|one| one.flags = Flags::default(), "wrong thing of its price");
+    settle(|one| one.cost.total = 7, "without a price");
+    settle(|one| one.flags = Flags::UNPRICED.with(Flags::DRAINED, true), "its client still there");
+    settle(|one| one.answer_bytes += 1, "other bytes");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! kernel could choose.
 //! Deliberately absent: real sockets (the same cases run there elsewhere), and everything that ships.
 
+mod abandon;
 pub mod case;
 mod check;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub mod report;
 mod setup;
 mod socket;
 mod told;
+mod tuning;
 pub mod world;
 
 pub use case::Case;
@@ -40,7 +42,8 @@ pub use report::Report;
 pub use setup::CLIENT_KEY;
 #[cfg(test)]
 pub(super) use setup::snapshot;
-pub use world::{Cut, Tuning, World};
+pub use tuning::{Cut, Tuning};
+pub use world::World;
 
 /// A small generator of random words (splitmix64). The same seed gives the same words everywhere.
 #[derive(Clone, Debug)]

@@ -20,36 +20,11 @@ use crate::exchange::sim::origin::Connection;
 use crate::exchange::sim::perform::Dial;
 use crate::exchange::sim::report::Report;
 use crate::exchange::sim::socket::Socket;
+use crate::exchange::sim::tuning::{Cut, Tuning};
 use crate::exchange::sim::{Random, setup};
 use crate::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use crate::policy::catalog::Snapshot;
 use crate::policy::sticky::Memory;
-
-/// How bytes are cut on their way to the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Not at all.
-    Whole,
-    /// Behind every byte.
-    Drip,
-    /// Once, after so many bytes of all clients together.
-    Client(usize),
-    /// Once, after so many bytes of all origins together.
-    Origin(usize),
-    /// Anywhere; receives come back short, completions in any order, socket buffers of any size.
-    Random,
-}
-
-/// One way to run a case.
-#[derive(Clone, Debug)]
-pub struct Tuning {
-    /// Where every choice comes from.
-    pub seed: u64,
-    /// How bytes are cut.
-    pub cut: Cut,
-    /// Where a transcript is written to, if anywhere. It outlives a panic of the run.
-    pub log: Option<Rc<RefCell<Vec<String>>>>,
-}
 
 /// Which socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +121,8 @@ pub struct World<'c> {
     steps: usize,
 }
 
+/// Wall time, which stands still.
+pub(super) const WALL: UnixSeconds = UnixSeconds(1_783_514_921);
 /// More conversations than any case has.
 const CONVERSATIONS: usize = 64;
 /// More steps than any case needs: a run that takes them goes in circles.
@@ -212,35 +189,45 @@ impl<'c> World<'c> {
     /// When the exchange breaks a rule of the kernel, waits for nothing, or goes in circles.
     #[must_use]
     pub fn run(mut self) -> Report {
-        for session in 0..self.sessions.len() {
-            self.stepping(session, |exchange, cx| exchange.start(cx));
-            self.schedule(Duration::ZERO, Event::Client(session));
-        }
-        self.schedule(Duration::ZERO, Event::Process);
-        loop {
-            let next = self.queue.first_key_value().map_or(Moment::NEVER, |(key, _)| key.0);
-            let due = (0..self.sessions.len()).map(|session| (self.due(session), session)).min();
-            match due {
-                Some((due, session)) if due < next => {
-                    if next == Moment::NEVER && (0..self.sessions.len()).all(|one| self.settled(one)) {
-                        break;
-                    }
-                    self.now = self.now.max(due);
-                    self.pass_deadline(session);
-                }
-                _ => match self.queue.pop_first() {
-                    Some(((at, _, _), event)) => {
-                        self.now = at;
-                        self.happen(event);
-                    }
-                    None => break,
-                },
-            }
+        self.begin();
+        while self.turn() {
             self.steps += 1;
             assert!(self.steps < STEPS_MAX, "the run goes in circles");
         }
         assert_eq!(self.core.health.under_way(), 0, "an attempt that is over counts as under way");
         self.report()
+    }
+
+    /// Lets everybody begin.
+    pub(super) fn begin(&mut self) {
+        for session in 0..self.sessions.len() {
+            self.stepping(session, |exchange, cx| exchange.start(cx));
+            self.schedule(Duration::ZERO, Event::Client(session));
+        }
+        self.schedule(Duration::ZERO, Event::Process);
+    }
+
+    /// The next thing happens; false when there is none.
+    pub(super) fn turn(&mut self) -> bool {
+        let next = self.queue.first_key_value().map_or(Moment::NEVER, |(key, _)| key.0);
+        let due = (0..self.sessions.len()).map(|session| (self.due(session), session)).min();
+        match due {
+            Some((due, session)) if due < next => {
+                if next == Moment::NEVER && (0..self.sessions.len()).all(|one| self.settled(one)) {
+                    return false;
+                }
+                self.now = self.now.max(due);
+                self.pass_deadline(session);
+            }
+            _ => match self.queue.pop_first() {
+                Some(((at, _, _), event)) => {
+                    self.now = at;
+                    self.happen(event);
+                }
+                None => return false,
+            },
+        }
+        true
     }
 
     fn due(&self, session: usize) -> Moment {
@@ -468,7 +455,7 @@ impl<'c> World<'c> {
         let mut actions = core::mem::take(&mut self.actions);
         let mut cx = Cx {
             now: self.now,
-            unix: UnixSeconds(1_783_514_921),
+            unix: WALL,
             snapshot: &self.snapshot,
             core: &mut self.core,
             actions: &mut actions,

@@ -75,6 +75,18 @@ test('usage is streamed only to those who ask', async () => {
   assert.equal(withUsage[0].usage.completion_tokens, textOf(plain).split(' ').length);
 });
 
+test('usage says what an answer costs', async () => {
+  const request = { model: 'sim/steady', messages: said('what is it') };
+  const { usage } = await client.chat.completions.create(request);
+  // Exact on both sides of the division, so the quotient is the closest number there is.
+  assert.equal(usage.cost, (usage.prompt_tokens * 500_000 + usage.completion_tokens * 2_000_000) / 1e12);
+  assert.equal(usage.cost_details.upstream_inference_cost, null);
+  const chunks = await collect(
+    await client.chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } }),
+  );
+  assert.deepEqual(chunks.at(-1).usage, usage);
+});
+
 test('tools are called, whole and in pieces', async () => {
   const request = { model: 'sim/tools', messages: said('weather in Paris?'), tools: [weatherTool] };
   const whole = await client.chat.completions.create(request);

@@ -100,6 +100,32 @@ def test_usage_is_streamed_only_to_those_who_ask(client):
     assert usage.total_tokens == whole.usage.total_tokens
 
 
+def cost_of(usage, prompt_pico, completion_pico):
+    """What the tokens cost in USD, by prices in pico-dollars. Both numbers are exact, so the quotient is the closest."""
+    return (usage.prompt_tokens * prompt_pico + usage.completion_tokens * completion_pico) / 1e12
+
+
+def test_usage_says_what_an_answer_costs(client):
+    whole = client.chat.completions.create(model="sim/steady", messages=said("what is it"))
+    assert whole.usage.cost == cost_of(whole.usage, 500_000, 2_000_000)
+    assert whole.usage.is_byok is False
+    details = whole.usage.cost_details
+    assert details["upstream_inference_cost"] is None
+    assert details["upstream_inference_prompt_cost"] == whole.usage.prompt_tokens * 500_000 / 1e12
+    assert details["upstream_inference_completions_cost"] == whole.usage.completion_tokens * 2_000_000 / 1e12
+    streamed = list(
+        client.chat.completions.create(
+            model="sim/steady", messages=said("what is it"), stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert streamed[-1].usage.model_dump() == whole.usage.model_dump()
+    embedded = client.embeddings.create(model="sim/embed", input=["one two", "three"])
+    assert embedded.usage.cost == embedded.usage.prompt_tokens * 20_000 / 1e12
+    # Long enough that it is not held as a whole: the cost is added on the way.
+    long = client.embeddings.create(model="sim/embed", input=["one"] * 40, dimensions=512, encoding_format="float")
+    assert long.usage.cost == 40 * 20_000 / 1e12
+
+
 def test_the_stream_helper_accumulates(client):
     with client.chat.completions.stream(model="sim/fast", messages=said("helper")) as stream:
         for _ in stream:

@@ -222,7 +222,8 @@ fn decimal(text: &str) -> Option<Amount> {
 /// A column's name, its signs made alike.
 fn plain(name: &str) -> String {
     let sign = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { '_' };
-    name.trim().chars().map(sign).collect::<String>().trim_matches('_').to_owned()
+    let signs: String = name.chars().map(sign).collect();
+    signs.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }
 
 /// The rows of an array of objects.

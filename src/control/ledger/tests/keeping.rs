@@ -3,38 +3,15 @@
 //! Deliberately absent: real disks.
 
 use core::time::Duration;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::super::retention::{old_requests, old_sums};
-use super::super::{Keep, Keeper, Ledger, Options, Take};
+use super::super::{Keep, Keeper, Ledger, Options};
+use super::traffic::Shared;
 use super::*;
 use crate::control::calendar::DAY;
-
-/// A journal that a test goes on writing.
-#[derive(Clone, Debug, Default)]
-struct Shared(Arc<Mutex<List>>);
-
-impl super::super::Records for Shared {
-    fn node(&self) -> u64 {
-        1
-    }
-
-    fn read(&mut self, after: &Cursors, most: usize, take: &mut Take<'_>) -> io::Result<usize> {
-        self.0.lock().unwrap().read(after, most, take)
-    }
-
-    fn ends(&mut self) -> io::Result<Cursors> {
-        self.0.lock().unwrap().ends()
-    }
-
-    fn folded(&mut self, upto: &Cursors) {
-        self.0.lock().unwrap().folded(upto);
-    }
-}
 
 const FOR_EVER: Keep = Keep { requests: None, hours: None, days: None };
 

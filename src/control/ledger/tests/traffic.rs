@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use super::super::{Cursors, Records, Take};
 use crate::base::ids::GenerationId;
@@ -79,6 +80,28 @@ impl List {
             Entry::Settle(settle) => Some(&**settle),
             Entry::Admit(_) => None,
         })
+    }
+}
+
+/// A journal that a test goes on writing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared(pub(crate) Arc<Mutex<List>>);
+
+impl Records for Shared {
+    fn node(&self) -> u64 {
+        1
+    }
+
+    fn read(&mut self, after: &Cursors, most: usize, take: &mut Take<'_>) -> io::Result<usize> {
+        self.0.lock().unwrap().read(after, most, take)
+    }
+
+    fn ends(&mut self) -> io::Result<Cursors> {
+        self.0.lock().unwrap().ends()
+    }
+
+    fn folded(&mut self, upto: &Cursors) {
+        self.0.lock().unwrap().folded(upto);
     }
 }
 
