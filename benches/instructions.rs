@@ -28,6 +28,8 @@ mod cases;
 mod edge;
 #[path = "support/health.rs"]
 mod health;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "support/texts.rs"]
 mod texts;
 #[path = "support/world.rs"]
