@@ -30,6 +30,8 @@ mod contracts;
 mod edge;
 #[path = "support/health.rs"]
 mod health;
+#[path = "support/journal.rs"]
+mod journal;
 #[path = "support/texts.rs"]
 mod texts;
 #[path = "support/world.rs"]

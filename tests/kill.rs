@@ -6,6 +6,9 @@
 //! that the seed decides: standing at a step, or at full speed. Then its journal is opened as a start does.
 //! Deliberately absent: loss of power (damaged files are in `app/journal/tests`), and the ledger's database.
 
+#[path = "kill/strict.rs"]
+mod strict;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};

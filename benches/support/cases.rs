@@ -27,6 +27,7 @@ use crate::auto as automatic;
 use crate::contracts::{CONTRACTS, World};
 use crate::edge::Edge;
 use crate::health::{Core, USED};
+use crate::journal;
 use crate::texts::{self, DONE_EVENT, chunk, delta_event, usage_event};
 use crate::world::{Size, key_text, model_name, snapshot};
 
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
     bodies(&mut cases);
     streams(&mut cases);
     judged(&mut cases);
+    cases.push(recorded());
     decisions(&worlds, &mut cases);
     contracted(&mut cases);
     automatic(&worlds[0], &mut cases);
@@ -69,6 +71,12 @@ pub(crate) fn all() -> Vec<Case> {
 }
 
 /// A case without state: one subject is enough.
+/// A request written down. Several, since a file may be met at the end of a segment.
+fn recorded() -> Case {
+    let subjects = (0..SUBJECTS).map(|number| Box::new(journal::usual(number)) as Run).collect();
+    Case { name: "io/journal, admit and settle", subjects, expected: 2 }
+}
+
 fn plain(name: &'static str, expected: usize, run: impl FnMut() -> usize + 'static) -> Case {
     Case { name, subjects: vec![Box::new(run)], expected }
 }

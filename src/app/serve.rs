@@ -41,6 +41,7 @@ use crate::policy::catalog::{Credential, Snapshot};
 use crate::policy::count::Vocabularies;
 use crate::policy::health::board::Board;
 use crate::policy::sticky::Memory;
+use crate::wire::journal::marks::Marks;
 use crate::worker::{self, Shared};
 
 /// How long the start waits for names to be resolved.
@@ -97,7 +98,8 @@ fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
     let journals = journal::open(config, cores, |core| folded.get(&core).copied().unwrap_or_default())?;
     let kept = journals.as_ref().map(|journals| ledger::start(config, journals)).transpose()?;
     let (keeper, ledger) = kept.unzip();
-    let control = runtime.block_on(start_control(config, exposure, cores, ledger))?;
+    let marks = journals.as_ref().map(|journals| journals.marks.clone()).unwrap_or_default();
+    let control = runtime.block_on(start_control(config, exposure, cores, (ledger, marks)))?;
     let client_tls = config.tls.as_ref().map(|files| load_client_tls(files, &runtime)).transpose()?;
     let listeners = listen::open(&config.server.listen, config.server.listen_mode, cores)?;
     let (workers, syncing) = start_workers(listeners, driver, &control, client_tls, (journals, config))?;
@@ -141,7 +143,7 @@ async fn start_control(
     config: &Config,
     exposure: Exposure,
     cores: usize,
-    ledger: Option<Ledger>,
+    (ledger, journals): (Option<Ledger>, Vec<Arc<Marks>>),
 ) -> Result<Control, String> {
     let failed = |what: &'static str| move |error: io::Error| format!("{what} could not be started: {error}");
     let simulator = Simulator::start().await.map_err(failed("the simulator"))?;
@@ -165,6 +167,7 @@ async fn start_control(
         sim: Some(Arc::clone(&simulator.seen)),
         started: clock::unix_seconds(),
         ledger,
+        journals,
         now: clock::unix_seconds,
     };
     let api = api::start(state).await.map_err(failed("the control API"))?;

@@ -28,6 +28,7 @@ mod analytics;
 mod credits;
 mod generation;
 mod health;
+mod journal;
 mod key;
 #[cfg(test)]
 mod ledger_tests;
@@ -66,6 +67,7 @@ use crate::control::ledger::Ledger;
 use crate::control::sim::Seen;
 use crate::policy::catalog::Snapshot;
 use crate::policy::health::board::Board;
+use crate::wire::journal::marks::Marks;
 
 /// The field that carries the internal token. Workers drop it from clients' requests and set their own.
 pub const TOKEN_FIELD: &str = "x-millrace-internal";
@@ -93,6 +95,8 @@ pub struct ApiState {
     pub started: UnixSeconds,
     /// What was recorded; `None` when nothing is.
     pub ledger: Option<Ledger>,
+    /// The journals of the cores; none when nothing is recorded.
+    pub journals: Vec<Arc<Marks>>,
     /// The wall clock.
     pub now: fn() -> UnixSeconds,
 }
@@ -252,6 +256,7 @@ async fn simulator(State(shared): State<Shared>) -> Response {
 async fn metrics(State(Shared { state, .. }): State<Shared>) -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let mut text = metrics::text(&state.counters, &state.snapshot.load(), &state.health);
+    journal::write(&mut text, &state.journals);
     if let Some(ledger) = &state.ledger {
         text.push_str(&ledger.metrics((state.now)().0));
     }

@@ -81,6 +81,7 @@ async fn api() -> (Api, ApiState) {
         sim: Some(Arc::default()),
         started: UnixSeconds(1_790_000_000),
         ledger: None,
+        journals: Vec::new(),
         now: || UnixSeconds(1_790_000_000),
     };
     (start(state.clone()).await.unwrap(), state)
