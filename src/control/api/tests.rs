@@ -25,7 +25,7 @@ use crate::policy::health::layout::{endpoint_tag, passthrough_tag};
 use crate::policy::hedge::Terms;
 use crate::policy::table::{ByDigest, ByName};
 
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     let provider = Provider {
         id: "acme".into(),
         dialect: DialectName::OpenAi,
