@@ -50,6 +50,13 @@ impl Terms {
     /// By its bytes, at no endpoint.
     pub const PLAIN: Self = Self { vocabulary: None, rate: Rate::PLAIN, family: Family::Other, tag: 0 };
 
+    /// With this vocabulary, and what it counts is the result.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn plainly(vocabulary: &'static Vocabulary) -> Self {
+        Self { vocabulary: Some(vocabulary), ..Self::PLAIN }
+    }
+
     /// That of a family's model at the endpoint of this tag. A vocabulary that is missing is asked for.
     #[must_use]
     #[inline]
