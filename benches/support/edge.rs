@@ -6,15 +6,24 @@
 //! into the receive buffer stands in for the kernel's.
 //! Deliberately absent: time that passes, failures, everything the simulator's cases are about.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use millrace::base::metrics::Counters;
 use millrace::base::record::Record;
 use millrace::base::time::{Moment, UnixSeconds};
+use millrace::control::vocabularies;
 use millrace::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use millrace::policy::catalog::Snapshot;
+use millrace::policy::count::{Vocabularies, VocabularyName};
 use millrace::wire::buf::Lent;
 use millrace::wire::parcel::Parcel;
+
+/// What tokens are counted with: loaded, as it is a moment after the first request.
+static VOCABULARIES: LazyLock<Arc<Vocabularies>> = LazyLock::new(|| {
+    let vocabularies = Vocabularies::default();
+    vocabularies.put(vocabularies::read(VocabularyName::O200k).expect("it ships"));
+    Arc::new(vocabularies)
+});
 
 /// One client connection and what its exchange has asked for.
 pub(crate) struct Edge {
@@ -44,7 +53,8 @@ pub(crate) struct Edge {
 impl Edge {
     /// A fresh connection that waits for its first bytes.
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
-        let core = CoreState::new(Arc::new(Counters::default()), [1, 2, 3]);
+        let mut core = CoreState::new(Arc::new(Counters::default()), [1, 2, 3]);
+        core.vocabularies = Arc::clone(&VOCABULARIES);
         let mut edge = Self {
             exchange: Exchange::new(&snapshot, Moment::from_nanos(1)),
             snapshot,

@@ -93,7 +93,7 @@ fn all_of_them_are_small() {
         + GLM4_VOCAB_PACKED.len()
         + GEMMA4_VOCAB_PACKED.len()
         + GEMMA4_MERGES_PACKED.len();
-    VocabularyName::ALL.map(vocabulary);
+    assert!(VocabularyName::ALL.into_iter().all(|name| SHELF.get(name).is_some()));
     assert!(SHELF.is_complete());
     let all = SHELF.memory_bytes() + packed;
     assert!(all < MOST, "{} tables and {packed} packed bytes", SHELF.memory_bytes());
@@ -190,7 +190,7 @@ fn an_unsplittable_text_is_bounded_and_nearly_exact() {
     for name in VocabularyName::ALL {
         let mut counter = Counter::new(vocabulary(name));
         for part in ["a", "ab", "中文", "x1", "()", " ", "é"] {
-            let text = part.repeat(60_000 / part.len());
+            let text = part.repeat(20_000 / part.len());
             let parts = counter.in_parts(text.as_bytes().chunks(7));
             let whole = counter.in_parts(text.as_bytes().chunks(16_000));
             let exact = counter.whole(&text);

@@ -11,7 +11,7 @@ use super::class::whole_characters;
 use super::escape::{self, Half};
 use super::family::{Family, Rate};
 use super::fit::{Fits, Raw};
-use super::merge::{PIECE_BYTES, Scratch};
+use super::merge::{PIECE_BYTES, Scratch, cut_at};
 use super::split::{MARKER, plain_spaces};
 use super::template::Template;
 use super::{Counted, Vocabularies, Vocabulary};
@@ -282,9 +282,10 @@ impl Tallies {
             at = vocabulary.piece_end(bytes, at);
         }
         let mut done = second;
-        if bytes.len() - done >= PIECE_BYTES {
-            tokens += vocabulary.tokens_of(&bytes[done..], scratch);
-            done = bytes.len();
+        while bytes.len() - done >= PIECE_BYTES {
+            let end = if last > done { last } else { done + cut_at(&bytes[done..]) };
+            tokens += u64::from(vocabulary.piece_tokens(&bytes[done..end], scratch));
+            done = end;
         }
         tail.bytes.drain(..done);
         tail.due = (2 * tail.bytes.len()).clamp(BATCH_BYTES, TAIL_BYTES);
