@@ -1,5 +1,5 @@
 //! Counts of the libraries that others count with, beside ours: over random texts, and over every token of a
-//! vocabulary as a text. Also writes the counts that the tests of `control/vocabularies` expect.
+//! vocabulary as a text; and ours part by part beside ours of the whole. Also writes the counts that the tests of `control/vocabularies` expect.
 //!
 //! ```text
 //! cargo run --release --manifest-path oracle/Cargo.toml -- compare 1000000
@@ -61,13 +61,18 @@ fn is_control(text: &str) -> bool {
 fn compare(texts: usize) -> Result<(), Box<dyn Error>> {
     for name in VocabularyName::ALL {
         let witnesses = Witnesses::of(name)?;
-        let (mut counter, mut random) = (Counter::new(witnesses.ours), Texts::new(1));
+        let (mut counter, mut random, mut cuts) =
+            (Counter::new(witnesses.ours), Texts::new(1), Texts::new(2));
         let (mut differ, mut all, mut tokens) = (0, 0, 0_u64);
         let mut check = |text: &str| {
             if is_control(text) {
                 return;
             }
             all += 1;
+            if let Some(how) = counter.differs(text, &mut cuts, false) {
+                println!("{}: {how}", name.name());
+                differ += 1;
+            }
             match witnesses.agreed(&mut counter, text) {
                 Some(count) => tokens += u64::from(count),
                 None if differ < 5 => {

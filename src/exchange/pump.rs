@@ -402,9 +402,7 @@ impl Pump {
                 }
                 EventKind::Data => {
                     self.meter.event(dialect, event.data, scratch);
-                    if unproven && dialect.ends_answer(event.data) {
-                        self.finished = true;
-                    }
+                    self.finished |= unproven && dialect.ends_answer(event.data);
                     Some(dialect.judge_event(event.data))
                 }
             });

@@ -5,6 +5,8 @@
 
 use std::sync::LazyLock;
 
+use serde_json::json;
+
 use super::*;
 use crate::dialect::openai::OpenAi;
 use crate::policy::count::exercise::{Counter, Texts, event};
@@ -62,21 +64,6 @@ fn parts_come_to_the_whole_wherever_a_text_is_cut() {
             assert_eq!(differs, None, "{}", name.name());
         }
         for (text, _) in answers() {
-            assert_eq!(counter.differs(&text, &mut texts, false), None, "{}", name.name());
-        }
-    }
-}
-
-/// A million texts per vocabulary; `TEXTS` says how many. Takes minutes:
-/// `cargo test --release --lib a_million -- --ignored --nocapture`.
-#[test]
-#[ignore = "minutes in a release build"]
-fn a_million_texts_in_parts() {
-    let texts_each = std::env::var("TEXTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
-    for name in VocabularyName::ALL {
-        let (mut counter, mut texts) = (Counter::new(vocabulary(name)), Texts::new(4));
-        for _ in 0..texts_each {
-            let text = texts.text();
             assert_eq!(counter.differs(&text, &mut texts, false), None, "{}", name.name());
         }
     }
@@ -150,12 +137,9 @@ fn reasoning_and_calls_are_counted_apart() {
     assert_eq!((counted.tokens, counted.reasoning_tokens), (text + reasoning + 5, reasoning));
     let (mut meter, mut scratch) = (Meter::new(), Scratch::default());
     meter.restart(Terms::plainly(vocabulary(VocabularyName::O200k)));
-    let call = |index, name, arguments| {
-        format!(
-            r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{{"index":{index},"function":{{"name":"{name}","arguments":"{arguments}"}}}}]}}}}]}}"#
-        )
-    };
-    for data in [call(0, "get_weather", ""), call(0, "", r#"{\"city\":"#), call(0, "", r#"\"Oslo\"}"#)] {
+    for (name, arguments) in [("get_weather", ""), ("", "{\"city\":"), ("", "\"Oslo\"}")] {
+        let call = json!({ "index": 0, "function": { "name": name, "arguments": arguments } });
+        let data = json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] }).to_string();
         meter.event(&OpenAi, data.as_bytes(), &mut scratch);
     }
     let mut counter = Counter::new(vocabulary(VocabularyName::O200k));
