@@ -9,9 +9,11 @@ use std::time::Duration;
 use millrace::base::ids::ModelId;
 use millrace::base::record::Usage;
 use millrace::base::time::Moment;
+use millrace::control::vocabularies;
 use millrace::dialect::{Answer, DialectName, Signal, StreamUsage, dialect};
 use millrace::policy::auth::{self, Tenant};
 use millrace::policy::catalog::Snapshot;
+use millrace::policy::count::{Meter, Scratch, Terms, Vocabulary, VocabularyName, exercise};
 use millrace::policy::route::{self, Ask, Scene};
 use millrace::policy::sticky::{Conversation, Memory};
 use millrace::wire::Parse;
@@ -61,6 +63,7 @@ pub(crate) fn all() -> Vec<Case> {
     streams(&mut cases);
     judged(&mut cases);
     cases.push(recorded());
+    counted(&mut cases);
     decisions(&worlds, &mut cases);
     contracted(&mut cases);
     automatic(&worlds[0], &mut cases);
@@ -378,6 +381,45 @@ fn calls() -> Vec<(&'static str, Call)> {
         calls.push((name, Call { request: request(true, false, 1536), answer, usage }));
     }
     calls
+}
+
+/// Counting alone: an answer in events of a word, and what no space ever splits.
+fn counted(cases: &mut Vec<Case>) {
+    const EVENTS: usize = 32;
+    let vocabulary = vocabularies::read(VocabularyName::O200k).expect("it ships");
+    let vocabulary: &'static Vocabulary = Box::leak(Box::new(vocabulary));
+    let dialect = dialect(DialectName::OpenAi);
+    let data = |text: &str| {
+        let mut data = Vec::new();
+        exercise::event(text.as_bytes(), &mut data);
+        data
+    };
+    let prose = "Streams are counted as they pass, a few bytes at a time: each event brings a word or two, \
+                 and what they come to isn't known to anybody else when the client has already left.";
+    let events: Vec<Vec<u8>> = prose.split_inclusive(' ').cycle().take(EVENTS).map(data).collect();
+    let (mut meter, mut scratch) = (Meter::new(), Scratch::default());
+    let mut run = move || {
+        meter.restart(Terms::plainly(vocabulary));
+        events.iter().for_each(|data| meter.event(dialect, black_box(data), &mut scratch));
+        meter.counted().tokens as usize
+    };
+    cases.push(plain("policy/count, 32 events", run(), run));
+    for (name, bytes) in [("policy/count, 64 KB unsplit", 64 << 10), ("policy/count, 1 MB unsplit", 1 << 20)]
+    {
+        let events: Vec<Vec<u8>> = "x"
+            .repeat(bytes)
+            .as_bytes()
+            .chunks(1 << 12)
+            .map(|text| data(core::str::from_utf8(text).expect("ASCII")))
+            .collect();
+        let (mut meter, mut scratch) = (Meter::new(), Scratch::default());
+        let mut run = move || {
+            meter.restart(Terms::plainly(vocabulary));
+            events.iter().for_each(|data| meter.event(dialect, black_box(data), &mut scratch));
+            meter.counted().tokens as usize
+        };
+        cases.push(plain(name, run(), run));
+    }
 }
 
 fn exchanges(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {

@@ -8,16 +8,25 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use millrace::base::metrics::Counters;
 use millrace::base::record::Usage;
 use millrace::base::time::{Moment, UnixSeconds};
+use millrace::control::vocabularies;
 use millrace::exchange::{Action, CoreState, Cx, Exchange, Got, Input, Lane};
 use millrace::policy::catalog::Snapshot;
+use millrace::policy::count::{Vocabularies, VocabularyName};
 use millrace::wire::buf::Lent;
 use millrace::wire::journal::{Admit, Ending, Full, Journal, Sequence, Settle};
 use millrace::wire::parcel::Parcel;
+
+/// What tokens are counted with: loaded, as it is a moment after the first request.
+static VOCABULARIES: LazyLock<Arc<Vocabularies>> = LazyLock::new(|| {
+    let vocabularies = Vocabularies::default();
+    vocabularies.put(vocabularies::read(VocabularyName::O200k).expect("it ships"));
+    Arc::new(vocabularies)
+});
 
 /// One client connection and what its exchange has asked for.
 pub(crate) struct Edge {
@@ -50,6 +59,7 @@ impl Edge {
         let mut core = CoreState::new(Arc::new(Counters::default()), [1, 2, 3]);
         let ended = Rc::default();
         core.journal = Some(Box::new(Desk { written: 0, ended: Rc::clone(&ended) }));
+        core.vocabularies = Arc::clone(&VOCABULARIES);
         let mut edge = Self {
             exchange: Exchange::new(&snapshot, Moment::from_nanos(1)),
             snapshot,

@@ -112,5 +112,6 @@ fn add_key(snapshot: &mut Snapshot, turn: u32) {
         sha256,
         debug: false,
         regions: Box::default(),
+        management: false,
     });
 }

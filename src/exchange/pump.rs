@@ -411,9 +411,7 @@ impl Pump {
                 }
                 EventKind::Data => {
                     self.meter.event(dialect, event.data, scratch);
-                    if unproven && dialect.ends_answer(event.data) {
-                        self.finished = true;
-                    }
+                    self.finished |= unproven && dialect.ends_answer(event.data);
                     let signal = dialect.judge_event(event.data);
                     self.tell.hear(signal, event.data, dialect);
                     Some(signal)

@@ -46,6 +46,7 @@ async fn world(auth: AuthMode) -> World {
         started: UnixSeconds(NOW),
         ledger: Some(ledger),
         now: || UnixSeconds(NOW),
+        journals: Vec::new(),
     };
     let api = start(state).await.unwrap();
     World { api, records, traffic: Traffic::new(50), _keeper: keeper, _scratch: scratch }
@@ -303,6 +304,7 @@ async fn without_a_ledger_there_is_nothing() {
         started: UnixSeconds(NOW),
         ledger: None,
         now: || UnixSeconds(NOW),
+        journals: Vec::new(),
     };
     let world = World { api: start(state).await.unwrap(), ..world };
     for path in ["generation?id=x", "key", "credits", "activity", "analytics/meta"] {

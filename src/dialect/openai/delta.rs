@@ -1,9 +1,9 @@
 //! Where the texts of the model lie in an event or an answer: `choices`, in each `delta` (or `message`, or
 //! the `text` of legacy completions), and in that the visible text, the reasoning and the calls of tools.
 //!
-//! Also as others write it: Mistral's `content` may be a list of parts of type `text` and `thinking`; reasoning
-//! is `reasoning_content` (DeepSeek, vLLM, Qwen) or `reasoning` (OpenRouter, Groq), and who writes both
-//! writes the same twice.
+//! Also as others write it: Mistral's `content` may be a list of parts of type `text` and `thinking`;
+//! reasoning is `reasoning_content` (DeepSeek, vLLM, Qwen) or `reasoning` (OpenRouter, Groq), and who writes
+//! both writes the same twice.
 //! Deliberately absent: what is in the texts, and every other member.
 
 use crate::base::span::Span;

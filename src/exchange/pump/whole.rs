@@ -179,22 +179,36 @@ fn one_event(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::dialect::openai::OpenAi;
     use crate::exchange::pump::Flow;
+    use crate::policy::count::{Counted, Terms, Vocabulary, VocabularyName};
     use crate::wire::Parse;
     use crate::wire::buf::Buf;
     use crate::wire::http1::{ChunkDecoder, ChunkItem, ResponseFraming};
 
     const FIRST: &str = "data: {\"choices\":[]}\n\n";
 
-    /// What a client got of a body (without its framing), what was seen, and how it ended.
-    type Got = (String, Seen, Flow);
+    /// What a client got of a body (without its framing), what was seen, how it ended, and what was counted.
+    type Got = (String, Seen, Flow, Counted);
+
+    /// A vocabulary of single bytes.
+    static BYTES: LazyLock<Vocabulary> = LazyLock::new(|| {
+        let tokens = (0..=255_u8).flat_map(|byte| match byte {
+            0..0x80 => vec![byte, 1, byte],
+            _ => vec![byte, 1, 1, byte],
+        });
+        let list: Vec<u8> = b"SPLNTRV1\x00\x01\0\0".iter().copied().chain(tokens).collect();
+        Vocabulary::read(VocabularyName::O200k, &list, None).expect("a list")
+    });
 
     /// Sends `body` in two reads, cut at `cut`.
     fn relayed(body: &str, cut: usize, drop_usage: bool) -> Got {
         let mut pump = Pump::idle();
         pump.restart(ResponseFraming::Chunked, Content::Events { drop_usage });
+        pump.count_by(Terms::plainly(&BYTES));
         let (mut emit, mut parcel) = (Emit::new(BodyOut::Chunked), Parcel::default());
         let (mut window, mut sent, mut flow) = (Buf::default(), Vec::new(), Flow::More);
         for read in [&body[..cut], &body[cut..]] {
@@ -212,7 +226,7 @@ mod tests {
             window.take(spent);
             pump.shift(spent);
         }
-        (payload(&sent), *pump.seen(), flow)
+        (payload(&sent), *pump.seen(), flow, pump.counted())
     }
 
     /// The payload of whole chunks.
@@ -228,7 +242,8 @@ mod tests {
         String::from_utf8(payload).expect("UTF-8")
     }
 
-    fn chunk(payload: &str) -> String {
+    fn chunk(payload: impl AsRef<str>) -> String {
+        let payload = payload.as_ref();
         format!("{:x}\r\n{payload}\r\n", payload.len())
     }
 
@@ -260,6 +275,10 @@ mod tests {
     #[test]
     fn chunks_of_whole_events() {
         let (one, two) = (long(), FIRST.repeat(2));
+        let body = [FIRST, &one, &two, &one.repeat(2)].map(chunk).concat() + "0\r\n\r\n";
+        let counted = relayed(&body, body.len(), true).3;
+        let want = 3 * 40 * "é x".len();
+        assert_eq!((counted.tokens, counted.text_bytes, counted.exact), (want as u32, want as u64, true));
         check(&[chunk(&one), chunk(&two), chunk(DONE)], true, &(one.clone() + &two + DONE), 3);
         let upper = format!("{:X}\r\n{one}\r\n", one.len());
         check(&[upper, chunk(&two)], true, &(one + &two), 3);

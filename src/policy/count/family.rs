@@ -152,8 +152,8 @@ impl Family {
         }
     }
 
-    /// The family of a model, by its name (an author before a `/` is not looked at) and the tokenizer that the
-    /// catalogue knows it has.
+    /// The family of a model, by its name (an author before a `/` is not looked at) and the tokenizer that
+    /// the catalogue knows it has.
     #[must_use]
     pub fn of(name: &str, tokenizer: Option<Tokenizer>) -> Self {
         let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();

@@ -79,7 +79,7 @@ pub(super) fn joined(table: &Table, symbols: Symbols, piece: &[u8], scratch: &mu
 }
 
 /// All of it, or so much of it as is merged as one, up to the end of a character.
-fn cut_at(piece: &[u8]) -> usize {
+pub(super) fn cut_at(piece: &[u8]) -> usize {
     if piece.len() <= PIECE_BYTES {
         return piece.len();
     }

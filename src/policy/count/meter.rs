@@ -11,7 +11,7 @@ use super::class::whole_characters;
 use super::escape::{self, Half};
 use super::family::{Family, Rate};
 use super::fit::{Fits, Raw};
-use super::merge::{PIECE_BYTES, Scratch};
+use super::merge::{PIECE_BYTES, Scratch, cut_at};
 use super::split::{MARKER, plain_spaces};
 use super::template::Template;
 use super::{Counted, Vocabularies, Vocabulary};
@@ -49,6 +49,13 @@ pub struct Terms {
 impl Terms {
     /// By its bytes, at no endpoint.
     pub const PLAIN: Self = Self { vocabulary: None, rate: Rate::PLAIN, family: Family::Other, tag: 0 };
+
+    /// With this vocabulary, and what it counts is the result.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn plainly(vocabulary: &'static Vocabulary) -> Self {
+        Self { vocabulary: Some(vocabulary), ..Self::PLAIN }
+    }
 
     /// That of a family's model at the endpoint of this tag. A vocabulary that is missing is asked for.
     #[must_use]
@@ -275,9 +282,10 @@ impl Tallies {
             at = vocabulary.piece_end(bytes, at);
         }
         let mut done = second;
-        if bytes.len() - done >= PIECE_BYTES {
-            tokens += vocabulary.tokens_of(&bytes[done..], scratch);
-            done = bytes.len();
+        while bytes.len() - done >= PIECE_BYTES {
+            let end = if last > done { last } else { done + cut_at(&bytes[done..]) };
+            tokens += u64::from(vocabulary.piece_tokens(&bytes[done..end], scratch));
+            done = end;
         }
         tail.bytes.drain(..done);
         tail.due = (2 * tail.bytes.len()).clamp(BATCH_BYTES, TAIL_BYTES);

@@ -15,6 +15,8 @@
 
 mod class;
 mod escape;
+#[doc(hidden)]
+pub mod exercise;
 mod family;
 mod fit;
 mod merge;

@@ -59,8 +59,11 @@ use Section::{Reasoning, ToolArguments, ToolName};
 
 #[test]
 fn events_as_providers_write_them() {
-    let openai = r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hi \"you\"\n"},"logprobs":null,"finish_reason":null}],"obfuscation":"x"}"#;
-    check(openai, &[(0, Section::Text, "Hi \"you\"\n")]);
+    let openai = [
+        r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"#,
+        r#""delta":{"content":"Hi \"you\"\n"},"logprobs":null,"finish_reason":null}],"obfuscation":"x"}"#,
+    ];
+    check(&openai.concat(), &[(0, Section::Text, "Hi \"you\"\n")]);
     check(r#"{"choices":[{"delta":{"role":"assistant","content":""},"index":0}]}"#, &[]);
     check(r#"{"choices":[{"delta":{"role":"assistant","content":null},"index":0}]}"#, &[]);
     check(r#"{"choices":[{"delta":{"content":"b"},"index":3}]}"#, &[(3, Section::Text, "b")]);
@@ -69,7 +72,7 @@ fn events_as_providers_write_them() {
         &[(0, Reasoning, "Hm")],
     );
     check(
-        r#"{"choices":[{"index":0,"delta":{"content":"","reasoning":"Hm","reasoning_details":[{"type":"reasoning.text","text":"Hm"}]}}]}"#,
+        r#"{"choices":[{"delta":{"content":"","reasoning":"Hm","reasoning_details":[{"text":"Hm"}]}}]}"#,
         &[(0, Reasoning, "Hm")],
     );
     check(
@@ -77,11 +80,19 @@ fn events_as_providers_write_them() {
         &[(0, Reasoning, "Hm"), (0, Section::Text, "a")],
     );
     check(
-        r#"{"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Well"}]},{"type":"text","text":"Yes"}]}}]}"#,
+        &[
+            r#"{"choices":[{"index":0,"delta":{"content":[{"type":"thinking","thinking":["#,
+            r#"{"type":"text","text":"Well"}]},{"type":"text","text":"Yes"}]}}]}"#,
+        ]
+        .concat(),
         &[(0, Reasoning, "Well"), (0, Section::Text, "Yes")],
     );
     check(
-        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"t","type":"function","function":{"name":"look","arguments":"{\"a\":"}}]}}]}"#,
+        &[
+            r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":1,"id":"t","type":"function","#,
+            r#""function":{"name":"look","arguments":"{\"a\":"}}]}}]}"#,
+        ]
+        .concat(),
         &[(0, ToolName(1), "look"), (0, ToolArguments(1), "{\"a\":")],
     );
     check(
@@ -89,7 +100,11 @@ fn events_as_providers_write_them() {
         &[(0, Section::Text, " world")],
     );
     check(
-        r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"All","refusal":null}},{"index":1,"message":{"content":"Two"}}]}"#,
+        &[
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"All","refusal":null}},"#,
+            r#"{"index":1,"message":{"content":"Two"}}]}"#,
+        ]
+        .concat(),
         &[(0, Section::Text, "All"), (1, Section::Text, "Two")],
     );
     check(r#"{"choices":[{"index":0,"delta":{"refusal":"No."}}]}"#, &[(0, Section::Text, "No.")]);
@@ -206,8 +221,9 @@ impl Random {
                 0 | 1 => delta["content"] = self.value(),
                 2 => {
                     let (text, thought, string) = (self.value(), self.value(), self.string());
-                    delta["content"] = json!([{ "type": "text", "text": text }, { "thinking": [{ "text": thought }] },
-                        { "thinking": string }, 7]);
+                    let text = json!({ "type": "text", "text": text });
+                    let thoughts = json!({ "thinking": [{ "text": thought }] });
+                    delta["content"] = json!([text, thoughts, { "thinking": string }, 7]);
                 }
                 3 => {
                     let text = self.string();
@@ -216,8 +232,10 @@ impl Random {
                 }
                 4 => {
                     let (index, name, arguments) = (self.below(3), self.value(), self.value());
-                    delta["tool_calls"] = json!([{ "index": index, "function": { "name": name, "arguments": arguments } },
-                        { "function": { "arguments": self.string() } }, "x"]);
+                    let first =
+                        json!({ "index": index, "function": { "name": name, "arguments": arguments } });
+                    let second = json!({ "function": { "arguments": self.string() } });
+                    delta["tool_calls"] = json!([first, second, "x"]);
                 }
                 _ => delta["extra"] = json!({ "delta": { "content": self.string() } }),
             }
@@ -231,7 +249,10 @@ impl Random {
                 0 => json!({ "text": self.value() }),
                 1 => json!({ "index": self.below(5), "message": self.delta(), "finish_reason": "stop" }),
                 2 => self.value(),
-                _ => json!({ "delta": self.delta(), "index": self.below(3), "logprobs": { "content": [self.string()] } }),
+                _ => {
+                    let logprobs = json!({ "content": [self.string()] });
+                    json!({ "delta": self.delta(), "index": self.below(3), "logprobs": logprobs })
+                }
             })
             .collect();
         json!({ "id": self.string(), "choices": choices, "usage": null, "x": self.value() })
