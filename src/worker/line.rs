@@ -360,8 +360,8 @@ impl Told {
 }
 
 impl Drop for Line {
-    /// Also after a panic: what the exchange was charged goes back, its attempt is under way no longer, and its
-    /// request is settled.
+    /// Also after a panic: what the exchange was charged goes back, its attempt is under way no longer, and
+    /// its request is settled.
     fn drop(&mut self) {
         if let Ok(mut state) = self.core.state.try_borrow_mut() {
             self.exchange.abandon(&mut state, self.now, self.unix);
