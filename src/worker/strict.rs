@@ -1,5 +1,5 @@
-//! Sends that wait for the disk: in strict mode nothing that follows from a record leaves before the record is
-//! on disk.
+//! Sends that wait for the disk: in strict mode nothing that follows from a record leaves before the record
+//! is on disk.
 //!
 //! One sync serves all that wait. The thread that syncs is woken by the first of them, and by those that come
 //! meanwhile for its next round; the core hears of each round by a message.

@@ -55,7 +55,12 @@ fn origin() -> (u16, Receiver<String>) {
             thread::spawn(move || {
                 while let Some(request) = message(&mut socket) {
                     let _ = tell.send(request);
-                    let body = r#"{"id":"a-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"LAST WORDS"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#;
+                    let body = concat!(
+                        r#"{"id":"a-1","object":"chat.completion","created":1,"model":"m","choices":"#,
+                        r#"[{"index":0,"message":{"role":"assistant","content":"LAST WORDS"},"#,
+                        r#""finish_reason":"stop"}],"#,
+                        r#""usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}"#
+                    );
                     let length = body.len();
                     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
                     let _ = socket.write_all(format!("{head} {length}\r\n\r\n{body}").as_bytes());
@@ -129,7 +134,8 @@ impl Strict {
     fn ask(&self) -> TcpStream {
         let body = r#"{"model":"t/m","messages":[{"role":"user","content":"hello"}]}"#;
         let mut client = TcpStream::connect(self.address).expect("it accepts");
-        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: s\r\ncontent-type: application/json\r\ncontent-length:";
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: s\r\ncontent-type: application/json\r\n\
+                    content-length:";
         client.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).expect("it takes it");
         client
     }

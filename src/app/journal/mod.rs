@@ -46,7 +46,8 @@ pub struct Journals {
     pub files: Vec<SyncCore>,
 }
 
-/// Opens the journals of so many cores. `after` says up to which record of a core the ledger has them: new ones
+/// Opens the journals of so many cores. `after` says up to which record of a core the ledger has them: new
+/// ones
 /// come behind it, also when a loss of power has taken some of the journal. `None` when nothing is recorded.
 ///
 /// # Errors
@@ -186,8 +187,8 @@ fn take_space(
         let free = free.map(|free| format!(", {free} are free")).unwrap_or_default();
         let all = ledger.segment_bytes as u64 * ledger.segments as u64 * cores as u64;
         NoDataDir::Disk(format!(
-            "the journal needs {all} bytes ({cores} cores × ledger.segments × ledger.segment_bytes){free}: making \
-             {} failed: {error}",
+            "the journal needs {all} bytes ({cores} cores × ledger.segments × ledger.segment_bytes){free}: \
+             making {} failed: {error}",
             path.display()
         ))
     })?;

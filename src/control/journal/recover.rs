@@ -5,7 +5,8 @@
 //! same (killed between the two); before it there may be none (power was lost, and the disk has the page but
 //! not the record). So every file is walked from its first record to its end, and its page is mended after
 //! that. A file that is damaged before whole records is copied aside first, as it is.
-//! Deliberately absent: stopping the start because of damage. Everything is reported, and what is whole is read.
+//! Deliberately absent: stopping the start because of damage. Everything is reported, and what is whole is
+//! read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -133,8 +134,8 @@ pub fn recover(data_dir: &Path, node: NodeId, repair: Repair) -> io::Result<Reco
 
 fn gap(from: u64, to: u64) -> String {
     format!(
-        "records {from} to {to} are not in any file: power was lost before they were on disk, or a segment is \
-         missing"
+        "records {from} to {to} are not in any file: power was lost before they were on disk, or a \
+         segment is missing"
     )
 }
 
@@ -209,8 +210,8 @@ fn walk(bytes: &[u8], seed: Seed, after: Sequence, found: &mut FoundSlot) {
                 if let Some((from, to)) = broken.take() {
                     let records = if lost == 1 { "record is" } else { "records are" };
                     let what = format!(
-                        "damaged: {lost} {records} lost here, what follows is read; keep the copy of the file and \
-                         look at the disk",
+                        "damaged: {lost} {records} lost here, what follows is read; keep the copy of the \
+                         file and look at the disk",
                     );
                     found.damage(from as u64, to as u64, what);
                 } else if lost > 0 {

@@ -1,8 +1,9 @@
 //! Having the journals written to disk: one thread for all cores, one `fdatasync` for all records that wait.
 //!
-//! When the disk does not take a file, the kernel forgets that its pages are to be written. So before the next
-//! try the records in question are written into the file again, byte for byte; then a success is one.
-//! Deliberately absent: closing files that are written to (`io/journal` has its own), and starting the thread.
+//! When the disk does not take a file, the kernel forgets that its pages are to be written. So before the
+//! next try the records in question are written into the file again, byte for byte; then a success is one.
+//! Deliberately absent: closing files that are written to (`io/journal` has its own), and starting the
+//! thread.
 
 use std::fs::{File, OpenOptions};
 use std::io;

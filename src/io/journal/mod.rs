@@ -4,13 +4,13 @@
 //! ```text
 //!   slot 0         slot 1          slot 2          slot 3
 //!  ┌─────────────┐┌──────────────┐┌──────────────┐┌──────────────┐
-//!  │ sealed      ││ rec rec ▌    ││ free         ││ sealed       │  ◄─ the oldest: free when the ledger has it
+//!  │ sealed      ││ rec rec ▌    ││ free         ││ sealed       │ ◄─ the oldest: the ledger frees it
 //!  └─────────────┘└─────────┴────┘└──────────────┘└──────────────┘
 //!                           published: a reader sees what is before it
 //! ```
 //! What a process has stored into a mapped file stays when it is killed: the pages belong to the kernel. So a
-//! record costs no system call, and is there the moment `admit` or `settle` returns. Against a loss of power the
-//! control plane has the files written to disk (`control/journal`).
+//! record costs no system call, and is there the moment `admit` or `settle` returns. Against a loss of power
+//! the control plane has the files written to disk (`control/journal`).
 //!
 //! | file | what lives there |
 //! |---|---|

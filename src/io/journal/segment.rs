@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::wire::journal::page::{PAGE_BYTES, PUBLISHED_AT, Page, SEALED_AT};
 
-/// Makes a file of this length whose space on disk is taken; only its owner reads it. What was in it stays, and
-/// the rest is zeros.
+/// Makes a file of this length whose space on disk is taken; only its owner reads it. What was in it stays,
+/// and the rest is zeros.
 ///
 /// # Errors
 /// No such folder, no space, or a file system that cannot.
@@ -53,8 +53,8 @@ pub struct Segment {
     length: usize,
 }
 
-// SAFETY: the map is memory that belongs to this value alone, like a `Box<[u8]>`; `munmap(2)` may be called on
-// any thread.
+// SAFETY: the map is memory that belongs to this value alone, like a `Box<[u8]>`; `munmap(2)` may be called
+// on any thread.
 unsafe impl Send for Segment {}
 
 impl Segment {

@@ -73,8 +73,11 @@ fn admit(word: u64) -> Admit<'static> {
 
 /// A settle record that is as long as one may be.
 fn settle(word: u64) -> Settle<'static> {
-    const LONG: &str = "a text that is longer than any text in a record may be, a text that is longer than any \
-                        text in a record may be, a text that is longer than any text in a record may be, and so on";
+    const LONG: &str = concat!(
+        "a text that is longer than any text in a record may be, a text that is longer than any text in a ",
+        "record may be, a text that is longer than any text in a record may be, a text that is longer than ",
+        "any text in a record may be, and so on"
+    );
     let attempt = crate::wire::journal::Attempt {
         provider: LONG,
         endpoint: LONG,

@@ -1,6 +1,7 @@
 //! The writer of one core: a ring of segments, and the room put aside for records that must still be written.
 //!
-//! Every admit record puts aside room for the longest settle record, so that a settle never fails. A segment's
+//! Every admit record puts aside room for the longest settle record, so that a settle never fails. A
+//! segment's
 //! end is wasted when the next record does not fit, less than the longest record each time; room is counted
 //! without it.
 //! Deliberately absent: locks and waiting. Where there is no room, the caller is told.

@@ -95,8 +95,8 @@ impl Marks {
         self.folded.0.store(sequence.0, Ordering::Release);
     }
 
-    /// The newest record whose place in a file may be written again: it is folded, and nobody is about to have
-    /// the file written to disk for its sake.
+    /// The newest record whose place in a file may be written again: it is folded, and nobody is about to
+    /// have the file written to disk for its sake.
     #[must_use]
     pub fn reusable(&self) -> Sequence {
         self.folded().min(self.synced())

@@ -1,7 +1,7 @@
 //! The first page of a segment file: whose it is, and how far it may be read.
 //!
-//! The first part is written once when the segment is begun, under a checksum of its own. Two numbers behind it
-//! change while it is written to: how far whole records reach, and whether any more will come.
+//! The first part is written once when the segment is begun, under a checksum of its own. Two numbers behind
+//! it change while it is written to: how far whole records reach, and whether any more will come.
 //! Deliberately absent: the file (`io/journal` writes it, `control/journal` reads it).
 
 use super::Sequence;

@@ -7,7 +7,8 @@
 //! Sequences only go up. What has one that is not above all before it was written when the file was in use
 //! the last time, so it ends the segment. Behind bytes that are no record the next one is looked for at every
 //! multiple of 8.
-//! Deliberately absent: what a record says (`decode`), and what becomes of a damaged file (`control/journal`).
+//! Deliberately absent: what a record says (`decode`), and what becomes of a damaged file
+//! (`control/journal`).
 
 use super::Sequence;
 use super::frame::{ALIGN, Frame, HEADER_BYTES, Look, Seed, look};
