@@ -23,6 +23,8 @@
 mod auto;
 #[path = "support/cases.rs"]
 mod cases;
+#[path = "support/contracts.rs"]
+mod contracts;
 #[path = "support/edge.rs"]
 #[expect(dead_code, reason = "other benches also end connections and begin new ones")]
 mod edge;

@@ -5,6 +5,8 @@
 mod auto;
 #[path = "support/bytes.rs"]
 mod bytes;
+#[path = "support/contracts.rs"]
+mod contracts;
 #[path = "support/cpu_time.rs"]
 mod cpu_time;
 #[path = "support/health.rs"]
@@ -16,18 +18,14 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use contracts::{CONTRACTS, Contract, World};
 use cpu_time::CpuTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use millrace::base::ids::KeyId;
-use millrace::base::money::PicoDollars;
 use millrace::control::catalog::Catalogue;
 use millrace::control::config::{self, Overrides, Sources};
 use millrace::control::snapshot::{self, Extras, Interner};
 use millrace::policy::auth::{self, Denied, Tenant};
-use millrace::policy::catalog::{
-    Modalities, Modality, Parameters, PriceRules, Prices, Quantization, Snapshot,
-};
-use millrace::policy::live::{Figures, LiveTable};
 use millrace::policy::route::{self, Ask, Scene};
 use millrace::wire::json::peek::peek;
 use world::{Size, key_text, model_name, snapshot};
@@ -75,75 +73,21 @@ fn planned(scene: &Scene<'_>, ask: &Ask<'_>, names: &[&str]) -> usize {
     })
 }
 
-/// Gives every endpoint the facts of a real catalogue: prices, sizes, parameters, formats, data policies.
-fn describe(snapshot: &mut Snapshot) {
-    for model in &mut snapshot.models {
-        model.facts.input = Some(Modalities::of(&[Modality::Text]));
-    }
-    for (turn, endpoint) in (0_u32..).zip(&mut snapshot.endpoints) {
-        let price = |scale: u32| Some(PicoDollars(i128::from((turn * 7_919 % 97 + 3) * scale)));
-        let base = Prices { prompt: price(10_000), completion: price(40_000), ..Prices::default() };
-        let facts = &mut endpoint.facts;
-        facts.prices = Some(PriceRules { base, rules: Box::default() });
-        facts.context_tokens = Some(128_000);
-        facts.output_tokens = Some(16_000);
-        facts.parameters = Some(Parameters::ALL);
-        facts.quantization =
-            Some(if turn.is_multiple_of(3) { Quantization::Bf16 } else { Quantization::Fp8 });
-        facts.data.zdr = Some(turn.is_multiple_of(2));
-    }
-    let _ = (snapshot.rows(), snapshot.layout());
-}
-
-/// Figures as a busy router has them.
-fn figures(endpoints: usize) -> LiveTable {
-    let figure = |turn: u32| Figures {
-        healthy: !turn.is_multiple_of(17),
-        error_share: (turn % 5) as f32 / 100.0,
-        ttft_ms: 200.0 + (turn % 900) as f32,
-        tokens_per_second: 20.0 + (turn % 150) as f32,
-        tokens_in_flight: turn % 1000,
-        ..Figures::UNKNOWN
-    };
-    let mut table = LiveTable::new(endpoints);
-    (0..endpoints as u32).for_each(|turn| table.set(turn, figure(turn)));
-    table
-}
-
 /// Whole bodies, from their text to the plan's first candidate.
 fn contracts(criterion: &mut Criterion<CpuTime>) {
-    const ENDPOINTS: u32 = 50;
-    let mut snapshot = snapshot(Size { models: MODELS, endpoints_per_model: ENDPOINTS, keys: 1 });
-    describe(&mut snapshot);
-    let table = figures(snapshot.endpoints.len());
-    let names: Vec<String> = (0..MODELS).map(model_name).collect();
+    let world = World::new(MODELS);
     let mut group = criterion.benchmark_group("policy/contract, 50 endpoints");
     group.throughput(Throughput::Elements(1));
-    for (name, suffix, members) in [
-        ("nothing asked, one warm model", ":warm", ""),
-        ("nothing asked", "", ""),
-        ("tools and max_tokens", "", r#","tools":[],"max_tokens":1000,"temperature":1"#),
-        ("floor", ":floor", ""),
-        ("sort by latency", "", r#","provider":{"sort":"latency"}"#),
-        ("zdr and formats", "", r#","provider":{"zdr":true,"quantizations":["fp8","bf16"]}"#),
-        ("order", "", r#","provider":{"order":["provider-7","provider-3","provider-44"]}"#),
-        ("max_price", "", r#","provider":{"max_price":{"prompt":0.5,"completion":"2"}}"#),
-    ] {
-        let body = format!(r#"{{"messages":[{{"role":"user","content":"Hello there"}}]{members}}}"#);
-        let peek = peek(body.as_bytes()).expect("a body");
-        // Of one model everything stays in the caches.
-        let models = if suffix == ":warm" { 1 } else { MODELS };
-        let suffix = if suffix == ":warm" { "" } else { suffix };
-        let wanted: Vec<String> = names.iter().map(|name| format!("{name}{suffix}")).collect();
-        group.bench_function(name, |bencher| {
+    // Of one model everything stays in the caches.
+    let warm = Contract { name: "nothing asked, one warm model", ..CONTRACTS[0] };
+    for (models, contract) in [(1, warm)].into_iter().chain(CONTRACTS.map(|contract| (MODELS, contract))) {
+        let asking = world.asking(contract);
+        group.bench_function(contract.name, |bencher| {
             let mut turn = 0;
             let mut random = 1_u64;
             bencher.iter(|| {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let scene = Scene { live: table.live(), random, ..Scene::plain(&snapshot) };
-                let ask = Ask::read(&peek, black_box(body.as_bytes())).expect("well formed");
-                let name = &wanted[scattered(&mut turn, models) as usize];
-                assert!(planned(&scene, &ask, &[name]) > 0);
+                assert!(asking.decide(scattered(&mut turn, models) as usize, random) > 0);
             });
         });
     }

@@ -24,6 +24,7 @@ use millrace::wire::json::splice::{Piece, Splice};
 use millrace::wire::sse::{EventKind, Watch};
 
 use crate::auto as automatic;
+use crate::contracts::{CONTRACTS, World};
 use crate::edge::Edge;
 use crate::health::{Core, USED};
 use crate::texts::{self, DONE_EVENT, chunk, delta_event, usage_event};
@@ -59,6 +60,7 @@ pub(crate) fn all() -> Vec<Case> {
     streams(&mut cases);
     judged(&mut cases);
     decisions(&worlds, &mut cases);
+    contracted(&mut cases);
     automatic(&worlds[0], &mut cases);
     conversations(&worlds[0], &mut cases);
     health(&worlds[0], &mut cases);
@@ -251,6 +253,18 @@ fn decisions(worlds: &[Arc<Snapshot>], cases: &mut Vec<Case>) {
         let names = black_box(["author-10/model-50"]).into_iter();
         let plan = route::plan(&scene, Tenant { key: None }, &Ask::ANYTHING, names);
         black_box(plan).map_or(0, |plan| plan.candidates(world).count())
+    }));
+}
+
+/// Decisions among fifty endpoints of which everything is known.
+fn contracted(cases: &mut Vec<Case>) {
+    let world: &'static World = Box::leak(Box::new(World::new(4)));
+    cases.extend(CONTRACTS.map(|contract| {
+        let asking = world.asking(contract);
+        // Half of the endpoints promise no zero data retention, and so on.
+        let expected = asking.decide(1, 1);
+        let name = format!("policy/contract, {}", contract.name).leak();
+        plain(name, expected, move || asking.decide(black_box(1), black_box(1)))
     }));
 }
 

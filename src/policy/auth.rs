@@ -1,12 +1,14 @@
 //! From the key a client presents to the tenant it speaks for.
 //!
 //! A key is looked up by its SHA-256. Clients present the same key with every request, so each core remembers
-//! the keys it has found lately, by a keyed tag of 128 bits: neither the key nor its digest is kept, and
-//! without the process's random key no text can be made to have the tag of another.
+//! the keys it has found lately, by their lengths and sums under secret words (`sum`): neither the key nor its
+//! digest is kept. Nobody is ever told a sum or anything that follows from it, so each guess at a text with
+//! the sum of another costs a request and succeeds with a chance of 2⁻⁶⁴.
 //!
 //! Deliberately absent: the plaintext of any key, and what the tenant may do (later checks ask for a
 //! `Tenant`).
 
+pub(super) mod sum;
 pub(super) mod tag;
 
 use sha2::{Digest, Sha256};
@@ -32,29 +34,34 @@ pub enum Denied {
     Management,
 }
 
-/// Keys that are remembered: a power of two, 6 KiB in all.
+/// Keys that are remembered: a power of two, 8 KiB in all.
 const FAMILIAR: usize = 256;
+/// A longer key is looked up every time.
+const TEXT_BYTES: usize = 256;
 
-/// A key that was found: its tag, and whose it is.
+/// A key that was found: its text's sum and length, and whose it is.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    tag: [u64; 2],
+    sum: u128,
+    length: u32,
     key: Option<KeyId>,
 }
 
-/// Keys that were found lately in one snapshot. Each tag has one place; the newest key there stays.
+/// Keys that were found lately in one snapshot. Each sum has one place; the newest key there stays.
 #[derive(Debug)]
 pub struct Familiar {
-    secret: [u64; 2],
+    /// Made of `seed` when the first key is presented; empty until then.
+    secret: Vec<u64>,
+    seed: [u64; 2],
     /// Empty until the first key is found.
     rows: Vec<Row>,
 }
 
 impl Familiar {
-    /// Knows nobody. `secret` comes from the kernel's randomness and is told nobody.
+    /// Knows nobody. `seed` comes from the kernel's randomness and is told nobody.
     #[must_use]
-    pub const fn new(secret: [u64; 2]) -> Self {
-        Self { secret, rows: Vec::new() }
+    pub const fn new(seed: [u64; 2]) -> Self {
+        Self { secret: Vec::new(), seed, rows: Vec::new() }
     }
 
     /// Forgets everybody: another snapshot may know other keys.
@@ -71,19 +78,25 @@ impl Familiar {
         let Some(presented) = presented.filter(|_| snapshot.auth == AuthMode::Keys) else {
             return tenant(snapshot, presented);
         };
-        let tag = tag::tag(self.secret, presented);
-        let place = tag[0] as usize % FAMILIAR;
+        if presented.len() > TEXT_BYTES {
+            return tenant(snapshot, Some(presented));
+        }
+        if self.secret.is_empty() {
+            self.secret = sum::secret_words::<{ TEXT_BYTES / 8 }>(self.seed).into();
+        }
+        let (sum, length) = (sum::sum(&self.secret, presented), presented.len() as u32);
+        let place = (sum >> 64) as usize % FAMILIAR;
         if let Some(row) = self.rows.get(place)
-            && row.tag == tag
+            && (row.sum, row.length) == (sum, length)
             && row.key.is_some()
         {
             return Ok(Tenant { key: row.key });
         }
         let found = tenant(snapshot, Some(presented))?;
         if self.rows.is_empty() {
-            self.rows.resize(FAMILIAR, Row { tag: [0; 2], key: None });
+            self.rows.resize(FAMILIAR, Row { sum: 0, length: 0, key: None });
         }
-        self.rows[place] = Row { tag, key: found.key };
+        self.rows[place] = Row { sum, length, key: found.key };
         Ok(found)
     }
 }
@@ -145,6 +158,29 @@ mod tests {
             assert_eq!(familiar.tenant(&snapshot, None), Err(Denied::Missing));
             assert_eq!(familiar.tenant(&snapshot, Some(b"")), Err(Denied::Missing));
             assert_eq!(familiar.rows.len(), FAMILIAR);
+        }
+    }
+
+    /// A key is one text of one length: with what is missing of its last words filled up it is another one.
+    #[test]
+    fn a_key_cut_or_filled_up_is_strange() {
+        let known = snapshot(&[KEY]);
+        let mut familiar = Familiar::new([1, 2]);
+        assert!(familiar.tenant(&known, Some(KEY)).is_ok());
+        for length in 0..KEY.len() {
+            assert!(familiar.tenant(&known, Some(&KEY[..length])).is_err(), "{length}");
+        }
+        for zeros in 1..=TEXT_BYTES {
+            let filled = [KEY, &vec![0; zeros]].concat();
+            assert_eq!(familiar.tenant(&known, Some(&filled)), Err(Denied::Unknown), "{zeros}");
+        }
+        let long = [b'k'; TEXT_BYTES + 1];
+        let known = snapshot(&[&long, &long[1..]]);
+        familiar.forget();
+        for _ in 0..2 {
+            assert_eq!(familiar.tenant(&known, Some(&long)), Ok(Tenant { key: Some(KeyId(0)) }));
+            assert_eq!(familiar.tenant(&known, Some(&long[1..])), Ok(Tenant { key: Some(KeyId(1)) }));
+            assert_eq!(familiar.tenant(&known, Some(&long[2..])), Err(Denied::Unknown));
         }
     }
 

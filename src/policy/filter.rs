@@ -10,11 +10,17 @@
 //! wants to be told. A test holds that they agree.
 //! Deliberately absent: soft preferences and the order of what is left (`route`, `strategy`).
 
-use crate::base::ids::{EndpointId, KeyId, ProviderId};
-use crate::policy::catalog::{Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot, UnknownPrice};
-use crate::policy::prefs::{MaxPrice, Names, PROVIDERS_PER_LIST, Preferences};
-use crate::policy::rows::{self, Bounds, Lanes, QUANTIZATION_UNKNOWN, Row, RowPrices};
+mod lists;
+
+use crate::base::ids::{KeyId, ProviderId};
+use crate::policy::catalog::{Endpoint, Modalities, Modality, Parameter, Parameters, Snapshot};
+use crate::policy::prefs::{MaxPrice, Preferences};
+use crate::policy::rows::{self, Bounds, Lanes, Price, QUANTIZATION_UNKNOWN, Row, RowPrices};
 use crate::wire::json::content::{Parts, parts};
+
+use lists::in_regions;
+use lists::without;
+pub(super) use lists::{Lists, Slugs, Subject, places};
 
 macro_rules! filters {
     ($($(#[doc = $doc:literal])* $name:ident = $word:literal, $text:literal;)*) => {
@@ -159,121 +165,8 @@ impl Needs<'_> {
     }
 }
 
-/// A list of provider names, looked up.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slugs<'b> {
-    list: [Slug<'b>; PROVIDERS_PER_LIST],
-    count: usize,
-}
-
-/// One entry: a provider, or one of its variants, regions or tiers.
-#[derive(Clone, Copy, Debug)]
-struct Slug<'b> {
-    /// `u32::MAX` is a provider nobody knows.
-    provider: u32,
-    /// What follows the `/`; empty is every endpoint of the default tier.
-    rest: &'b str,
-}
-
-impl<'b> Slugs<'b> {
-    /// `None` when no list was given.
-    #[inline]
-    pub(super) fn of(snapshot: &Snapshot, names: Names<'b>) -> Option<Self> {
-        names.given().then(|| Self::looked_up(snapshot, names))
-    }
-
-    fn looked_up(snapshot: &Snapshot, names: Names<'b>) -> Self {
-        let mut slugs = Self { list: [Slug { provider: u32::MAX, rest: "" }; PROVIDERS_PER_LIST], count: 0 };
-        for (slot, name) in slugs.list.iter_mut().zip(names.iter()) {
-            let (base, rest) = name.split_once('/').unwrap_or((name, ""));
-            let mut lower = [0; super::prefs::PROVIDER_NAME_BYTES];
-            let lower = lower.get_mut(..base.len()).unwrap_or_default();
-            lower.copy_from_slice(&base.as_bytes()[..lower.len()]);
-            lower.make_ascii_lowercase();
-            let known = core::str::from_utf8(lower).ok().and_then(|base| snapshot.provider_ids.get(base));
-            *slot = Slug { provider: known.map_or(u32::MAX, |id| id.0), rest };
-            slugs.count += 1;
-        }
-        slugs
-    }
-
-    /// The place of the first entry that means this endpoint.
-    pub(super) fn place(&self, subject: Subject<'_>) -> Option<usize> {
-        self.list[..self.count]
-            .iter()
-            .position(|slug| slug.provider == subject.provider.0 && slug.means(subject))
-    }
-}
-
-/// Whom an entry of a list may mean.
-#[derive(Clone, Copy)]
-pub(super) struct Subject<'s> {
-    pub(super) provider: ProviderId,
-    pub(super) flags: u16,
-    /// `None`: a name that is passed through.
-    pub(super) endpoint: Option<EndpointId>,
-    pub(super) snapshot: &'s Snapshot,
-}
-
-impl<'s> Subject<'s> {
-    /// An endpoint of a model.
-    pub(super) fn at(snapshot: &'s Snapshot, lanes: Lanes<'_>, place: usize) -> Self {
-        let endpoint = Some(lanes.id(place));
-        Self { provider: lanes.provider(place), flags: lanes.flags(place), endpoint, snapshot }
-    }
-
-    fn endpoint(self) -> Option<&'s Endpoint> {
-        self.snapshot.endpoints.get(self.endpoint?.index())
-    }
-
-    fn is_visible_to(self, key: Option<KeyId>) -> bool {
-        self.endpoint().is_some_and(|one| one.visible_to(key))
-    }
-}
-
-impl Slug<'_> {
-    /// A provider's bare name means all of its endpoints but those of a service tier (they cost another price
-    /// and must be named).
-    fn means(&self, subject: Subject<'_>) -> bool {
-        let tiered = subject.flags & TIERS != 0;
-        if self.rest.is_empty() {
-            return !tiered;
-        }
-        let Some(Endpoint { facts, tag, .. }) = subject.endpoint() else { return false };
-        let same = |text: &str| text.eq_ignore_ascii_case(self.rest);
-        let tag = tag.split_once('/').is_some_and(|(_, rest)| same(rest));
-        let part = facts.variant.as_deref().is_some_and(same) || facts.region.as_deref().is_some_and(same);
-        let format = facts.quantization.is_some_and(|one| same(one.name()));
-        tag || (tiered && same(facts.tier().name())) || (!tiered && (part || format))
-    }
-}
-
 /// Flags of tiers that take part only when they are asked for.
 pub(super) const TIERS: u16 = rows::FLEX | rows::PRIORITY;
-
-/// The lists of a request, looked up. Hundreds of bytes when they are given, so they stay where they are.
-#[derive(Debug)]
-pub(super) struct Lists<'b> {
-    /// The only regions the key may use; empty is everywhere.
-    regions: &'b [Box<str>],
-    only: Option<Slugs<'b>>,
-    ignore: Option<Slugs<'b>>,
-    /// Only endpoints whose price is known.
-    priced_only: bool,
-    pub(super) order: Option<Slugs<'b>>,
-}
-
-impl<'b> Lists<'b> {
-    pub(super) fn of(snapshot: &'b Snapshot, key: Option<KeyId>, preferences: &Preferences<'b>) -> Self {
-        Self {
-            regions: key.and_then(|key| snapshot.keys.get(key.index())).map_or(&[], |key| &key.regions),
-            only: Slugs::of(snapshot, preferences.only),
-            ignore: Slugs::of(snapshot, preferences.ignore),
-            priced_only: snapshot.ledger.unknown_price == UnknownPrice::Deny,
-            order: Slugs::of(snapshot, preferences.order),
-        }
-    }
-}
 
 /// The questions of one request, ready to be asked about many endpoints.
 #[derive(Debug)]
@@ -339,57 +232,61 @@ impl<'a, 'b> Gate<'a, 'b> {
         let bounds = Bounds { forbidden: self.bounds.forbidden | tier_flags, ..self.bounds };
         let Lists { only, ignore, order, regions, priced_only } = self.lists;
         let listed = only.is_some() || ignore.is_some() || order.is_some() || !regions.is_empty();
-        let listed = listed || *priced_only;
-        if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !self.max_price.given() {
+        let asks_price = self.max_price.given() || *priced_only;
+        if lanes.any_flags() & rows::PRIVATE == 0 && !listed && !asks_price {
             return lanes.keeping(&bounds);
         }
         // Whether a private endpoint or a tier is meant is asked one by one.
         let lenient = bounds.forbidden & !(rows::PRIVATE | if listed { TIERS } else { 0 });
         let mut keeping = lanes.keeping(&Bounds { forbidden: lenient, ..bounds });
-        let mut rest = keeping;
-        while rest != 0 {
-            let place = rest.trailing_zeros() as usize;
-            rest &= rest - 1;
-            let subject = Subject::at(snapshot, lanes, place);
-            let excluded = (subject.flags & rows::PRIVATE != 0 && !subject.is_visible_to(self.key))
-                || (listed && self.is_listed_out(subject, tier_flags))
-                || (*priced_only && !is_priced(subject.endpoint(), priced))
-                || (self.max_price.given() && self.too_dear(subject, lanes, place, priced));
-            keeping &= !(u64::from(excluded) << place);
+        let hidden = |place: &usize| !Subject::at(snapshot, lanes, *place).is_visible_to(self.key);
+        keeping = places(keeping & !lanes.without(rows::PRIVATE)).filter(hidden).fold(keeping, without);
+        if listed {
+            keeping &= self.lists.admit(snapshot, lanes, tier_flags, self.allow_fallbacks);
+        }
+        if self.max_price.given() {
+            keeping &= self.affordable(snapshot, lanes, keeping, priced);
+        }
+        if *priced_only {
+            let unpriced =
+                |place: &usize| !is_priced(Subject::at(snapshot, lanes, *place).endpoint(), priced);
+            keeping = places(keeping).filter(unpriced).fold(keeping, without);
         }
         keeping
     }
 
-    /// Do the lists exclude it?
-    fn is_listed_out(&self, subject: Subject<'_>, tier_flags: u16) -> bool {
-        let Lists { only, ignore, order, regions, .. } = self.lists;
-        let place = |slugs: &Option<Slugs<'_>>| slugs.as_ref().map(|slugs| slugs.place(subject).is_some());
-        let (only, order) = (place(only), place(order));
-        only == Some(false)
-            || place(ignore) == Some(true)
-            || !in_regions(subject.endpoint(), regions)
-            || (!self.allow_fallbacks && order == Some(false))
-            || (subject.flags & tier_flags != 0 && only != Some(true) && order != Some(true))
-    }
-
-    /// Costs it more than may be? The lanes tell, but where they are too close to the bound for their
-    /// precision.
-    fn too_dear(&self, subject: Subject<'_>, lanes: Lanes<'_>, place: usize, priced: Priced) -> bool {
+    /// Those of `asked` that cost no more than they may. The lanes tell, but where they are too close to a
+    /// bound for their precision, or do not hold what is bounded.
+    fn affordable(&self, snapshot: &Snapshot, lanes: Lanes<'_>, asked: u64, priced: Priced) -> u64 {
         let MaxPrice { prompt, completion, request, image, audio } = self.max_price;
-        let prices = lanes.prices(place, priced.prompt_tokens, priced.minute);
-        let RowPrices { prompt: prompt_price, completion: completion_price, request: fee } = prices;
-        let pairs = [(prompt, prompt_price), (completion, completion_price), (request, fee)];
-        // Without any price it is too dear whatever is bounded.
-        let mut clear = image.is_none() && audio.is_none() && !prompt_price.is_nan();
-        for (most, price) in pairs {
-            let Some(most) = most else { continue };
-            let most = most as f32;
-            if price.is_nan() || price > most + most.abs() * PRECISION {
-                return true;
-            }
-            clear &= price < most - most.abs() * PRECISION;
+        let near = |most: i128| (most as f32 * (1.0 + PRECISION), most as f32 * (1.0 - PRECISION));
+        let bounds = [(Price::Prompt, prompt), (Price::Completion, completion), (Price::Request, request)]
+            .map(|(price, most)| Some((price, most.map(near)?)));
+        let ruled = asked & !lanes.without(rows::PRICE_RULES);
+        let (mut possible, mut clear) = (asked & !ruled, asked);
+        for (price, (most, below)) in bounds.into_iter().flatten() {
+            let [at_most, is_below] = lanes.priced(price, most, below);
+            (possible, clear) = (possible & at_most, clear & is_below);
         }
-        !clear && self.too_dear_exactly(subject.endpoint(), priced)
+        // Without any price it is too dear, whatever is bounded.
+        let [known, _] = lanes.priced(Price::Prompt, f32::INFINITY, 0.0);
+        clear &= known;
+        for place in places(ruled) {
+            let prices = lanes.prices(place, priced.prompt_tokens, priced.minute);
+            let (mut fits, mut is_clear) = (true, !prices.prompt.is_nan());
+            for (price, (most, below)) in bounds.into_iter().flatten() {
+                let own = prices.of_unit(price);
+                (fits, is_clear) = (fits & (own <= most), is_clear & (own < below));
+            }
+            possible |= u64::from(fits) << place;
+            clear = without(clear, place) | u64::from(is_clear) << place;
+        }
+        if image.is_some() || audio.is_some() {
+            clear = 0;
+        }
+        let is_dear =
+            |place: &usize| self.too_dear_exactly(Subject::at(snapshot, lanes, *place).endpoint(), priced);
+        places(possible & !clear).filter(is_dear).fold(possible, without)
     }
 
     /// The first filter that excludes what this row tells of. `tiers` are the flags of tiers that may take
@@ -454,18 +351,6 @@ fn is_priced(endpoint: Option<&Endpoint>, priced: Priced) -> bool {
 
 /// Within this part of each other, the lanes' prices are taken for equal: four times what a float rounds off.
 const PRECISION: f32 = 4.0 / (1 << 24) as f32;
-/// Does it compute in one of these regions? `eu` is `eu` and every region whose name begins with `eu-`. What
-/// is not known to be inside is outside.
-fn in_regions(endpoint: Option<&Endpoint>, regions: &[Box<str>]) -> bool {
-    if regions.is_empty() {
-        return true;
-    }
-    let Some(own) = endpoint.and_then(|one| one.facts.region.as_deref()) else { return false };
-    regions.iter().any(|region| {
-        let (inside, behind) = own.as_bytes().split_at_checked(region.len()).unwrap_or_default();
-        inside.eq_ignore_ascii_case(region.as_bytes()) && matches!(behind.first(), None | Some(b'-'))
-    })
-}
 
 /// The row of a name that is passed through: nothing is known about it.
 pub(super) fn passed_through(provider: ProviderId) -> Row {

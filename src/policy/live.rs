@@ -98,6 +98,9 @@ impl Brief {
     /// Of [`Figures::UNKNOWN`].
     pub const UNKNOWN: Self = Self(1.0);
 
+    /// Of nobody: fills places that are not used.
+    pub(super) const NONE: Self = Self(0.0);
+
     /// Of these figures.
     #[must_use]
     pub fn of(figures: &Figures) -> Self {
@@ -207,7 +210,18 @@ impl<'a> Live<'a> {
         self.rows.get(endpoint.index()).unwrap_or(&Figures::UNKNOWN)
     }
 
-    /// The same in one number.
+    /// The briefs of these endpoints, in their order.
+    #[inline]
+    pub(super) fn briefs(&self, ids: impl Iterator<Item = u32>, briefs: &mut [Brief]) {
+        if self.briefs.is_empty() && !self.rows.is_empty() {
+            return briefs.iter_mut().zip(ids).for_each(|(brief, id)| *brief = self.made(EndpointId(id)));
+        }
+        for (brief, id) in briefs.iter_mut().zip(ids) {
+            *brief = self.briefs.get(id as usize).copied().unwrap_or(Brief::UNKNOWN);
+        }
+    }
+
+    /// The figures of one endpoint in one number.
     #[must_use]
     #[inline]
     pub fn brief(&self, endpoint: EndpointId) -> Brief {

@@ -45,11 +45,14 @@ impl<'b> Names<'b> {
 
     /// The names, in order.
     pub fn iter(&self) -> impl Iterator<Item = &'b str> + use<'b> {
-        let list = self.list;
-        let mut items = Items::open(list, 0, 2).ok();
+        // The list was read once, and no name has a quote inside: names are what lies between two of them.
+        let mut rest = core::str::from_utf8(self.list).unwrap_or_default();
         core::iter::from_fn(move || {
-            let item = items.as_mut()?.next_item().ok()??;
-            core::str::from_utf8(list.get(item.start as usize + 1..item.end as usize - 1)?).ok()
+            let quote = |text: &str| text.bytes().position(|byte| byte == b'"');
+            let inside = &rest[quote(rest)? + 1..];
+            let end = quote(inside)?;
+            rest = &inside[end + 1..];
+            Some(&inside[..end])
         })
     }
 }

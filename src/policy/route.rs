@@ -20,8 +20,8 @@
 
 mod ask;
 mod best;
+mod crowd;
 mod explain;
-mod fill;
 mod pinned;
 mod plan;
 mod receipt;
@@ -40,7 +40,7 @@ use crate::policy::filter::{
 use crate::policy::live::Live;
 use crate::policy::rows::{self, Lanes};
 use crate::policy::sticky::{Digest, Recall, Recalled};
-use crate::policy::strategy::{Contender, Field, StrategyName, Task};
+use crate::policy::strategy::{Rank, StrategyName, Task};
 use crate::policy::variant::{self, Unserved, Variants};
 
 pub use ask::{Ask, kept_parameters, used_parameters};
@@ -48,7 +48,7 @@ pub use explain::{Considered, Scored, considered};
 pub use plan::{Candidate, Plan};
 pub use receipt::{Receipt, usd};
 
-use fill::Filling;
+use crowd::{Common, Crowd, Room};
 use plan::Entry;
 
 /// `model` and the entries of `models`.
@@ -110,13 +110,13 @@ trait Watch {
     /// False when nobody listens: then no reason is looked for either.
     const LISTENS: bool = true;
     fn excluded(&mut self, model: u8, at: At, filter: Filter);
-    /// `pinned` is the place among the contenders of the one that is remembered.
+    /// `pinned` is which of the crowd is the one that is remembered.
     fn scored(
         &mut self,
         model: u8,
         strategy: StrategyName,
         lanes: Lanes<'_>,
-        contenders: &[Contender],
+        crowd: &Crowd<'_>,
         pinned: Option<usize>,
     );
 }
@@ -125,7 +125,7 @@ trait Watch {
 impl Watch for () {
     const LISTENS: bool = false;
     fn excluded(&mut self, _: u8, _: At, _: Filter) {}
-    fn scored(&mut self, _: u8, _: StrategyName, _: Lanes<'_>, _: &[Contender], _: Option<usize>) {}
+    fn scored(&mut self, _: u8, _: StrategyName, _: Lanes<'_>, _: &Crowd<'_>, _: Option<usize>) {}
 }
 
 /// What can be tried: an endpoint, or a provider that takes any name.
@@ -243,7 +243,7 @@ struct Run<'a, 'b> {
     prompt_tokens: u32,
     /// What serves the requested models, by their place among them.
     choices: [By; CHOICES],
-    /// The best so far, ascending: where each stands, and who it is (see [`whole_standing`]).
+    /// The best so far, ascending: where each stands, and who it is (see [`packed`]).
     best: [u64; plan::CANDIDATES],
     count: usize,
     /// See [`Plan::is_doubtful`].
@@ -264,7 +264,7 @@ impl Run<'_, '_> {
         let listed = self.listed(|| subject);
         // Whether it is well is not known here.
         self.doubtful = true;
-        self.insert(packed(self.standing(turn) | u32::from(listed) << LISTED, 0, 0.0, turn, 0));
+        self.insert(packed(self.standing(turn) | u32::from(listed) << LISTED, Rank::FIRST, turn, 0));
     }
 
     fn add_model<const N: usize>(
@@ -275,29 +275,29 @@ impl Run<'_, '_> {
         turn: u8,
         watch: &mut impl Watch,
     ) {
-        let mut places = [Contender::NOBODY; N];
-        let count = self.contenders(lanes, variants, turn, &mut places, watch);
-        let contenders = &mut places[..count];
+        let admitted = self.admitted(lanes, variants, turn, watch);
+        let mut room = Room::<N>::EMPTY;
+        let mut crowd = room.hold(admitted);
+        self.gather(lanes, turn, &mut crowd);
+        let count = crowd.count();
         let strategy = self.strategy(model, variants);
         // One contender needs no score.
         if count > 1 {
-            let random = super::strategy::spread(self.scene.random ^ u64::from(turn));
             let task = Task {
-                random,
+                random: super::strategy::spread(self.scene.random ^ u64::from(turn)),
                 prompt_tokens: self.prompt_tokens as f32,
                 output_tokens: self.ask.needs.answer_tokens() as f32,
                 prefix: self.ask.needs.prompt,
             };
-            strategy.strategy().score(&task, &Field { lanes, live: self.scene.live }, contenders);
+            let (field, ranks) = crowd.field(lanes, self.scene.live);
+            strategy.strategy().score(&task, &field, ranks);
         }
-        let pinned = self.pin(model, lanes, contenders);
-        watch.scored(turn, strategy, lanes, contenders, pinned);
+        let pinned = self.pin(model, lanes, &mut crowd);
+        watch.scored(turn, strategy, lanes, &crowd, pinned);
         let preferences = &self.ask.preferences;
         let single = !preferences.allow_fallbacks && !preferences.order.given();
         let mut standings = [u64::MAX; N];
-        for (standing, contender) in standings.iter_mut().zip(&*contenders) {
-            *standing = whole_standing(contender, turn);
-        }
+        crowd.pack(&mut standings, turn);
         let wanted = if single { 1 } else { plan::CANDIDATES };
         let kept = best::lowest(&mut standings, count, wanted);
         if self.count == 0 {
@@ -308,19 +308,11 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Fills `places` with the endpoints that may serve the request, and says how many there are.
-    fn contenders<W: Watch>(
-        &mut self,
-        lanes: Lanes<'_>,
-        variants: Variants,
-        turn: u8,
-        places: &mut [Contender],
-        watch: &mut W,
-    ) -> usize {
-        let Scene { snapshot, live, .. } = *self.scene;
+    /// A bit for each endpoint that may serve the request.
+    fn admitted<W: Watch>(&mut self, lanes: Lanes<'_>, variants: Variants, turn: u8, watch: &mut W) -> u64 {
         self.look(lanes);
         let (needs, tiers, priced) = (&self.ask.needs, self.tiers(variants), self.priced());
-        let mut admitted = self.gate.admits(snapshot, lanes, tiers, priced);
+        let admitted = self.gate.admits(self.scene.snapshot, lanes, tiers, priced);
         if W::LISTENS {
             self.tell(lanes, admitted, tiers, turn, watch);
         }
@@ -329,29 +321,28 @@ impl Run<'_, '_> {
             lacking |= lanes.without(rows::FLEX);
         }
         // Who lacks something serves only where all do.
-        if admitted & !lacking != 0 {
-            admitted &= !lacking;
-        }
-        let fill = self.filling(lanes, turn);
-        let count = admitted.count_ones() as usize;
-        let places = &mut places[..count];
-        let unwell = if admitted == lanes.all() && !fill.is_ruled && !fill.is_special {
-            fill.densely(places, live)
-        } else {
-            fill.sparsely(places, admitted, live, |place| self.special(lanes, place))
-        };
-        self.doubtful |= unwell;
-        count
+        if admitted & !lacking == 0 { admitted } else { admitted & !lacking }
     }
 
-    fn filling<'a>(&self, lanes: Lanes<'a>, turn: u8) -> Filling<'a> {
-        Filling {
+    /// Fills in what is known of the contenders before they are scored.
+    fn gather(&mut self, lanes: Lanes<'_>, turn: u8, crowd: &mut Crowd<'_>) {
+        // Whom `order` names is found later.
+        let listed = if self.gate.lists.order.is_some() { (UNLISTED << LISTED) as u16 } else { 0 };
+        self.doubtful |= crowd.fill(&Common {
             lanes,
+            live: self.scene.live,
             priced: self.priced(),
             answer_tokens: self.ask.needs.answer_tokens() as f32,
-            standing: self.standing(turn) as u16,
+            standing: self.standing(turn) as u16 | listed,
             is_ruled: lanes.any_flags() & rows::PRICE_RULES != 0,
-            is_special: self.gate.lists.order.is_some() || self.asks_for_figures() || self.is_for_priority(),
+        });
+        if let Some(order) = &self.gate.lists.order {
+            self.list(order, lanes, crowd);
+        }
+        if self.asks_for_figures() || self.is_for_priority() {
+            for (standing, place) in crowd.standings.iter_mut().zip(&*crowd.places) {
+                *standing |= self.special(lanes, usize::from(*place));
+            }
         }
     }
 
@@ -393,22 +384,23 @@ impl Run<'_, '_> {
     fn finish(&self) -> Plan {
         let mut plan = Plan::EMPTY;
         let tables = self.scene.snapshot.rows();
+        let (mut best, mut entries) = (&self.best[..self.count], &mut plan.entries[..]);
         // Neighbours are mostly of the same model: what serves it is looked up once for all of them.
-        let (mut last, mut ids): (u8, &[u32]) = (u8::MAX, &[]);
-        for (entry, packed) in plan.entries.iter_mut().zip(&self.best[..self.count]) {
-            let (model, place) = ((packed >> 6 & 15) as u8, (packed & 63) as usize);
-            if model != last {
-                last = model;
-                ids = match self.choices[usize::from(model)] {
-                    By::Model(id) => tables.model(id).ids(),
-                    By::Provider(provider) => {
-                        // Its one candidate has no second look.
-                        *entry = Entry { at: provider.0, model, through: true };
-                        continue;
+        while let Some(first) = best.first() {
+            let model = model_of(*first);
+            let alike = best.iter().position(|one| model_of(*one) != model).unwrap_or(best.len());
+            let (same, other) = best.split_at(alike);
+            let (room, behind) = entries.split_at_mut(alike);
+            match self.choices[usize::from(model)] {
+                By::Model(id) => {
+                    let ids = tables.model(id).ids();
+                    for (packed, entry) in same.iter().zip(room) {
+                        *entry = Entry::endpoint(ids[(packed & 63) as usize], model);
                     }
-                };
+                }
+                By::Provider(provider) => room.fill(Entry::provider(provider.0, model)),
             }
-            *entry = Entry { at: ids[place], model, through: false };
+            (best, entries) = (other, behind);
         }
         (plan.count, plan.doubtful) = (self.count as u8, self.doubtful);
         (plan.digest, plan.recalled) = (self.digest, self.recalled);
@@ -418,19 +410,17 @@ impl Run<'_, '_> {
 
 /// Everything that says where a contender stands, and behind it who it is: its model's place in the request
 /// and its own in the model. Of equals, those configured first go first.
+///
+/// Standing (14 bits), rank (32), model (4), place (6).
 #[inline]
-fn whole_standing(contender: &Contender, turn: u8) -> u64 {
-    debug_assert!(contender.score >= 0.0 && contender.tier < 2);
-    packed(u32::from(contender.standing), contender.tier, contender.score, turn, contender.place)
+fn packed(standing: u32, rank: Rank, turn: u8, place: u8) -> u64 {
+    let rank = u64::from(standing) << 32 | u64::from(rank.bits());
+    rank << 10 | u64::from(turn) << 6 | u64::from(place)
 }
 
-/// Standing (14 bits), tier (1), score (31), model (4), place (6). A float that is not negative sorts by
-/// its bits.
-#[inline]
-fn packed(standing: u32, tier: u8, score: f32, turn: u8, place: u8) -> u64 {
-    let rank =
-        u64::from(standing) << 32 | u64::from(tier) << 31 | u64::from(score.to_bits() & (u32::MAX >> 1));
-    rank << 10 | u64::from(turn) << 6 | u64::from(place)
+/// The model's place in the request, out of [`packed`].
+const fn model_of(packed: u64) -> u8 {
+    (packed >> 6 & 15) as u8
 }
 
 const _: () = assert!(CHOICES <= 16 && ENDPOINTS_PER_MODEL <= 64);

@@ -22,7 +22,7 @@ use crate::policy::catalog::{
 use crate::policy::health::layout::Layout;
 
 pub use lanes::Tables;
-pub(super) use lanes::{Bounds, Lanes};
+pub(super) use lanes::{Bounds, Lanes, Price};
 
 /// Keeps, or trains on, what it is sent; or nobody knows.
 pub const COLLECTS: u16 = 1;
@@ -94,6 +94,15 @@ impl RowPrices {
             prompt: amount(prices.prompt),
             completion: amount(prices.completion),
             request: prices.request.map_or(0.0, |PicoDollars(pico)| pico as f32),
+        }
+    }
+
+    /// One of them.
+    pub(super) const fn of_unit(&self, price: Price) -> f32 {
+        match price {
+            Price::Prompt => self.prompt,
+            Price::Completion => self.completion,
+            Price::Request => self.request,
         }
     }
 

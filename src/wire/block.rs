@@ -5,9 +5,10 @@
 //! and the classes here are no one, two or three bytes. The vectors are those that every CPU of an
 //! architecture has (SSE2, NEON), so nothing is detected when the program runs.
 //!
+//! Tables of small numbers are looked through the same way, four words at a time ([`Words`]).
 //! Deliberately absent: searches over long runs (`memchr`), and what a class is good for.
 
-use wide::u8x16;
+use wide::{f32x4, u8x16, u32x4};
 
 /// Bytes of a [`Block`].
 pub(super) const BLOCK: usize = 16;
@@ -175,6 +176,70 @@ impl Four {
     }
 }
 
+/// Words of [`Words`].
+pub(crate) const WORDS: usize = 4;
+
+/// Four words, as numbers without a sign, as sets of bits, or as floats.
+#[derive(Clone, Copy)]
+pub(crate) struct Words([u32; WORDS]);
+
+impl Words {
+    /// A bit for each word that belongs to a class, the first one in the lowest bit; at most 64 words.
+    #[inline(always)]
+    pub(crate) fn each(words: &[[u32; WORDS]], class: impl Fn(Self) -> u32) -> u64 {
+        debug_assert!(words.len() * WORDS <= u64::BITS as usize);
+        // The last four go in first and are pushed up by the others: no count of places is needed.
+        words.iter().rev().fold(0, |mask, four| mask << WORDS | u64::from(class(Self(*four))))
+    }
+
+    /// Where none of `bits` is set.
+    #[inline(always)]
+    pub(crate) fn without(self, bits: u32) -> u32 {
+        (self.vector() & u32x4::splat(bits)).simd_eq(u32x4::splat(0)).to_bitmask()
+    }
+
+    /// Where all of `bits` are set.
+    #[inline(always)]
+    pub(crate) fn with(self, bits: u32) -> u32 {
+        let bits = u32x4::splat(bits);
+        (self.vector() & bits).simd_eq(bits).to_bitmask()
+    }
+
+    /// Where `word` is.
+    #[inline(always)]
+    pub(crate) fn equal(self, word: u32) -> u32 {
+        self.vector().simd_eq(u32x4::splat(word)).to_bitmask()
+    }
+
+    /// Where a number of at least this is.
+    #[inline(always)]
+    pub(crate) fn at_least(self, least: u32) -> u32 {
+        u32x4::splat(least).simd_gt(self.vector()).to_bitmask() ^ 0xf
+    }
+
+    /// Where a float is that is at most this; NaN never is.
+    #[inline(always)]
+    pub(crate) fn floats_at_most(self, most: f32) -> u32 {
+        self.floats().simd_le(f32x4::splat(most)).to_bitmask()
+    }
+
+    /// Where a float is that is below this; NaN never is.
+    #[inline(always)]
+    pub(crate) fn floats_below(self, bound: f32) -> u32 {
+        self.floats().simd_lt(f32x4::splat(bound)).to_bitmask()
+    }
+
+    #[inline(always)]
+    fn vector(self) -> u32x4 {
+        u32x4::new(self.0)
+    }
+
+    #[inline(always)]
+    fn floats(self) -> f32x4 {
+        f32x4::new(self.0.map(f32::from_bits))
+    }
+}
+
 /// Where the bytes are that lie between marks: behind the first, third … mark, that mark included, and
 /// before the second, fourth … one.
 #[inline(always)]
@@ -323,6 +388,40 @@ mod tests {
             assert_eq!(Four::of(&bytes).brackets(), 1 << place);
             bytes[place] = b' ';
             assert_eq!(Four::of(&bytes).spaces(), 1 << place);
+        }
+    }
+
+    #[test]
+    fn words_mean_what_plain_numbers_mean() {
+        const EDGES: [u32; 9] = [0, 1, 2, 3, 0x7f80_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, u32::MAX];
+        let floats = [0.0, -1.5, 2.5, f32::MAX, f32::INFINITY, f32::NAN].map(f32::to_bits);
+        let numbers: Vec<u32> = EDGES.into_iter().chain(floats).collect();
+        for (turn, word) in numbers.iter().enumerate() {
+            for place in 0..2 * WORDS {
+                let mut words: Vec<u32> = numbers.iter().cycle().skip(turn).take(8).copied().collect();
+                words[place] = *word;
+                let bits = |is: &dyn Fn(u32) -> bool| {
+                    words.iter().enumerate().fold(0, |mask, (at, word)| mask | u64::from(is(*word)) << at)
+                };
+                let (fours, _) = words.as_chunks::<WORDS>();
+                for other in numbers.iter().copied() {
+                    let (own, float) = (f32::from_bits, f32::from_bits(other));
+                    assert_eq!(
+                        Words::each(fours, |four| four.without(other)),
+                        bits(&|word| word & other == 0)
+                    );
+                    assert_eq!(
+                        Words::each(fours, |four| four.with(other)),
+                        bits(&|word| word & other == other)
+                    );
+                    assert_eq!(Words::each(fours, |four| four.equal(other)), bits(&|word| word == other));
+                    assert_eq!(Words::each(fours, |four| four.at_least(other)), bits(&|word| word >= other));
+                    let most = Words::each(fours, |four| four.floats_at_most(float));
+                    assert_eq!(most, bits(&|word| own(word) <= float));
+                    let below = Words::each(fours, |four| four.floats_below(float));
+                    assert_eq!(below, bits(&|word| own(word) < float));
+                }
+            }
         }
     }
 

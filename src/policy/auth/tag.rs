@@ -1,17 +1,28 @@
 //! SipHash-2-4 with 128 bits of output (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): a keyed tag
 //! of a short text, which nobody can compute, or guess a partner for, without the key.
 //!
-//! Two rounds per word and four at the end, as its authors propose for authentication: tags guard who may
-//! call, so the quicker function of hash tables is not enough.
+//! Two rounds per word and four at the end, as its authors propose for authentication: what is tagged must not
+//! be taken for another's, so the quicker function of hash tables is not enough.
 //!
-//! Deliberately absent: incremental hashing, the output of 64 bits, and what tags are for.
+//! Deliberately absent: texts that come in parts, the output of 64 bits, and what tags are for.
 
-/// The four words of state.
-struct State([u64; 4]);
+/// The four words of state of a message of whole words, taken one by one. What tells where the message ends
+/// must be in it.
+pub(in crate::policy) struct Tagger([u64; 4]);
 
-impl State {
+impl Tagger {
     #[inline(always)]
-    fn round(&mut self) {
+    pub(in crate::policy) const fn new(key: [u64; 2]) -> Self {
+        Self([
+            key[0] ^ 0x736f_6d65_7073_6575,
+            key[1] ^ 0x646f_7261_6e64_6f6d ^ 0xee,
+            key[0] ^ 0x6c79_6765_6e65_7261,
+            key[1] ^ 0x7465_6462_7974_6573,
+        ])
+    }
+
+    #[inline(always)]
+    const fn round(&mut self) {
         let [mut a, mut b, mut c, mut d] = self.0;
         a = a.wrapping_add(b);
         c = c.wrapping_add(d);
@@ -24,12 +35,22 @@ impl State {
         self.0 = [a, b, c.rotate_left(32), d];
     }
 
+    /// The next word.
     #[inline(always)]
-    fn take(&mut self, word: u64) {
+    pub(in crate::policy) const fn take(&mut self, word: u64) {
         self.0[3] ^= word;
         self.round();
         self.round();
         self.0[0] ^= word;
+    }
+
+    /// The tag of all words that were taken.
+    #[inline(always)]
+    pub(in crate::policy) fn finish(mut self) -> [u64; 2] {
+        self.0[2] ^= 0xee;
+        let first = self.word();
+        self.0[1] ^= 0xdd;
+        [first, self.word()]
     }
 
     #[inline(always)]
@@ -41,25 +62,17 @@ impl State {
 
 /// The tag of `text` under `key`.
 pub(in crate::policy) fn tag(key: [u64; 2], text: &[u8]) -> [u64; 2] {
-    let mut state = State([
-        key[0] ^ 0x736f_6d65_7073_6575,
-        key[1] ^ 0x646f_7261_6e64_6f6d ^ 0xee,
-        key[0] ^ 0x6c79_6765_6e65_7261,
-        key[1] ^ 0x7465_6462_7974_6573,
-    ]);
+    let mut tagger = Tagger::new(key);
     let (words, rest) = text.as_chunks::<8>();
     for word in words {
-        state.take(u64::from_le_bytes(*word));
+        tagger.take(u64::from_le_bytes(*word));
     }
     // The last word: what is left of the text, and its length in the highest byte.
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     last[7] = text.len() as u8;
-    state.take(u64::from_le_bytes(last));
-    state.0[2] ^= 0xee;
-    let first = state.word();
-    state.0[1] ^= 0xdd;
-    [first, state.word()]
+    tagger.take(u64::from_le_bytes(last));
+    tagger.finish()
 }
 
 #[cfg(test)]

@@ -246,7 +246,7 @@ impl Health {
         };
         let begun = ticket.begun;
         let Some(row) = self.row_of(ticket.row) else { return };
-        let under_way = row.under_way;
+        let (under_way, pause_end) = (row.under_way, row.pause_end());
         row.leave(ticket.tokens);
         match meaning {
             Meaning::Nothing | Meaning::Account => {}
@@ -269,9 +269,11 @@ impl Health {
                 }
             }
         }
+        // One more answer moves the figures by little: that shows at the next tick.
+        let is_usual = end.fault.is_none() && row.pause_end() == pause_end;
         let row = row.row;
         self.ended_for_account(ticket, meaning, end.wait, now, random);
-        self.show(row, now);
+        if is_usual { self.show_load(row, now) } else { self.show(row, now) }
     }
 
     /// The provider says that the requests or tokens it grants are used up for so long.

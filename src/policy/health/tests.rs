@@ -232,6 +232,8 @@ fn half_open_lets_one_through_at_a_time() {
     };
     one.health.ended(&probe, end, at(3_600), 0);
     assert_eq!(one.well(3_600), [true, true]);
+    assert_eq!(one.health.live().of(EndpointId(0)).tokens_per_second, 0.0, "it shows at the next tick");
+    one.health.tick(&Arc::clone(&one.snapshot), at(3_600), 0);
     assert_eq!(one.health.live().of(EndpointId(0)).tokens_per_second, 50.0);
 }
 
@@ -390,6 +392,7 @@ fn who_is_outrun_is_well_and_its_long_wait_counts() {
         one.health.first_event(&ticket, at(begun + ms));
         let end = End { fault: None, ..End::failed(Fault::Outrun, Phase::Relaying, None) };
         one.health.ended(&ticket, end, at(begun + ms), 0);
+        one.health.tick(&Arc::clone(&one.snapshot), at(begun + ms), 0);
     };
     outrun(&mut one, 0, 500);
     assert_eq!(usual(&one), 0.0, "with nothing to compare it says nothing");

@@ -4,12 +4,13 @@
 //! Deliberately absent: words (callers print them), and the data path, which only comes here when it has to
 //! say why there is no plan.
 
+use super::crowd::Crowd;
 use super::{Ask, At, NoPlan, Plan, Scene, Watch, run};
 use crate::base::ids::{EndpointId, ProviderId};
 use crate::policy::auth::Tenant;
 use crate::policy::filter::Filter;
 use crate::policy::rows::Lanes;
-use crate::policy::strategy::{Contender, StrategyName};
+use crate::policy::strategy::StrategyName;
 
 /// What happened to one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,20 +73,21 @@ impl Watch for Notes<'_> {
         model: u8,
         strategy: StrategyName,
         lanes: Lanes<'_>,
-        contenders: &[Contender],
+        crowd: &Crowd<'_>,
         pinned: Option<usize>,
     ) {
-        for (turn, one) in contenders.iter().enumerate() {
+        for turn in 0..crowd.count() {
             let scored = Scored {
                 strategy,
-                tier: one.tier,
-                score: one.score,
-                cost: one.cost,
-                healthy: one.brief.is_well(),
-                standing: u32::from(one.standing),
+                tier: crowd.ranks[turn].tier(),
+                score: crowd.ranks[turn].score(),
+                cost: crowd.costs[turn],
+                healthy: crowd.briefs[turn].is_well(),
+                standing: u32::from(crowd.standings[turn]),
                 pinned: pinned == Some(turn),
             };
-            self.add(model, At::Endpoint(lanes.id(usize::from(one.place))), None, Some(scored));
+            let endpoint = lanes.id(usize::from(crowd.places[turn]));
+            self.add(model, At::Endpoint(endpoint), None, Some(scored));
         }
     }
 }

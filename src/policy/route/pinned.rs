@@ -7,54 +7,46 @@
 //! moved there; the conversation is remembered all the same.
 //! Deliberately absent: which conversation it is and what is remembered (`policy::sticky`).
 
+use super::crowd::Crowd;
 use super::{MISSES, Run};
 use crate::policy::catalog::Model;
+use crate::policy::filter::places;
 use crate::policy::prefs::Partition;
 use crate::policy::rows::{self, Lanes};
-use crate::policy::sticky::{Digest, Recalled, is_worth_it, short};
-use crate::policy::strategy::Contender;
+use crate::policy::sticky::{Digest, Recalled, is_worth_it};
 
 /// Of those that stand alike, not the one that is remembered.
 const OTHER: u16 = 1;
 
 impl Run<'_, '_> {
     /// Puts the endpoint that is remembered before the others; says which one it is.
-    pub(super) fn pin(
-        &mut self,
-        model: &Model,
-        lanes: Lanes<'_>,
-        contenders: &mut [Contender],
-    ) -> Option<usize> {
+    pub(super) fn pin(&mut self, model: &Model, lanes: Lanes<'_>, crowd: &mut Crowd<'_>) -> Option<usize> {
         let recall = self.scene.sticky?;
         let named = self.ask.conversation.is_named();
-        let flags = || contenders.iter().fold(0, |all, one| all | lanes.flags(usize::from(one.place)));
-        // What no endpoint of the model has, none of the contenders has.
-        let flags = if lanes.any_flags() & rows::CHEAP_CACHE == 0 { 0 } else { flags() };
+        let is_cheap = lanes.all() & !lanes.without(rows::CHEAP_CACHE) & crowd.admitted != 0;
+        let flags = if is_cheap { rows::CHEAP_CACHE } else { 0 };
         if !is_worth_it(named, model.facts.strategy, flags) || self.gate.lists.order.is_some() {
             return None;
         }
         let digest = self.digest()?;
-        if contenders.len() < 2 || self.ask.preferences.partition == Partition::None {
+        if crowd.count() < 2 || self.ask.preferences.partition == Partition::None {
             return None;
         }
         let found = recall.memory.endpoint(digest, &model.id, recall.now);
-        let place = found.and_then(|found| {
-            contenders.iter().position(|one| short(lanes.identity(usize::from(one.place))) == found)
-        });
-        let fits = |one: &Contender| one.brief.is_well() && one.standing >> MISSES == 0;
-        let place = place.filter(|place| fits(&contenders[*place]));
+        let mut served = places(found.map_or(0, |found| lanes.of_identity(found) & crowd.admitted));
+        let turn = served.next().map(|place| crowd.at(place));
+        let turn = turn.filter(|turn| crowd.briefs[*turn].is_well() && crowd.standings[*turn] >> MISSES == 0);
         if self.recalled == Recalled::Unasked {
-            self.recalled = match (found, place) {
+            self.recalled = match (found, turn) {
                 (None, _) => Recalled::Missed,
                 (Some(_), None) => Recalled::Broken,
                 (Some(_), Some(_)) => Recalled::Kept,
             };
         }
-        let place = place?;
-        for (turn, one) in contenders.iter_mut().enumerate() {
-            one.standing |= if turn == place { 0 } else { OTHER };
-        }
-        Some(place)
+        let turn = turn?;
+        crowd.standings.iter_mut().for_each(|standing| *standing |= OTHER);
+        crowd.standings[turn] &= !OTHER;
+        Some(turn)
     }
 
     /// The conversation's digest, made once.

@@ -29,15 +29,34 @@ pub struct Plan {
     pub(super) recalled: Recalled,
 }
 
-/// A candidate, small.
+/// A candidate in one word: its row, above it its model's place in the request, above that whether the row is
+/// a provider's, which takes the client's own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// Row of an endpoint, or of a provider.
-    pub(super) at: u32,
-    /// Index into the requested models.
-    pub(super) model: u8,
-    /// `at` is a provider, which takes the client's own name.
-    pub(super) through: bool,
+pub(super) struct Entry(u64);
+
+const MODEL: u32 = 32;
+const THROUGH: u64 = 1 << 40;
+
+impl Entry {
+    pub(super) const fn endpoint(row: u32, model: u8) -> Self {
+        Self(row as u64 | (model as u64) << MODEL)
+    }
+
+    pub(super) const fn provider(row: u32, model: u8) -> Self {
+        Self(Self::endpoint(row, model).0 | THROUGH)
+    }
+
+    const fn row(self) -> u32 {
+        self.0 as u32
+    }
+
+    const fn model(self) -> u8 {
+        (self.0 >> MODEL) as u8
+    }
+
+    const fn is_through(self) -> bool {
+        self.0 & THROUGH != 0
+    }
 }
 
 const _: () = assert!(CANDIDATES <= u8::MAX as usize);
@@ -45,7 +64,7 @@ const _: () = assert!(CANDIDATES <= u8::MAX as usize);
 impl Plan {
     /// Nothing to try: the place of a plan that is still to be made.
     pub const EMPTY: Self = Self {
-        entries: [Entry { at: 0, model: 0, through: true }; CANDIDATES],
+        entries: [Entry(0); CANDIDATES],
         count: 0,
         doubtful: false,
         digest: None,
@@ -78,11 +97,12 @@ impl Plan {
     /// Candidate number `turn`, if there are that many. `snapshot` is the one the plan was made from.
     #[must_use]
     pub fn get(&self, snapshot: &Snapshot, turn: usize) -> Option<Candidate> {
-        let Entry { at, model, through } = *self.entries[..self.count()].get(turn)?;
-        if through {
-            return Some(Candidate { provider: ProviderId(at), endpoint: None, model });
+        let entry = *self.entries[..self.count()].get(turn)?;
+        let model = entry.model();
+        if entry.is_through() {
+            return Some(Candidate { provider: ProviderId(entry.row()), endpoint: None, model });
         }
-        let endpoint = EndpointId(at);
+        let endpoint = EndpointId(entry.row());
         let provider = snapshot.endpoints[endpoint.index()].provider;
         Some(Candidate { provider, endpoint: Some(endpoint), model })
     }
@@ -120,7 +140,7 @@ impl Plan {
     #[must_use]
     pub fn single(provider: ProviderId) -> Self {
         let mut plan = Self::EMPTY;
-        plan.entries[0] = Entry { at: provider.0, model: 0, through: true };
+        plan.entries[0] = Entry::provider(provider.0, 0);
         plan.count = 1;
         plan
     }

@@ -368,7 +368,7 @@ fn what_is_not_well_goes_behind_and_nothing_is_dropped() {
             let snapshot = Snapshot::bare();
             let mut plan = Plan::EMPTY;
             for (entry, at) in plan.entries.iter_mut().zip(0..6) {
-                *entry = Entry { at, model: 0, through: true };
+                *entry = Entry::provider(at, 0);
             }
             plan.count = 6;
             plan.put_behind(&snapshot, from, |one| sick >> one.provider.0 & 1 == 1);

@@ -2,9 +2,10 @@
 //!
 //! Deliberately absent: what excludes an endpoint (`filter`), and the order that comes of it (`route`).
 
+use super::crowd::Crowd;
 use super::{LISTED, MISSES, MODEL, OTHER_GROUP, Run, UNLISTED};
 use crate::policy::catalog::Model;
-use crate::policy::filter::{Subject, TierAsk};
+use crate::policy::filter::{Slugs, Subject, TierAsk, places};
 use crate::policy::live::{Figures, Percentiles};
 use crate::policy::prefs::{Partition, Preferences, SortBy};
 use crate::policy::rows::{self, Lanes};
@@ -63,6 +64,15 @@ impl Run<'_, '_> {
         self.ask.needs.tier == TierAsk::Priority
     }
 
+    /// Puts those that `order` names where it names them; so far all stand where unlisted ones do.
+    pub(super) fn list(&self, order: &Slugs<'_>, lanes: Lanes<'_>, crowd: &mut Crowd<'_>) {
+        order.each(self.scene.snapshot, lanes, |rank, meant| {
+            for place in places(meant & crowd.admitted) {
+                crowd.standings[crowd.at(place)] ^= ((UNLISTED ^ rank) << LISTED) as u16;
+            }
+        });
+    }
+
     /// The bits that only some requests have use for.
     pub(super) fn special(&self, lanes: Lanes<'_>, place: usize) -> u16 {
         let Preferences { min_throughput, max_latency, .. } = &self.ask.preferences;
@@ -77,12 +87,11 @@ impl Run<'_, '_> {
                 misses |= most > 0.0 && measured > most * 1_000.0;
             }
         }
-        let listed = self.listed(|| Subject::at(self.scene.snapshot, lanes, place));
         let other_group = self.is_for_priority() && lanes.flags(place) & rows::PRIORITY == 0;
-        u16::from(misses) << MISSES | listed << LISTED | u16::from(other_group) << OTHER_GROUP
+        u16::from(misses) << MISSES | u16::from(other_group) << OTHER_GROUP
     }
 
-    /// The place in `provider.order`; 0 when there is no such list.
+    /// A provider's place in `provider.order`; 0 when there is no such list.
     pub(super) fn listed<'s>(&self, subject: impl Fn() -> Subject<'s>) -> u16 {
         let order = self.gate.lists.order.as_ref();
         order.map_or(0, |order| order.place(subject()).unwrap_or(UNLISTED) as u16)

@@ -11,6 +11,7 @@ use crate::base::money::PicoDollars;
 use crate::policy::catalog::{Parameters, PriceRule, Snapshot, Window};
 use crate::policy::route::ENDPOINTS_PER_MODEL;
 use crate::policy::rows::{PRICE_RULES, Row, RowPrices, row};
+use crate::wire::block::{WORDS, Words};
 
 /// A property of endpoints; in this order they lie in a model's words, the most asked for first.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +105,7 @@ pub struct Tables {
 impl Tables {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let counts = snapshot.models.iter().map(|model| model.endpoints.len().min(ENDPOINTS_PER_MODEL));
-        let mut words = Vec::with_capacity(counts.sum::<usize>() * LANES);
+        let mut words = Vec::with_capacity(counts.sum::<usize>() * LANES + WORDS - 1);
         let mut blocks = Vec::with_capacity(snapshot.models.len());
         let mut rules = Vec::new();
         for model in &snapshot.models {
@@ -126,6 +127,8 @@ impl Tables {
                 words.extend(known.iter().map(|(id, row, rules)| word(*id, row, *rules)[lane]));
             }
         }
+        // Whoever looks at four words at a time looks beyond the end of the last lane.
+        words.extend([0; WORDS - 1]);
         debug_assert!(rules.len() < 1 << RULES_SHIFT && words.len() < u32::MAX as usize);
         Self { blocks: blocks.into(), words: words.into(), rules: rules.into() }
     }
@@ -134,7 +137,7 @@ impl Tables {
     pub(in crate::policy) fn model(&self, model: ModelId) -> Lanes<'_> {
         let block = &self.blocks[model.index()];
         let first = block.words as usize;
-        let words = &self.words[first..first + block.count as usize * LANES];
+        let words = &self.words[first..][..block.count as usize * LANES + WORDS - 1];
         Lanes { block, words, rules: &self.rules }
     }
 
@@ -217,14 +220,34 @@ impl Bounds {
     const fn room(&self) -> u32 {
         self.prompt_tokens.saturating_add(self.output_tokens)
     }
+}
 
-    /// Does an endpoint of these figures fit?
-    const fn holds(&self, parameters: u32, context: u32, prompt: u32, output: u32) -> bool {
-        // No branches: which of them fails is chance.
-        (parameters & self.parameters.0 == self.parameters.0)
-            & (self.room() <= context)
-            & (self.prompt_tokens <= prompt)
-            & (self.output_tokens <= output)
+/// A price that the lanes know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Price {
+    /// Per prompt token.
+    Prompt,
+    /// Per completion token.
+    Completion,
+    /// Per request.
+    Request,
+}
+
+/// Base prices of a model's endpoints.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct BasePrices<'a> {
+    prompt: &'a [u32],
+    completion: &'a [u32],
+    fee: &'a [u32],
+}
+
+impl BasePrices<'_> {
+    /// Those of one of them.
+    #[inline]
+    pub(in crate::policy) fn at(&self, place: usize) -> RowPrices {
+        let [prompt, completion, request] =
+            [self.prompt, self.completion, self.fee].map(|lane| f32::from_bits(lane[place]));
+        RowPrices { prompt, completion, request }
     }
 }
 
@@ -232,6 +255,7 @@ impl Bounds {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::policy) struct Lanes<'a> {
     block: &'a Block,
+    /// All lanes, and as many words more as it takes to look at the last ones four at a time.
     words: &'a [u32],
     rules: &'a [Rule],
 }
@@ -249,12 +273,20 @@ impl<'a> Lanes<'a> {
 
     /// The base prices of all endpoints, in their order.
     pub(in crate::policy) fn base_prices(&self) -> impl Iterator<Item = RowPrices> + use<'a> {
-        let lanes = self.lane(Lane::PromptPrice).iter().zip(self.lane(Lane::CompletionPrice));
-        lanes.zip(self.lane(Lane::Fee)).map(|((prompt, completion), fee)| RowPrices {
+        let BasePrices { prompt, completion, fee } = self.base();
+        let lanes = prompt.iter().zip(completion).zip(fee);
+        lanes.map(|((prompt, completion), fee)| RowPrices {
             prompt: f32::from_bits(*prompt),
             completion: f32::from_bits(*completion),
             request: f32::from_bits(*fee),
         })
+    }
+
+    /// The same, to look some of them up.
+    pub(in crate::policy) fn base(&self) -> BasePrices<'a> {
+        let [prompt, completion, fee] =
+            [Lane::PromptPrice, Lane::CompletionPrice, Lane::Fee].map(|lane| self.lane(lane));
+        BasePrices { prompt, completion, fee }
     }
 
     /// `EndpointId`s, in their order.
@@ -307,30 +339,44 @@ impl<'a> Lanes<'a> {
     pub(in crate::policy) fn keeping(&self, bounds: &Bounds) -> u64 {
         let Block { any_flags, any_quantization, all_input, all_parameters, .. } = self.block;
         let block = self.block;
-        let all = any_flags & bounds.forbidden == 0
+        let traits = any_flags & bounds.forbidden == 0
             && any_quantization & !bounds.quantizations == 0
-            && bounds.input & !all_input == 0
-            && bounds.holds(all_parameters.0, block.context_tokens, block.prompt_tokens, block.output_tokens);
-        if all { self.all() } else { self.keeping_each(bounds) }
+            && bounds.input & !all_input == 0;
+        let sizes = all_parameters.has_all(bounds.parameters)
+            && bounds.room() <= block.context_tokens
+            && bounds.prompt_tokens <= block.prompt_tokens
+            && bounds.output_tokens <= block.output_tokens;
+        match (traits, sizes) {
+            (true, true) => self.all(),
+            (false, true) => self.all() & self.of_traits(bounds),
+            (true, false) => self.all() & self.of_sizes(bounds),
+            (false, false) => self.all() & self.of_traits(bounds) & self.of_sizes(bounds),
+        }
     }
 
-    fn keeping_each(&self, bounds: &Bounds) -> u64 {
-        let forbidden = u32::from(bounds.forbidden);
+    /// A bit for each endpoint, and others, with allowed flags and format, and that reads what it must.
+    fn of_traits(&self, bounds: &Bounds) -> u64 {
+        let (forbidden, input) = (u32::from(bounds.forbidden), u32::from(bounds.input) << INPUT_SHIFT);
         let quantizations = u32::from(bounds.quantizations) << QUANTIZATION_SHIFT;
-        let input = u32::from(bounds.input) << INPUT_SHIFT;
-        let (traits, parameters) = (self.lane(Lane::Traits), self.lane(Lane::Parameters));
-        let (context, prompt) = (self.lane(Lane::ContextTokens), self.lane(Lane::PromptTokens));
-        let output = self.lane(Lane::OutputTokens);
-        let mut keeping = 0;
-        for place in 0..self.count() {
-            let traits = traits[place];
-            let fits = (traits & forbidden == 0)
-                & (traits & quantizations != 0)
-                & (input & !traits == 0)
-                & bounds.holds(parameters[place], context[place], prompt[place], output[place]);
-            keeping |= u64::from(fits) << place;
-        }
-        keeping
+        // Each has one format: without those that are not taken is with one that is.
+        let others = !quantizations & u32::MAX << QUANTIZATION_SHIFT;
+        self.bits(Lane::Traits, |four| four.without(forbidden | others) & four.with(input))
+    }
+
+    /// A bit for each endpoint, and others, that knows the parameters and has the room.
+    fn of_sizes(&self, bounds: &Bounds) -> u64 {
+        self.bits(Lane::Parameters, |four| four.with(bounds.parameters.0))
+            & self.bits(Lane::ContextTokens, |four| four.at_least(bounds.room()))
+            & self.bits(Lane::PromptTokens, |four| four.at_least(bounds.prompt_tokens))
+            & self.bits(Lane::OutputTokens, |four| four.at_least(bounds.output_tokens))
+    }
+
+    /// A bit for each endpoint whose word belongs to a class; the bits above them mean nothing.
+    #[inline(always)]
+    fn bits(&self, lane: Lane, class: impl Fn(Words) -> u32) -> u64 {
+        let count = self.count();
+        let (fours, _) = self.words[lane as usize * count..][..count.next_multiple_of(WORDS)].as_chunks();
+        Words::each(fours, class)
     }
 
     /// A bit for each endpoint that does not take all of these.
@@ -338,21 +384,43 @@ impl<'a> Lanes<'a> {
         if self.block.all_parameters.has_all(parameters) {
             return 0;
         }
-        let lacks = |taken: &u32| u64::from(!Parameters(*taken).has_all(parameters));
-        let each = self.lane(Lane::Parameters).iter().map(lacks).enumerate();
-        each.fold(0, |lacking, (place, lacks)| lacking | lacks << place)
+        self.all() & !self.bits(Lane::Parameters, |four| four.with(parameters.0))
     }
 
     /// A bit for each endpoint without any of these flags.
     pub(in crate::policy) fn without(&self, flags: u16) -> u64 {
-        let each = (0..self.count()).filter(|place| self.flags(*place) & flags == 0);
-        each.fold(0, |without, place| without | 1 << place)
+        if self.block.any_flags & flags == 0 {
+            return self.all();
+        }
+        self.all() & self.bits(Lane::Traits, |four| four.without(u32::from(flags)))
+    }
+
+    /// A bit for each endpoint whose identity has this upper half.
+    pub(in crate::policy) fn of_identity(&self, upper: u32) -> u64 {
+        self.all() & self.bits(Lane::IdentityHigh, |four| four.equal(upper))
+    }
+
+    /// A bit for each endpoint of this provider.
+    pub(in crate::policy) fn of_provider(&self, provider: u32) -> u64 {
+        self.all() & self.bits(Lane::Provider, |four| four.equal(provider))
+    }
+
+    /// A bit for each endpoint whose base price is at most `most`, and a bit for each where it is below
+    /// `below`; what is unknown is neither.
+    pub(in crate::policy) fn priced(&self, price: Price, most: f32, below: f32) -> [u64; 2] {
+        let lane = match price {
+            Price::Prompt => Lane::PromptPrice,
+            Price::Completion => Lane::CompletionPrice,
+            Price::Request => Lane::Fee,
+        };
+        let most = self.bits(lane, |four| four.floats_at_most(most));
+        [most, self.bits(lane, |four| four.floats_below(below))].map(|bits| self.all() & bits)
     }
 
     /// Prices for a prompt of so many tokens at this minute of the day.
     pub(in crate::policy) fn prices(&self, place: usize, prompt_tokens: u32, minute: u16) -> RowPrices {
-        let base = [Lane::PromptPrice, Lane::CompletionPrice, Lane::Fee];
-        let mut prices = base.map(|lane| f32::from_bits(self.lane(lane)[place]));
+        let RowPrices { prompt, completion, request } = self.base().at(place);
+        let mut prices = [prompt, completion, request];
         if self.flags(place) & PRICE_RULES != 0 {
             let packed = self.lane(Lane::Rules)[place];
             let (first, count) = (packed & ((1 << RULES_SHIFT) - 1), packed >> RULES_SHIFT);

@@ -17,7 +17,7 @@
 //! Deliberately absent: the factors behind the price (`live`: they are the same for all requests, so they are
 //! worked out when a figure changes), caps and pauses of endpoints that refuse (health has them).
 
-use super::{Contender, Field, Strategy, Task, draw, fraction, minus_ln};
+use super::{Field, Rank, Strategy, Task, chance, minus_ln};
 
 /// One request in so many is drawn with equal weights.
 const EXPLORATION: u64 = 32;
@@ -29,25 +29,37 @@ const RATIO: f32 = 1e15;
 pub(super) struct Balanced;
 
 impl Strategy for Balanced {
-    fn score(&self, task: &Task<'_>, _: &Field<'_>, contenders: &mut [Contender]) {
-        let mut best = f32::MAX;
-        for contender in &mut *contenders {
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
+        // No branches, and nothing but numbers of 32 bits: several turns are worked out at a time.
+        let (mut best, mut worst) = (f32::MAX.to_bits() as i32, 0);
+        for ((rank, cost), brief) in ranks.iter_mut().zip(field.costs).zip(field.briefs) {
             // `max` would make a price of what is none.
-            let cost = if contender.cost < PRICE_FLOOR { PRICE_FLOOR } else { contender.cost };
-            contender.score = cost * contender.brief.handicap();
-            // False for NaN too, which is how an unknown price comes here.
-            best = if contender.score < best { contender.score } else { best };
+            let cost = if *cost < PRICE_FLOOR { PRICE_FLOOR } else { *cost };
+            *rank = Rank::first(cost * brief.handicap());
+            // Positive floats sort by their bits, and an unknown price, which is NaN, behind all of them.
+            let bits = rank.bits() as i32;
+            (best, worst) = (best.min(bits), worst.max(bits));
         }
         // With equal weights all are as good as the best one.
+        let best = f32::from_bits(best as u32);
         let scale = if task.random.is_multiple_of(EXPLORATION) { 0.0 } else { best.recip() };
-        for (turn, contender) in contenders.iter_mut().enumerate() {
-            // An unknown price is rare, or the rule for a whole model: a branch costs nothing.
-            if contender.score.is_nan() {
-                (contender.tier, contender.score) = (1, f32::from(contender.place));
-                continue;
-            }
-            let ratio = (contender.score * scale).clamp(1.0, RATIO);
-            contender.score = minus_ln(fraction(draw(task.random, turn))) * ratio * ratio;
+        for (turn, rank) in ranks.iter_mut().enumerate() {
+            let ratio = (rank.score() * scale).clamp(1.0, RATIO);
+            *rank = Rank::first(minus_ln(chance(task.random, turn as u32)) * ratio * ratio);
+        }
+        // An unknown price is rare, or the rule for a whole model.
+        if worst > f32::INFINITY.to_bits() as i32 {
+            stand_by(field, ranks);
+        }
+    }
+}
+
+/// Who has no price goes behind the others.
+#[inline(never)]
+fn stand_by(field: &Field<'_>, ranks: &mut [Rank]) {
+    for ((rank, cost), place) in ranks.iter_mut().zip(field.costs).zip(field.places) {
+        if cost.is_nan() {
+            *rank = Rank::second(f32::from(*place));
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Deliberately absent: chance.
 
-use super::{Contender, Field, Strategy, Task, by_figure};
+use super::{Field, Rank, Strategy, Task, by_figure};
 
 pub(super) struct Latency;
 
 impl Strategy for Latency {
-    fn score(&self, _: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
-        by_figure(contenders, field, |figures| figures.ttft_ms);
+    fn score(&self, _: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
+        by_figure(ranks, field, |figures| figures.ttft_ms);
     }
 }

@@ -3,19 +3,18 @@
 //!
 //! Deliberately absent: chance, except between endpoints that are equally busy.
 
-use super::{Contender, Field, Strategy, Task, draw, fraction};
+use super::{Field, Rank, Strategy, Task, by_weight, chance};
 
 pub(super) struct LeastBusy;
 
 impl Strategy for LeastBusy {
-    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
-        for (turn, contender) in contenders.iter_mut().enumerate() {
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
+        for (turn, rank) in ranks.iter_mut().enumerate() {
             // Idle endpoints share what comes first: all cores together would else begin at the same one.
-            let chance = fraction(draw(task.random, turn));
-            let busy = field.figures(contender).tokens_in_flight as f32;
-            let weight = field.weight(contender);
-            contender.tier = u8::from(weight <= 0.0);
-            contender.score = (busy + chance) / weight.max(1.0);
+            let chance = chance(task.random, turn as u32);
+            let busy = field.figures(turn).tokens_in_flight as f32;
+            let weight = field.weight(turn);
+            *rank = by_weight((busy + chance) / weight.max(1.0), weight);
         }
     }
 }

@@ -23,6 +23,7 @@ mod weighted;
 #[cfg(test)]
 mod tests;
 
+use crate::base::ids::EndpointId;
 use crate::policy::live::{Brief, Figures, Live};
 use crate::policy::rows::Lanes;
 
@@ -39,63 +40,86 @@ pub struct Task<'a> {
     pub prefix: &'a [u8],
 }
 
-/// An endpoint that may serve a request, in sixteen bytes: what every request looks at. The rest is asked of
-/// the [`Field`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Contender {
-    /// What the request would cost there, in pico-dollars; NaN is unknown.
-    pub cost: f32,
-    /// Its live figures in one number.
-    pub brief: Brief,
-    /// Within a tier the lower goes first; not negative, not NaN.
-    pub score: f32,
-    /// What the planner knows beside the strategy, in its own bits.
-    pub(super) standing: u16,
-    /// Its place among the model's endpoints.
-    pub place: u8,
-    /// Of two tiers (0 and 1) the lower goes first, whatever the scores.
-    pub tier: u8,
+/// What a strategy says of a contender: of two tiers (0 and 1) the lower goes first, and within a tier the
+/// lower score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(u32);
+
+/// The bit above those of a score, which is not negative.
+const TIER: u32 = 1 << 31;
+
+impl Rank {
+    /// Before all others.
+    pub const FIRST: Self = Self(0);
+
+    /// Of the first tier. A score is not negative and not NaN, so it sorts by its bits.
+    #[inline]
+    pub(super) const fn first(score: f32) -> Self {
+        Self(score.to_bits() & !TIER)
+    }
+
+    /// Of the second tier.
+    #[inline]
+    pub(super) const fn second(score: f32) -> Self {
+        Self(score.to_bits() | TIER)
+    }
+
+    /// The tier, 0 or 1.
+    #[must_use]
+    pub const fn tier(self) -> u8 {
+        (self.0 >> 31) as u8
+    }
+
+    /// The score.
+    #[must_use]
+    pub const fn score(self) -> f32 {
+        f32::from_bits(self.0 & !TIER)
+    }
+
+    /// Both in one word, which sorts as they do.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
 }
 
-const _: () = assert!(size_of::<Contender>() == 16);
-
-impl Contender {
-    /// Nobody: fills places that are not used.
-    pub const NOBODY: Self =
-        Self { cost: 0.0, brief: Brief::UNKNOWN, score: 0.0, standing: 0, place: 0, tier: 0 };
-}
-
-/// What else is known of a model's contenders.
+/// The endpoints of a model that may serve a request, by turns, and what is known of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     pub(super) lanes: Lanes<'a>,
+    /// `EndpointId`s by place.
+    pub(super) ids: &'a [u32],
     pub(super) live: Live<'a>,
+    /// What the request would cost there, in pico-dollars; NaN is unknown.
+    pub(super) costs: &'a [f32],
+    /// Live figures in one number.
+    pub(super) briefs: &'a [Brief],
+    /// Places among the model's endpoints.
+    pub(super) places: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    /// Live figures.
-    #[must_use]
-    pub fn figures(&self, contender: &Contender) -> &'a Figures {
-        self.live.of(self.lanes.id(usize::from(contender.place)))
+    /// All of one turn's live figures.
+    #[inline]
+    fn figures(&self, turn: usize) -> &'a Figures {
+        self.live.of(EndpointId(self.ids[usize::from(self.places[turn])]))
     }
 
     /// What stays the same when other endpoints come and go.
-    #[must_use]
-    pub fn identity(&self, contender: &Contender) -> u64 {
-        self.lanes.identity(usize::from(contender.place))
+    fn identity(&self, turn: usize) -> u64 {
+        self.lanes.identity(usize::from(self.places[turn]))
     }
 
     /// The configured share.
-    #[must_use]
-    pub fn weight(&self, contender: &Contender) -> f32 {
-        self.lanes.weight(usize::from(contender.place))
+    fn weight(&self, turn: usize) -> f32 {
+        self.lanes.weight(usize::from(self.places[turn]))
     }
 }
 
 /// One way to order the endpoints of a model. Implementations are stateless.
 pub trait Strategy: Sync {
-    /// Gives every contender its tier and score. Allocates nothing.
-    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]);
+    /// Gives every contender its rank; there are as many as the field has turns. Allocates nothing.
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]);
 }
 
 macro_rules! strategies {
@@ -157,27 +181,36 @@ pub const fn spread(mut word: u64) -> u64 {
 }
 
 /// A number above 0 and below 1, from the high bits of a word.
-fn fraction(word: u64) -> f32 {
-    ((word >> 41) as f32 + 0.5) / (1_u32 << 23) as f32
+const fn fraction(word: u32) -> f32 {
+    // No number of 23 bits has a sign: this way round the conversion is one instruction.
+    ((word >> 9) as i32 as f32 + 0.5) * (1.0 / (1 << 23) as f32)
 }
 
 /// -ln(u) for 0 < u < 1, to about one part in a thousand: enough for a draw, at a tenth of the cost. The
 /// exponent is the whole part of log₂, and a parabola through both ends is close to the rest of it.
+#[inline]
 fn minus_ln(u: f32) -> f32 {
     let bits = u.to_bits();
-    let exponent = (bits >> 23) as f32 - 127.0;
+    let exponent = (bits >> 23) as i32 as f32 - 127.0;
     let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000) - 1.0;
     let log2 = exponent + mantissa * (1.423_1 + mantissa * (-0.587_7 + mantissa * 0.164_6));
-    (-core::f32::consts::LN_2 * log2).max(f32::MIN_POSITIVE)
+    let found = -core::f32::consts::LN_2 * log2;
+    if found > f32::MIN_POSITIVE { found } else { f32::MIN_POSITIVE }
 }
 
-/// The random word of contender number `turn`: a Weyl step and a folded product (wyrand), both halves of
-/// which reach all bits.
+/// A chance above 0 and below 1 for each turn of a random word: a Weyl sequence through a mixer of 32 bits
+/// (Wellons, "hash-prospector"), with the word's other half in its middle. Four of them are made at a time.
 #[inline]
-const fn draw(random: u64, turn: usize) -> u64 {
-    let word = random.wrapping_add((turn as u64 + 1).wrapping_mul(0xa076_1d64_78bd_642f));
-    let product = (word as u128).wrapping_mul((word ^ 0xe703_7ed1_a0b4_28db) as u128);
-    (product >> 64) as u64 ^ product as u64
+const fn chance(random: u64, turn: u32) -> f32 {
+    let mut word = (random as u32).wrapping_add(turn.wrapping_mul(0x9e37_79b9));
+    word = (word ^ (word >> 16)).wrapping_mul(0x21f0_aaad) ^ (random >> 32) as u32;
+    word = (word ^ (word >> 15)).wrapping_mul(0xd35a_2d97);
+    fraction(word ^ (word >> 15))
+}
+
+/// Who has no share stands by, behind the others.
+fn by_weight(score: f32, weight: f32) -> Rank {
+    if weight > 0.0 { Rank::first(score) } else { Rank::second(score) }
 }
 
 /// What an endpoint without a figure scores, as a share of its peers' average: a little less, so that beside
@@ -186,16 +219,18 @@ const UNMEASURED: f32 = 0.99;
 
 /// Scores by a figure of which lower is better and 0 is "not measured". Who has none is taken for a peer
 /// slightly better than the average.
-fn by_figure(contenders: &mut [Contender], field: &Field<'_>, figure: impl Fn(&Figures) -> f32) {
+fn by_figure(ranks: &mut [Rank], field: &Field<'_>, figure: impl Fn(&Figures) -> f32) {
     let (mut sum, mut count) = (0.0_f32, 0.0_f32);
-    for contender in &mut *contenders {
-        contender.score = figure(field.figures(contender));
-        if contender.score > 0.0 {
-            (sum, count) = (sum + contender.score, count + 1.0);
+    for (turn, rank) in ranks.iter_mut().enumerate() {
+        let score = figure(field.figures(turn));
+        if score > 0.0 {
+            (sum, count) = (sum + score, count + 1.0);
         }
+        *rank = Rank::first(score);
     }
     let unmeasured = if count > 0.0 { sum / count * UNMEASURED } else { 1.0 };
-    for contender in contenders {
-        contender.score = if contender.score > 0.0 { contender.score } else { unmeasured }.min(f32::MAX);
+    for rank in ranks {
+        let score = rank.score();
+        *rank = Rank::first(if score > 0.0 { score } else { unmeasured }.min(f32::MAX));
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Deliberately absent: everything else.
 
-use super::{Contender, Field, Strategy, Task};
+use super::{Field, Rank, Strategy, Task};
 
 pub(super) struct Order;
 
 impl Strategy for Order {
-    fn score(&self, _: &Task<'_>, _: &Field<'_>, contenders: &mut [Contender]) {
-        for contender in contenders {
-            contender.score = f32::from(contender.place);
+    fn score(&self, _: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
+        for (rank, place) in ranks.iter_mut().zip(field.places) {
+            *rank = Rank::first(f32::from(*place));
         }
     }
 }

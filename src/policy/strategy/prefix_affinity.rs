@@ -8,7 +8,7 @@
 //! the first (Mirrokni, Thorup and Zadimoghaddam: consistent hashing with bounded loads).
 //! Deliberately absent: chance, and any memory of where a prefix went before.
 
-use super::{Contender, Field, Strategy, Task, fraction, minus_ln, spread};
+use super::{Field, Rank, Strategy, Task, by_weight, fraction, minus_ln, spread};
 
 /// Bytes of the prompt that count: a system prompt's beginning tells applications apart.
 pub(super) const PREFIX_BYTES: usize = 2048;
@@ -18,21 +18,22 @@ const LOAD_FACTOR: f32 = 1.25;
 pub(super) struct PrefixAffinity;
 
 impl Strategy for PrefixAffinity {
-    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
         let prefix = hash(&task.prefix[..task.prefix.len().min(PREFIX_BYTES)]);
         let own = task.prompt_tokens + task.output_tokens;
-        let busy = |contender: &Contender| field.figures(contender).tokens_in_flight as f32;
-        let shares: f32 = contenders.iter().map(|contender| field.weight(contender)).sum();
-        let load: f32 = contenders.iter().map(busy).sum();
-        for contender in contenders {
-            let weight = field.weight(contender);
+        let busy = |turn: usize| field.figures(turn).tokens_in_flight as f32;
+        let turns = 0..ranks.len();
+        let shares: f32 = turns.clone().map(|turn| field.weight(turn)).sum();
+        let load: f32 = turns.map(busy).sum();
+        for (turn, rank) in ranks.iter_mut().enumerate() {
+            let weight = field.weight(turn);
             let share = weight / shares.max(f32::MIN_POSITIVE);
-            let busy = busy(contender);
+            let busy = busy(turn);
             // An idle endpoint always has room, however large the request.
             let full = busy > 0.0 && busy + own > LOAD_FACTOR * (load + own) * share;
-            let chance = fraction(spread(prefix ^ field.identity(contender)));
-            contender.tier = u8::from(full || weight <= 0.0);
-            contender.score = minus_ln(chance) / weight.max(1.0);
+            let chance = fraction((spread(prefix ^ field.identity(turn)) >> 32) as u32);
+            let score = minus_ln(chance) / weight.max(1.0);
+            *rank = if full { Rank::second(score) } else { by_weight(score, weight) };
         }
     }
 }

@@ -3,16 +3,16 @@
 //! Deliberately absent: filters and health (`route/tests.rs`).
 
 use super::*;
-use crate::base::ids::{EndpointId, ModelId, ProviderId};
+use crate::base::ids::{ModelId, ProviderId};
 use crate::policy::catalog::{Endpoint, Model, Snapshot};
 use std::collections::HashSet;
 
-/// Words of a small generator.
+/// Words of a small generator (splitmix64).
 fn words(seed: u64) -> impl FnMut() -> u64 {
-    let mut turn = 0;
+    let mut turn = seed;
     move || {
-        turn += 1;
-        draw(seed, turn)
+        turn = turn.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        spread(turn)
     }
 }
 
@@ -24,7 +24,7 @@ fn task(random: u64) -> Task<'static> {
 fn crowd(seed: u64) -> (Vec<Figures>, Vec<(f32, f32)>) {
     let mut next = words(seed);
     let mut some = |most: u64| if next().is_multiple_of(4) { 0.0 } else { (next() % most) as f32 };
-    let count = 1 + (draw(seed, 0) % 50) as usize;
+    let count = 1 + (spread(seed) % 50) as usize;
     let figures = (0..count).map(|_| Figures {
         error_share: some(100) / 100.0,
         limited_share: some(100) / 100.0,
@@ -62,28 +62,29 @@ impl<'a> Crowd<'a> {
         Self { snapshot, figures, costs: facts.iter().map(|(cost, _)| *cost).collect() }
     }
 
-    /// What a strategy makes of all but one of them.
-    fn scored(&self, name: StrategyName, task: &Task<'_>, gone: Option<u32>) -> Vec<Contender> {
+    /// What a strategy makes of all but one of them: their places and ranks.
+    fn scored(&self, name: StrategyName, task: &Task<'_>, gone: Option<u32>) -> Vec<(u8, Rank)> {
         let live = Live::new(self.figures);
-        let field = Field { lanes: self.snapshot.rows().model(ModelId(0)), live };
-        let there = (0..self.costs.len() as u32).filter(|turn| Some(*turn) != gone);
-        let contender = |turn: u32| Contender {
-            cost: self.costs[turn as usize],
-            brief: live.brief(EndpointId(turn)),
-            place: turn as u8,
-            ..Contender::NOBODY
-        };
-        let mut list: Vec<Contender> = there.map(contender).collect();
-        name.strategy().score(task, &field, &mut list);
-        list
+        let there = || (0..self.costs.len() as u32).filter(|turn| Some(*turn) != gone);
+        let costs: Vec<f32> = there().map(|turn| self.costs[turn as usize]).collect();
+        let briefs: Vec<Brief> = there().map(|turn| live.brief(EndpointId(turn))).collect();
+        let places: Vec<u8> = there().map(|turn| turn as u8).collect();
+        let lanes = self.snapshot.rows().model(ModelId(0));
+        let ids = lanes.ids();
+        let field = Field { lanes, ids, live, costs: &costs, briefs: &briefs, places: &places };
+        let mut ranks = vec![Rank::FIRST; places.len()];
+        name.strategy().score(task, &field, &mut ranks);
+        places.into_iter().zip(ranks).collect()
     }
 
     fn ordered(&self, name: StrategyName, task: &Task<'_>, gone: Option<u32>) -> Vec<u32> {
         let mut list = self.scored(name, task, gone);
-        list.sort_by(|one, other| {
-            (one.tier, one.score).partial_cmp(&(other.tier, other.score)).expect("no NaN")
+        list.sort_by(|(_, one), (_, other)| {
+            let parts = |rank: &Rank| (rank.tier(), rank.score());
+            assert_eq!(parts(one).partial_cmp(&parts(other)), Some(one.cmp(other)), "{one:?} {other:?}");
+            one.cmp(other)
         });
-        list.iter().map(|one| u32::from(one.place)).collect()
+        list.iter().map(|(place, _)| u32::from(*place)).collect()
     }
 }
 
@@ -98,8 +99,9 @@ fn every_contender_gets_a_score_and_the_same_input_the_same_order() {
         for seed in 0..200 {
             let (figures, facts) = crowd(seed);
             let crowd = Crowd::new(&figures, &facts);
-            for one in crowd.scored(*name, &task(seed), None) {
-                assert!(one.score >= 0.0 && one.score.is_finite() && one.tier < 2, "{name:?} {seed} {one:?}");
+            for (_, rank) in crowd.scored(*name, &task(seed), None) {
+                let score = rank.score();
+                assert!(score >= 0.0 && score.is_finite() && rank.tier() < 2, "{name:?} {seed} {rank:?}");
             }
             let once = crowd.ordered(*name, &task(seed), None);
             assert_eq!(once, crowd.ordered(*name, &task(seed), None), "{name:?} {seed}");
@@ -262,7 +264,7 @@ fn who_is_not_measured_gets_measured() {
 #[test]
 fn the_quick_logarithm_is_close_to_the_exact_one() {
     for step in 0..10_000_u64 {
-        let u = fraction(step << 50 | step << 41);
+        let u = fraction((step << 18 | step << 9) as u32);
         let (quick, exact) = (minus_ln(u), -u.ln());
         assert!(quick > 0.0 && (quick - exact).abs() < 0.002, "{u}: {quick} for {exact}");
     }

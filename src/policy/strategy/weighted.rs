@@ -2,16 +2,15 @@
 //!
 //! Deliberately absent: prices and figures. An endpoint of weight 0 is tried after all others only.
 
-use super::{Contender, Field, Strategy, Task, draw, fraction, minus_ln};
+use super::{Field, Rank, Strategy, Task, by_weight, chance, minus_ln};
 
 pub(super) struct Weighted;
 
 impl Strategy for Weighted {
-    fn score(&self, task: &Task<'_>, field: &Field<'_>, contenders: &mut [Contender]) {
-        for (turn, contender) in contenders.iter_mut().enumerate() {
-            let weight = field.weight(contender);
-            contender.tier = u8::from(weight <= 0.0);
-            contender.score = minus_ln(fraction(draw(task.random, turn))) / weight.max(1.0);
+    fn score(&self, task: &Task<'_>, field: &Field<'_>, ranks: &mut [Rank]) {
+        for (turn, rank) in ranks.iter_mut().enumerate() {
+            let weight = field.weight(turn);
+            *rank = by_weight(minus_ln(chance(task.random, turn as u32)) / weight.max(1.0), weight);
         }
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Deliberately absent: the parts themselves, and anything that a false alarm could hurt.
 
-use memchr::{memchr, memmem::find_iter};
+use std::sync::LazyLock;
+
+use memchr::memchr;
+use memchr::memmem::{Finder, find_iter};
 
 use super::scan::skip_space;
 
@@ -25,8 +28,10 @@ pub struct Parts {
 #[must_use]
 pub fn parts(prompt: &[u8]) -> Parts {
     const KEY: &[u8] = b"\"type\"";
+    /// Made once: that costs as much as a search through a short prompt.
+    static FINDER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(KEY));
     let mut parts = Parts::default();
-    for place in places(prompt, KEY) {
+    for place in FINDER.find_iter(prompt) {
         let colon = skip_space(prompt, place + KEY.len());
         if prompt.get(colon) != Some(&b':') {
             continue;
