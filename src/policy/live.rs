@@ -211,13 +211,15 @@ impl<'a> Live<'a> {
     }
 
     /// The briefs of these endpoints, in their order.
-    #[inline]
-    pub(super) fn briefs(&self, ids: impl Iterator<Item = u32>, briefs: &mut [Brief]) {
-        if self.briefs.is_empty() && !self.rows.is_empty() {
-            return briefs.iter_mut().zip(ids).for_each(|(brief, id)| *brief = self.made(EndpointId(id)));
-        }
-        for (brief, id) in briefs.iter_mut().zip(ids) {
-            *brief = self.briefs.get(id as usize).copied().unwrap_or(Brief::UNKNOWN);
+    pub(super) fn briefs(&self, ids: impl Iterator<Item = EndpointId>, briefs: &mut [Brief]) {
+        briefs.iter_mut().zip(ids).for_each(|(brief, id)| *brief = self.brief(id));
+    }
+
+    /// The briefs of as many endpoints as there is room for, from `first` on.
+    pub(super) fn briefs_from(&self, first: u32, briefs: &mut [Brief]) {
+        match self.briefs.get(first as usize..).and_then(|behind| behind.get(..briefs.len())) {
+            Some(own) => briefs.copy_from_slice(own),
+            None => self.briefs((first..).map(EndpointId), briefs),
         }
     }
 

@@ -393,9 +393,9 @@ impl Run<'_, '_> {
             let (room, behind) = entries.split_at_mut(alike);
             match self.choices[usize::from(model)] {
                 By::Model(id) => {
-                    let ids = tables.model(id).ids();
+                    let lanes = tables.model(id);
                     for (packed, entry) in same.iter().zip(room) {
-                        *entry = Entry::endpoint(ids[(packed & 63) as usize], model);
+                        *entry = Entry::endpoint(lanes.id((packed & 63) as usize).0, model);
                     }
                 }
                 By::Provider(provider) => room.fill(Entry::provider(provider.0, model)),

@@ -9,6 +9,7 @@
 //! Deliberately absent: anything that an endpoint does not say, and exact amounts of money (where a bound on
 //! prices is too close to tell, the endpoint's own integers are compared).
 
+mod ask;
 mod lanes;
 
 use core::fmt;
@@ -22,8 +23,9 @@ use crate::policy::catalog::{
 use crate::policy::count::Families;
 use crate::policy::health::layout::Layout;
 
+pub(super) use ask::{Bounds, Price};
+pub(super) use lanes::Lanes;
 pub use lanes::Tables;
-pub(super) use lanes::{Bounds, Lanes, Price};
 
 /// Keeps, or trains on, what it is sent; or nobody knows.
 pub const COLLECTS: u16 = 1;
@@ -236,6 +238,47 @@ mod tests {
     use super::*;
     use crate::base::ids::ModelId;
     use crate::policy::catalog::Model;
+
+    /// Whether the endpoints of a model have neighbouring rows or not, and fees or not, the lanes say the same.
+    #[test]
+    fn lanes_say_what_the_endpoints_say() {
+        for ids in [vec![0, 1, 2, 3, 4], vec![1, 2, 3], vec![3, 2, 1], vec![0, 2, 4], vec![4], vec![]] {
+            for fee in [None, Some(0), Some(7)] {
+                let mut snapshot = Snapshot::bare();
+                for turn in 0..5_i128 {
+                    let mut endpoint = Endpoint::plain(ProviderId(turn as u32 % 2), ModelId(0), "m");
+                    let price = |pico| Some(PicoDollars(pico));
+                    // The second has no price for its prompt, and the last alone may have a fee.
+                    let prompt = price(100 + turn).filter(|_| turn != 1);
+                    let request = fee.map(PicoDollars).filter(|_| turn == 4);
+                    let base = Prices { prompt, completion: price(10), request, ..Prices::default() };
+                    endpoint.facts.prices = Some(PriceRules { base, rules: Box::default() });
+                    snapshot.endpoints.push(endpoint);
+                }
+                let own = ids.iter().copied().map(EndpointId).collect();
+                snapshot.models.push(Model::plain("m", own));
+                let lanes = snapshot.rows().model(ModelId(0));
+                let mut costs = vec![0.0; ids.len()];
+                lanes.base_costs(2.0, 3.0, &mut costs);
+                for (place, id) in ids.iter().copied().map(EndpointId).enumerate() {
+                    let row = row(&snapshot, &snapshot.endpoints[id.index()]);
+                    assert_eq!((lanes.id(place), lanes.place(id)), (id, Some(place)));
+                    assert_eq!(format!("{:?}", lanes.row(place)), format!("{row:?}"));
+                    assert_eq!(
+                        costs[place].to_bits(),
+                        row.prices.cost(2.0, 3.0).to_bits(),
+                        "{ids:?} {fee:?}"
+                    );
+                    assert_eq!(format!("{:?}", lanes.base().at(place)), format!("{:?}", row.prices));
+                    assert_eq!(lanes.of_provider(row.provider.0) >> place & 1, 1);
+                    assert_eq!(lanes.of_provider(1 - row.provider.0) >> place & 1, 0);
+                }
+                assert_eq!(lanes.place(EndpointId(9)), None);
+                assert_eq!(lanes.without(CLOSED), 0, "all of them are");
+                assert_eq!(lanes.without(FLEX), lanes.all());
+            }
+        }
+    }
 
     #[test]
     fn other_addresses_keep_the_tables_and_another_endpoint_makes_new_ones() {

@@ -113,6 +113,7 @@ impl Strict {
             counters: vec![Arc::new(Counters::default())],
             health: Arc::new(Board::new(1)),
             sticky: None,
+            vocabularies: Arc::default(),
             posts: vec![post.clone()],
         };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

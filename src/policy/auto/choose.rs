@@ -9,10 +9,10 @@
 //! Deliberately absent: the filters themselves, and the choice among a model's endpoints.
 
 use super::{Auto, Decision, Signal, Signals, Wishes};
-use crate::base::ids::{EndpointId, ModelId};
+use crate::base::ids::ModelId;
 use crate::policy::auth::Tenant;
 use crate::policy::catalog::{Modalities, Parameter, Parameters};
-use crate::policy::filter::{Gate, Lists, PREFERRED_PARAMETERS, Priced, TierAsk};
+use crate::policy::filter::{Gate, Lists, PREFERRED_PARAMETERS, Priced, TierAsk, places};
 use crate::policy::route::{Ask, CHOICES, Scene};
 use crate::policy::rows;
 
@@ -183,16 +183,15 @@ impl View<'_, '_> {
         let ruled = lanes.any_flags() & rows::PRICE_RULES != 0;
         let (prompt, answer) = (priced.prompt_tokens as f32, needs.answer_tokens() as f32);
         let mut best = None;
-        for (place, (base, id)) in lanes.base_prices().zip(lanes.ids()).enumerate() {
-            if admitted & 1 << place == 0 {
-                continue;
-            }
-            let prices = if ruled { lanes.prices(place, priced.prompt_tokens, minute) } else { base };
+        let base = lanes.base();
+        for place in places(admitted) {
+            let prices =
+                if ruled { lanes.prices(place, priced.prompt_tokens, minute) } else { base.at(place) };
             let cost = prices.cost(prompt, answer);
             // What is not known is dearer than anything known. A float that is not negative sorts by its
             // bits.
             let cost = if cost.is_nan() { f32::INFINITY } else { cost.max(0.0) };
-            let unwell = if live.of(EndpointId(*id)).healthy { 0 } else { UNWELL };
+            let unwell = if live.of(lanes.id(place)).healthy { 0 } else { UNWELL };
             let standing = unwell | u64::from(cost.to_bits()) << 8;
             best = Some(best.map_or(standing, |least: u64| least.min(standing)));
         }

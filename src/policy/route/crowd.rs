@@ -4,6 +4,7 @@
 //! Deliberately absent: who is admitted (`filter`), and scores (`strategy`).
 
 use super::{UNWELL, packed};
+use crate::base::ids::EndpointId;
 use crate::policy::filter::{Priced, places};
 use crate::policy::live::{Brief, Live};
 use crate::policy::rows::Lanes;
@@ -98,11 +99,12 @@ impl Crowd<'_> {
 
     /// All endpoints, at their base prices.
     fn fill_densely(&mut self, common: &Common<'_>) {
-        let (prompt_tokens, answer_tokens) = (common.priced.prompt_tokens as f32, common.answer_tokens);
-        for (cost, prices) in self.costs.iter_mut().zip(common.lanes.base_prices()) {
-            *cost = prices.cost(prompt_tokens, answer_tokens);
+        let Common { lanes, live, priced, answer_tokens, .. } = *common;
+        lanes.base_costs(priced.prompt_tokens as f32, answer_tokens, self.costs);
+        match lanes.first() {
+            Some(first) => live.briefs_from(first, self.briefs),
+            None => live.briefs(lanes.ids().iter().map(|id| EndpointId(*id)), self.briefs),
         }
-        common.live.briefs(common.lanes.ids().iter().copied(), self.briefs);
         for (at, place) in self.places.iter_mut().enumerate() {
             *place = at as u8;
         }
@@ -114,8 +116,7 @@ impl Crowd<'_> {
         for (place, at) in self.places.iter_mut().zip(places(self.admitted)) {
             *place = at as u8;
         }
-        let ids = lanes.ids();
-        live.briefs(self.places.iter().map(|place| ids[usize::from(*place)]), self.briefs);
+        live.briefs(self.places.iter().map(|place| lanes.id(usize::from(*place))), self.briefs);
         let (prompt_tokens, base) = (priced.prompt_tokens as f32, lanes.base());
         for (cost, place) in self.costs.iter_mut().zip(&*self.places) {
             let place = usize::from(*place);
@@ -130,14 +131,7 @@ impl Crowd<'_> {
 
     /// As strategies see them, and what they fill in.
     pub(super) fn field<'f>(&'f mut self, lanes: Lanes<'f>, live: Live<'f>) -> (Field<'f>, &'f mut [Rank]) {
-        let field = Field {
-            lanes,
-            ids: lanes.ids(),
-            live,
-            costs: self.costs,
-            briefs: self.briefs,
-            places: self.places,
-        };
+        let field = Field { lanes, live, costs: self.costs, briefs: self.briefs, places: self.places };
         (field, self.ranks)
     }
 

@@ -10,6 +10,7 @@ use crate::base::ids::{EndpointId, ModelId, ProviderId};
 use crate::base::money::PicoDollars;
 use crate::policy::catalog::{Parameters, PriceRule, Snapshot, Window};
 use crate::policy::route::ENDPOINTS_PER_MODEL;
+use crate::policy::rows::ask::{BasePrices, Bounds, Price};
 use crate::policy::rows::{PRICE_RULES, Row, RowPrices, row};
 use crate::wire::block::{WORDS, Words};
 
@@ -54,14 +55,21 @@ struct Block {
     words: u32,
     /// Its endpoints, at most [`ENDPOINTS_PER_MODEL`].
     count: u32,
+    /// The `EndpointId` of the first one, if the others follow it one by one, else [`SCATTERED`]: mostly nobody
+    /// needs to look at the lane of ids.
+    first: u32,
     /// Flags that any endpoint has.
     any_flags: u16,
+    /// Flags that all endpoints have.
+    all_flags: u16,
     /// Number formats that any endpoint has.
     any_quantization: u16,
     /// Kinds of content that all read.
     all_input: u8,
     /// Some endpoint says what it reads, or how much.
     restricted: bool,
+    /// Some endpoint has a fee per request.
+    has_fees: bool,
     /// Parameters that all take.
     all_parameters: Parameters,
     /// The least that any has room for.
@@ -71,6 +79,9 @@ struct Block {
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
+
+/// No endpoint's id.
+const SCATTERED: u32 = u32::MAX;
 
 /// A rule that replaces prices. NaN is a price that it does not replace.
 #[derive(Clone, Copy, Debug)]
@@ -171,10 +182,15 @@ fn word(id: EndpointId, row: &Row, rules: u32) -> [u32; LANES] {
 
 impl Block {
     fn of(words: u32, known: &[(EndpointId, Row, u32)]) -> Self {
+        let first = known.first().map_or(SCATTERED, |(id, ..)| id.0);
+        let is_run = (0_u32..).zip(known).all(|(place, (id, ..))| id.0.checked_sub(place) == Some(first));
         let mut block = Self {
             words,
             count: known.len() as u32,
+            first: if is_run { first } else { SCATTERED },
             any_flags: 0,
+            all_flags: u16::MAX,
+            has_fees: false,
             any_quantization: 0,
             all_input: u8::MAX,
             restricted: false,
@@ -185,6 +201,8 @@ impl Block {
         };
         for (_, row, _) in known {
             block.any_flags |= row.flags;
+            block.all_flags &= row.flags;
+            block.has_fees |= row.prices.request != 0.0;
             block.any_quantization |= row.quantization;
             block.all_input &= row.input;
             block.restricted |= row.input != u8::MAX || row.context_tokens != u32::MAX;
@@ -194,60 +212,6 @@ impl Block {
             block.output_tokens = block.output_tokens.min(row.output_tokens);
         }
         block
-    }
-}
-
-/// What filters ask of rows, as plain numbers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::policy) struct Bounds {
-    /// Flags that exclude.
-    pub(in crate::policy) forbidden: u16,
-    /// Number formats that are taken.
-    pub(in crate::policy) quantizations: u16,
-    /// Kinds of content to be read.
-    pub(in crate::policy) input: u8,
-    /// Parameters to be known.
-    pub(in crate::policy) parameters: Parameters,
-    /// Tokens of the prompt, at least.
-    pub(in crate::policy) prompt_tokens: u32,
-    /// Tokens of the answer.
-    pub(in crate::policy) output_tokens: u32,
-}
-
-impl Bounds {
-    /// Tokens of prompt and answer together; saturating is right, since the most an endpoint can say is
-    /// "without bound".
-    const fn room(&self) -> u32 {
-        self.prompt_tokens.saturating_add(self.output_tokens)
-    }
-}
-
-/// A price that the lanes know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::policy) enum Price {
-    /// Per prompt token.
-    Prompt,
-    /// Per completion token.
-    Completion,
-    /// Per request.
-    Request,
-}
-
-/// Base prices of a model's endpoints.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::policy) struct BasePrices<'a> {
-    prompt: &'a [u32],
-    completion: &'a [u32],
-    fee: &'a [u32],
-}
-
-impl BasePrices<'_> {
-    /// Those of one of them.
-    #[inline]
-    pub(in crate::policy) fn at(&self, place: usize) -> RowPrices {
-        let [prompt, completion, request] =
-            [self.prompt, self.completion, self.fee].map(|lane| f32::from_bits(lane[place]));
-        RowPrices { prompt, completion, request }
     }
 }
 
@@ -271,22 +235,31 @@ impl<'a> Lanes<'a> {
         &self.words[lane as usize * count..][..count]
     }
 
-    /// The base prices of all endpoints, in their order.
-    pub(in crate::policy) fn base_prices(&self) -> impl Iterator<Item = RowPrices> + use<'a> {
+    /// What a request of so many tokens costs at each endpoint, by its base prices; NaN where one is unknown.
+    pub(in crate::policy) fn base_costs(&self, prompt_tokens: f32, output_tokens: f32, costs: &mut [f32]) {
         let BasePrices { prompt, completion, fee } = self.base();
-        let lanes = prompt.iter().zip(completion).zip(fee);
-        lanes.map(|((prompt, completion), fee)| RowPrices {
-            prompt: f32::from_bits(*prompt),
-            completion: f32::from_bits(*completion),
-            request: f32::from_bits(*fee),
-        })
+        let tokens = |(prompt, completion): (&u32, &u32)| {
+            f32::from_bits(*prompt) * prompt_tokens + f32::from_bits(*completion) * output_tokens
+        };
+        let costs = costs.iter_mut().zip(prompt.iter().zip(completion));
+        match fee {
+            None => costs.for_each(|(cost, prices)| *cost = tokens(prices)),
+            Some(fee) => {
+                costs.zip(fee).for_each(|((cost, prices), fee)| *cost = tokens(prices) + f32::from_bits(*fee))
+            }
+        }
     }
 
-    /// The same, to look some of them up.
+    /// The base prices, to look some of them up.
     pub(in crate::policy) fn base(&self) -> BasePrices<'a> {
-        let [prompt, completion, fee] =
-            [Lane::PromptPrice, Lane::CompletionPrice, Lane::Fee].map(|lane| self.lane(lane));
-        BasePrices { prompt, completion, fee }
+        let [prompt, completion] = [Lane::PromptPrice, Lane::CompletionPrice].map(|lane| self.lane(lane));
+        BasePrices { prompt, completion, fee: self.block.has_fees.then(|| self.lane(Lane::Fee)) }
+    }
+
+    /// The `EndpointId` of the first one, if those of the others follow one by one.
+    #[inline]
+    pub(in crate::policy) const fn first(&self) -> Option<u32> {
+        if self.block.first == SCATTERED { None } else { Some(self.block.first) }
     }
 
     /// `EndpointId`s, in their order.
@@ -294,9 +267,24 @@ impl<'a> Lanes<'a> {
         self.lane(Lane::Id)
     }
 
+    /// The place of this endpoint.
+    pub(in crate::policy) fn place(&self, id: EndpointId) -> Option<usize> {
+        match self.first() {
+            Some(first) => {
+                id.0.checked_sub(first).map(|place| place as usize).filter(|place| *place < self.count())
+            }
+            None => self.ids().iter().position(|own| *own == id.0),
+        }
+    }
+
     /// Which endpoint this is.
+    #[inline]
     pub(in crate::policy) fn id(&self, place: usize) -> EndpointId {
-        EndpointId(self.lane(Lane::Id)[place])
+        debug_assert!(place < self.count());
+        EndpointId(match self.first() {
+            Some(first) => first + place as u32,
+            None => self.lane(Lane::Id)[place],
+        })
     }
 
     /// Its provider.
@@ -391,6 +379,9 @@ impl<'a> Lanes<'a> {
     pub(in crate::policy) fn without(&self, flags: u16) -> u64 {
         if self.block.any_flags & flags == 0 {
             return self.all();
+        }
+        if self.block.all_flags & flags != 0 {
+            return 0;
         }
         self.all() & self.bits(Lane::Traits, |four| four.without(u32::from(flags)))
     }

@@ -168,7 +168,7 @@ impl Memory {
     pub fn pin(&self, digest: Digest, snapshot: &Snapshot, endpoint: EndpointId) -> Option<SoftPin> {
         let row = snapshot.endpoints.get(endpoint.index())?;
         let lanes = snapshot.rows().model(row.model);
-        let place = lanes.ids().iter().position(|id| *id == endpoint.0)?;
+        let place = lanes.place(endpoint)?;
         let model = &snapshot.models[row.model.index()];
         if !is_worth_it(digest.named, model.facts.strategy, lanes.flags(place)) {
             return None;

@@ -23,7 +23,6 @@ mod weighted;
 #[cfg(test)]
 mod tests;
 
-use crate::base::ids::EndpointId;
 use crate::policy::live::{Brief, Figures, Live};
 use crate::policy::rows::Lanes;
 
@@ -87,8 +86,6 @@ impl Rank {
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     pub(super) lanes: Lanes<'a>,
-    /// `EndpointId`s by place.
-    pub(super) ids: &'a [u32],
     pub(super) live: Live<'a>,
     /// What the request would cost there, in pico-dollars; NaN is unknown.
     pub(super) costs: &'a [f32],
@@ -102,7 +99,7 @@ impl<'a> Field<'a> {
     /// All of one turn's live figures.
     #[inline]
     fn figures(&self, turn: usize) -> &'a Figures {
-        self.live.of(EndpointId(self.ids[usize::from(self.places[turn])]))
+        self.live.of(self.lanes.id(usize::from(self.places[turn])))
     }
 
     /// What stays the same when other endpoints come and go.

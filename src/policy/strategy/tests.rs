@@ -3,7 +3,7 @@
 //! Deliberately absent: filters and health (`route/tests.rs`).
 
 use super::*;
-use crate::base::ids::{ModelId, ProviderId};
+use crate::base::ids::{EndpointId, ModelId, ProviderId};
 use crate::policy::catalog::{Endpoint, Model, Snapshot};
 use std::collections::HashSet;
 
@@ -70,8 +70,7 @@ impl<'a> Crowd<'a> {
         let briefs: Vec<Brief> = there().map(|turn| live.brief(EndpointId(turn))).collect();
         let places: Vec<u8> = there().map(|turn| turn as u8).collect();
         let lanes = self.snapshot.rows().model(ModelId(0));
-        let ids = lanes.ids();
-        let field = Field { lanes, ids, live, costs: &costs, briefs: &briefs, places: &places };
+        let field = Field { lanes, live, costs: &costs, briefs: &briefs, places: &places };
         let mut ranks = vec![Rank::FIRST; places.len()];
         name.strategy().score(task, &field, &mut ranks);
         places.into_iter().zip(ranks).collect()
