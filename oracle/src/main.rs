@@ -42,13 +42,19 @@ impl Witnesses {
             VocabularyName::Gemma4 => ("gemma4", None),
         };
         let ours = read(name).map_err(|flaw| format!("{flaw:?}"))?;
-        Ok(Self { name, ours: Box::leak(Box::new(ours)), splintr: splintr::from_pretrained(there)?, tiktoken })
+        Ok(Self {
+            name,
+            ours: Box::leak(Box::new(ours)),
+            splintr: splintr::from_pretrained(there)?,
+            tiktoken,
+        })
     }
 
     /// The tokens of a text as all of them say; `None` where they do not agree.
     fn agreed(&self, counter: &mut Counter, text: &str) -> Option<u32> {
         let theirs = self.splintr.encode_raw(text).len() as u32;
-        let others = self.tiktoken.as_ref().is_none_or(|one| one.encode_ordinary(text).len() as u32 == theirs);
+        let others =
+            self.tiktoken.as_ref().is_none_or(|one| one.encode_ordinary(text).len() as u32 == theirs);
         (others && counter.whole(text) == theirs).then_some(theirs)
     }
 }

@@ -228,3 +228,25 @@ async fn what_is_wanted_is_loaded() {
     assert!(!shelf.is_complete() && !loading.is_finished());
     loading.abort();
 }
+
+#[test]
+fn damaged_events_do_no_harm() {
+    for name in VocabularyName::ALL {
+        let (mut meter, mut scratch, mut data) = (Meter::new(), Scratch::default(), Vec::new());
+        let (mut texts, mut sent) = (Texts::new(5), 0);
+        meter.restart(Terms::plainly(vocabulary(name)));
+        for _ in 0..500 {
+            event(texts.text().as_bytes(), &mut data);
+            for _ in 0..texts.below(4) {
+                let at = texts.below(data.len());
+                data[at] = texts.below(256) as u8;
+            }
+            data.truncate(data.len() - texts.below(3) * texts.below(40).min(data.len() / 3));
+            sent += data.len() as u64;
+            meter.event(&OpenAi, &data, &mut scratch);
+        }
+        let counted = meter.counted();
+        assert!(counted.text_bytes <= sent && u64::from(counted.tokens) <= sent, "{counted:?} of {sent}");
+        assert!(counted.text_bytes > 1000, "most of them can be read: {counted:?}");
+    }
+}

@@ -117,8 +117,8 @@ fn short<const BYTES: bool>(table: &Table, piece: &[u8]) -> u32 {
             NO_RANK
         }
     };
-    for left in 0..count {
-        ranks[left] = rank(&starts, left, count);
+    for (left, slot) in ranks[..count].iter_mut().enumerate() {
+        *slot = rank(&starts, left, count);
     }
     loop {
         let (mut best, mut least) = (0, NO_RANK);
@@ -144,7 +144,8 @@ fn short<const BYTES: bool>(table: &Table, piece: &[u8]) -> u32 {
 #[inline(never)]
 fn long(table: &Table, symbols: Symbols, piece: &[u8], scratch: &mut Scratch) -> u32 {
     let Scratch { parts, heap } = scratch;
-    (parts.clear(), heap.clear());
+    parts.clear();
+    heap.clear();
     let (mut at, mut more) = (0, 0);
     while at < piece.len() {
         let (end, tokens) = match symbols {
