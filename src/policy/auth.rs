@@ -1,9 +1,9 @@
 //! From the key a client presents to the tenant it speaks for.
 //!
 //! A key is looked up by its SHA-256. Clients present the same key with every request, so each core remembers
-//! the keys it has found lately, by their lengths and sums under secret words (`sum`): neither the key nor its
-//! digest is kept. Nobody is ever told a sum or anything that follows from it, so each guess at a text with
-//! the sum of another costs a request and succeeds with a chance of 2⁻⁶⁴.
+//! the keys it has found lately, by their lengths and sums under secret words (`sum`): neither the key nor
+//! its digest is kept. Nobody is ever told a sum or anything that follows from it, so each guess at a text
+//! with the sum of another costs a request and succeeds with a chance of 2⁻⁶⁴.
 //!
 //! Deliberately absent: the plaintext of any key, and what the tenant may do (later checks ask for a
 //! `Tenant`).

@@ -239,7 +239,7 @@ mod tests {
     use crate::base::ids::ModelId;
     use crate::policy::catalog::Model;
 
-    /// Whether the endpoints of a model have neighbouring rows or not, and fees or not, the lanes say the same.
+    /// Whether the endpoints of a model are neighbours or not, and have fees or not, the lanes say the same.
     #[test]
     fn lanes_say_what_the_endpoints_say() {
         for ids in [vec![0, 1, 2, 3, 4], vec![1, 2, 3], vec![3, 2, 1], vec![0, 2, 4], vec![4], vec![]] {

@@ -1,8 +1,8 @@
 //! SipHash-2-4 with 128 bits of output (Aumasson, Bernstein: "SipHash: a fast short-input PRF"): a keyed tag
 //! of a short text, which nobody can compute, or guess a partner for, without the key.
 //!
-//! Two rounds per word and four at the end, as its authors propose for authentication: what is tagged must not
-//! be taken for another's, so the quicker function of hash tables is not enough.
+//! Two rounds per word and four at the end, as its authors propose for authentication: what is tagged must
+//! not be taken for another's, so the quicker function of hash tables is not enough.
 //!
 //! Deliberately absent: texts that come in parts, the output of 64 bits, and what tags are for.
 

@@ -175,8 +175,8 @@ impl<'b> Lists<'b> {
         }
     }
 
-    /// A bit for each endpoint of a model that the lists do not exclude. Of the tiers in `tier_flags` there are
-    /// only those that a list names; beside `order` there are others only if `allow_fallbacks`.
+    /// A bit for each endpoint of a model that the lists do not exclude. Of the tiers in `tier_flags` there
+    /// are only those that a list names; beside `order` there are others only if `allow_fallbacks`.
     pub(super) fn admit(
         &self,
         snapshot: &Snapshot,

@@ -1,5 +1,5 @@
-//! The contenders of one model: those of its endpoints that may serve a request, property by property, so that
-//! what is worked out for all of them is worked out for several at a time.
+//! The contenders of one model: those of its endpoints that may serve a request, property by property, so
+//! that what is worked out for all of them is worked out for several at a time.
 //!
 //! Deliberately absent: who is admitted (`filter`), and scores (`strategy`).
 

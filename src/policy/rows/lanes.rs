@@ -55,8 +55,8 @@ struct Block {
     words: u32,
     /// Its endpoints, at most [`ENDPOINTS_PER_MODEL`].
     count: u32,
-    /// The `EndpointId` of the first one, if the others follow it one by one, else [`SCATTERED`]: mostly nobody
-    /// needs to look at the lane of ids.
+    /// The `EndpointId` of the first one, if the others follow it one by one, else [`SCATTERED`]: mostly
+    /// nobody needs to look at the lane of ids.
     first: u32,
     /// Flags that any endpoint has.
     any_flags: u16,

@@ -1,9 +1,9 @@
 //! The keyed hash of a conversation: nobody who does not know the process's key can find two texts with the
 //! same digest, or a text with the digest of somebody else's.
 //!
-//! Each block of a kibibyte of a text is first condensed to 128 bits (`policy::auth::sum`); two different ones
-//! have the same sum with a chance of 2⁻⁶⁴. What belongs together is then hashed: account, kind, lengths and
-//! sums (SipHash with 128 bits).
+//! Each block of a kibibyte of a text is first condensed to 128 bits (`policy::auth::sum`); two different
+//! ones have the same sum with a chance of 2⁻⁶⁴. What belongs together is then hashed: account, kind, lengths
+//! and sums (SipHash with 128 bits).
 //! Deliberately absent: what is hashed, and texts beyond [`TEXT_BYTES`].
 
 use crate::policy::auth::sum::{secret_words, sum};
@@ -40,8 +40,8 @@ impl Secret {
         let [first, second] = texts.map(|text| text.len() as u64);
         let mut tagger = Tagger::new(self.key);
         tagger.take(account);
-        // The lengths say how many sums follow. The highest byte stays zero, so this is no text of eight bytes,
-        // which is what the secret words are made of.
+        // The lengths say how many sums follow. The highest byte stays zero, so this is no text of eight
+        // bytes, which is what the secret words are made of.
         tagger.take(u64::from(kind) | first << 8 | second << 32);
         for text in texts {
             for block in text.chunks(BLOCK_BYTES) {
