@@ -83,7 +83,7 @@ impl Tell {
     pub(super) fn hear(&mut self, signal: Signal, data: &[u8], dialect: &dyn Dialect) {
         self.data.clear();
         if self.heard.listens() {
-            self.heard.note(&dialect.places(data), data);
+            self.heard.note(&dialect.names(data), data);
         }
         match signal {
             Signal::Content => self.heard.keep_tail(data),

@@ -61,7 +61,7 @@ impl Pump {
     /// A document that begins like this is passed on as it comes: its usage is looked for on the way.
     pub(in crate::exchange) fn seek_usage(&mut self, front: &[u8], dialect: &dyn Dialect) {
         let front = &front[..front.len().min(FRONT_BYTES)];
-        self.tell.heard.note(&dialect.places(front), front);
+        self.tell.heard.note(&dialect.names(front), front);
         self.tell.seek = Some(Seek::new(b"usage"));
     }
 
