@@ -396,18 +396,14 @@ impl Pump {
             let used = Span::new(start, start + fed.used);
             let verdict = fed.event.map(|event| match event.kind {
                 EventKind::Comment => None,
-                EventKind::Done => {
-                    self.tell.hear(Signal::Done, event.data, dialect);
-                    Some(Signal::Done)
-                }
-                EventKind::Data if event.truncated => Some(Signal::Content),
+                EventKind::Done => Some(self.tell.hear(Signal::Done, event.data, dialect)),
+                EventKind::Data if event.truncated => Some(self.tell.hear(Signal::Content, b"", dialect)),
                 EventKind::Data => {
                     if unproven && dialect.ends_answer(event.data) {
                         self.finished = true;
                     }
                     let signal = dialect.judge_event(event.data);
-                    self.tell.hear(signal, event.data, dialect);
-                    Some(signal)
+                    Some(self.tell.hear(signal, event.data, dialect))
                 }
             });
             self.unfed.start = used.end;

@@ -1,5 +1,5 @@
-//! Documents tell what they cost as well: one that is held is edited where it lies in the window, and a longer
-//! one is looked through on its way for its usage, which alone is held back until it is complete.
+//! Documents tell what they cost as well: one that is held is edited where it lies in the window, and a
+//! longer one is looked through on its way for its usage, which alone is held back until it is complete.
 //!
 //! Deliberately absent: what is told (`receipt`), and streams (`closing`).
 
