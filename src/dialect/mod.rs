@@ -153,8 +153,11 @@ pub trait Dialect: Sync {
     /// body.
     fn ends_answer(&self, data: &[u8]) -> bool;
 
-    /// Where things stand in the data of an event. Asked of few events of a stream: the first, and those that
-    /// report usage.
+    /// Where the provider's own id and its name of the model stand in the data of an event, perhaps cut off;
+    /// other places may be left out.
+    fn names(&self, data: &[u8]) -> Places;
+
+    /// Where things stand in the data of an event. Asked of few events of a stream: those that report usage.
     fn places(&self, data: &[u8]) -> Places;
 
     /// Why the answer ends, by the last bytes of an event's data or of a document (they may begin anywhere):

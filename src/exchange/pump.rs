@@ -401,20 +401,16 @@ impl Pump {
             self.event_bytes += fed.used as u64;
             let verdict = fed.event.map(|event| match event.kind {
                 EventKind::Comment => None,
-                EventKind::Done => {
-                    self.tell.hear(Signal::Done, event.data, dialect);
-                    Some(Signal::Done)
-                }
+                EventKind::Done => Some(self.tell.hear(Signal::Done, event.data, dialect)),
                 EventKind::Data if event.truncated => {
                     self.meter.rough(self.event_bytes);
-                    Some(Signal::Content)
+                    Some(self.tell.hear(Signal::Content, b"", dialect))
                 }
                 EventKind::Data => {
                     self.meter.event(dialect, event.data, scratch);
                     self.finished |= unproven && dialect.ends_answer(event.data);
                     let signal = dialect.judge_event(event.data);
-                    self.tell.hear(signal, event.data, dialect);
-                    Some(signal)
+                    Some(self.tell.hear(signal, event.data, dialect))
                 }
             });
             self.unfed.start = used.end;

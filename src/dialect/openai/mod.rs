@@ -128,7 +128,12 @@ impl Dialect for OpenAi {
     }
 
     fn places(&self, data: &[u8]) -> Places {
-        finish::placed(Report::read(data).places, data)
+        let places = report::usage_last(data).unwrap_or_else(|| Report::read(data).places);
+        finish::placed(places, data)
+    }
+
+    fn names(&self, data: &[u8]) -> Places {
+        report::named(data).unwrap_or_else(|| Report::read(data).places)
     }
 
     fn finish_reason(&self, tail: &[u8]) -> Span {

@@ -13,6 +13,7 @@ use crate::dialect::Places;
 use crate::wire::json::scan::{leading_number, short_text_end, skip_space, unsigned, value_end};
 
 use usual::{Front, front};
+pub(super) use usual::{named, usage_last};
 
 /// The top level of one object. When the text breaks off or is no JSON, what was read up to there counts and
 /// `complete` is false.

@@ -79,11 +79,11 @@ impl Tell {
         }
     }
 
-    /// Takes note of an event, for what is told of it and after it.
-    pub(super) fn hear(&mut self, signal: Signal, data: &[u8], dialect: &dyn Dialect) {
+    /// Takes note of an event and of what was judged of it, for what is told of it and after it.
+    pub(super) fn hear(&mut self, signal: Signal, data: &[u8], dialect: &dyn Dialect) -> Signal {
         self.data.clear();
         if self.heard.listens() {
-            self.heard.note(&dialect.places(data), data);
+            self.heard.note(&dialect.names(data), data);
         }
         match signal {
             Signal::Content => self.heard.keep_tail(data),
@@ -103,6 +103,7 @@ impl Tell {
             }
             Signal::Done | Signal::Error { .. } => self.heard.resolve(dialect),
         }
+        signal
     }
 
     /// The event in hand is to be written anew.

@@ -1,5 +1,5 @@
-//! Documents tell what they cost as well: one that is held is edited where it lies in the window, and a longer
-//! one is looked through on its way for its usage, which alone is held back until it is complete.
+//! Documents tell what they cost as well: one that is held is edited where it lies in the window, and a
+//! longer one is looked through on its way for its usage, which alone is held back until it is complete.
 //!
 //! Deliberately absent: what is told (`receipt`), and streams (`closing`).
 
@@ -61,7 +61,7 @@ impl Pump {
     /// A document that begins like this is passed on as it comes: its usage is looked for on the way.
     pub(in crate::exchange) fn seek_usage(&mut self, front: &[u8], dialect: &dyn Dialect) {
         let front = &front[..front.len().min(FRONT_BYTES)];
-        self.tell.heard.note(&dialect.places(front), front);
+        self.tell.heard.note(&dialect.names(front), front);
         self.tell.seek = Some(Seek::new(b"usage"));
     }
 

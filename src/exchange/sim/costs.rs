@@ -87,7 +87,8 @@ mod tests {
     fn what_the_router_says_is_taken_out() {
         let own = "data: {\"id\":\"gen-1700000000-AAAA\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
         let usage = r#"{"usage":{"prompt_tokens":1,"cost":0.5,"cost_details":{"a":null},"is_byok":false}}"#;
-        let choice = r#"[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":"stop","native_finish_reason":"stop"}]"#;
+        let choice = "[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\
+            \"finish_reason\":\"stop\",\"native_finish_reason\":\"stop\"}]";
         for (events, body, want) in [
             (false, usage.to_owned(), Some(r#"{"usage":{"prompt_tokens":1}}"#.to_owned())),
             (false, r#"{"cost":1,"a":2,"is_byok":tr"#.to_owned(), Some(r#"{"a":2"#.to_owned())),

@@ -1,7 +1,7 @@
 //! A member of the outermost object, found in text that comes in pieces and is not kept.
 //!
-//! What is skipped is strings, by their quotes, and everything else by its brackets, which are counted and not
-//! told apart: text that is no JSON leads to nothing worse than finding nothing.
+//! What is skipped is strings, by their quotes, and everything else by its brackets, which are counted and
+//! not told apart: text that is no JSON leads to nothing worse than finding nothing.
 //! Deliberately absent: reading the member's value, and escapes in its key.
 
 use memchr::memchr2;

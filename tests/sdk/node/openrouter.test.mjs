@@ -105,6 +105,11 @@ test('a stream says what the whole answer says, and ends with its usage', async 
   const text = chunks.flatMap((chunk) => chunk.choices).map((choice) => choice.delta.content ?? '').join('');
   assert.equal(text, whole.choices[0].message.content);
   assert.deepEqual(chunks.filter((chunk) => chunk.usage).map((chunk) => chunk.usage.completionTokens), [50]);
+  // The last event repeats how the answer ended, and says what it costs.
+  const { choices, usage } = chunks.at(-1);
+  assert.deepEqual(choices.map((choice) => [choice.finishReason, choice.delta.content]), [['stop', '']]);
+  assert.equal(usage.cost, (usage.promptTokens * 500_000 + usage.completionTokens * 2_000_000) / 1e12);
+  assert.equal(whole.usage.cost, usage.cost);
   const provider = { order: ['sim/eu'], allowFallbacks: false };
   const routed = await collect(await ask({ model: 'sim/routed', messages: said('go'), stream: true, provider }));
   assert.ok(routed.every((chunk) => chunk.model === 'routed-eu'));

@@ -4,7 +4,10 @@
 //! Deliberately absent: everything written in another way. `None` says nothing about a text but that it has
 //! to be read member by member.
 
+use memchr::memmem;
+
 use crate::base::span::Span;
+use crate::dialect::Places;
 use crate::wire::json::scan::{leading_number, short_text_end, value_end};
 
 /// What the beginning of an answer says.
@@ -23,6 +26,28 @@ pub(super) struct Front {
 
 /// Reads `{"id":"…","object":"…","created":0,"model":"…","choices":[…]` at `at`, and nothing behind it.
 pub(super) fn front(text: &[u8], at: usize) -> Option<Front> {
+    let (Names { id, object, model }, at) = names(text, at)?;
+    let choices = behind(text, at, b",\"choices\":[")?;
+    let choices_empty = text.get(choices) == Some(&b']');
+    // With a space in it, it would be as empty.
+    if !choices_empty && *text.get(choices)? <= b' ' {
+        return None;
+    }
+    let end = value_end(text, choices - 1, 1).ok()?;
+    Some(Front { id, model, object, choices: Span::new(choices - 1, end), choices_empty })
+}
+
+/// The texts that an answer begins with.
+struct Names {
+    id: Span,
+    /// With its quotes.
+    object: Span,
+    model: Span,
+}
+
+/// Reads `{"id":"…","object":"…","created":0,"model":"…"` at `at`: its texts, and one past it.
+#[inline(always)]
+fn names(text: &[u8], at: usize) -> Option<(Names, usize)> {
     let id = behind(text, at, b"{\"id\":\"")?;
     let at = short_text_end(text, id)?;
     let id = Span::new(id, at - 1);
@@ -33,15 +58,27 @@ pub(super) fn front(text: &[u8], at: usize) -> Option<Front> {
     let (_, at) = number(text, at)?;
     let model = behind(text, at, b",\"model\":\"")?;
     let at = short_text_end(text, model)?;
-    let model = Span::new(model, at - 1);
-    let choices = behind(text, at, b",\"choices\":[")?;
-    let choices_empty = text.get(choices) == Some(&b']');
-    // With a space in it, it would be as empty.
-    if !choices_empty && *text.get(choices)? <= b' ' {
-        return None;
-    }
-    let end = value_end(text, choices - 1, 1).ok()?;
-    Some(Front { id, model, object, choices: Span::new(choices - 1, end), choices_empty })
+    Some((Names { id, object, model: Span::new(model, at - 1) }, at))
+}
+
+/// Where the provider's own id and its name of the model stand in an event that says nothing of its tier.
+pub(in crate::dialect::openai) fn named(text: &[u8]) -> Option<Places> {
+    let (Names { id, model, .. }, at) = names(text, 0)?;
+    behind(text, at, b",\"choices\":[")?;
+    memmem::find(text, b"\"service_tier\"").is_none().then(|| Places { id, model, ..Places::default() })
+}
+
+/// Where things stand in an event that ends with its usage.
+pub(in crate::dialect::openai) fn usage_last(text: &[u8]) -> Option<Places> {
+    let Front { id, model, choices, .. } = front(text, 0)?;
+    let start = behind(text, choices.end as usize, b",\"usage\":{")? - 1;
+    let end = value_end(text, start, 1).ok()?;
+    let usage = Span::new(start, end);
+    let costed =
+        [b"\"cost".as_slice(), b"\"is_byok"].iter().any(|key| memmem::find(usage.of(text), key).is_some());
+    let figures = first_figures(text, start).is_some();
+    let last = text.get(end..) == Some(b"}");
+    (last && figures && !costed).then(|| Places { id, model, choices, usage, ..Places::default() })
 }
 
 /// Reads `{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0` at `at`: the figures, and one past the
@@ -80,8 +117,8 @@ fn number(text: &[u8], at: usize) -> Option<(u64, usize)> {
 #[cfg(test)]
 mod tests {
     use super::super::Report;
+    use super::*;
     use crate::base::record::Usage;
-    use crate::dialect::Places;
 
     /// What is read of a text must not depend on how it is written.
     #[track_caller]
@@ -102,6 +139,38 @@ mod tests {
 
     const FRONT: &str =
         r#"{"id":"a","object":"chat.completion","created":17,"model":"m","choices":[{"i":"]"}]"#;
+
+    #[test]
+    fn places_are_the_same_however_they_are_found() {
+        let event = |choices: &str, rest: &str| {
+            format!(
+                "{{\"id\":\"a\",\"object\":\"o\",\"created\":1,\"model\":\"m\",\"choices\":{choices}{rest}}}"
+            )
+        };
+        let usage = ",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,\"total_tokens\":7";
+        for (rest, usual) in [
+            (format!("{usage}}}"), true),
+            (format!("{usage},\"prompt_tokens_details\":{{\"cached_tokens\":1}}}}"), true),
+            (format!("{usage},\"cost\":1}}"), false),
+            (format!("{usage}}},\"service_tier\":\"flex\""), false),
+            (",\"usage\":{\"total_tokens\":7}".to_owned(), false),
+            (String::new(), false),
+        ] {
+            for choices in ["[]", "[{\"index\":0,\"delta\":{}}]", "null"] {
+                let text = event(choices, &rest);
+                let whole = Report::read(text.as_bytes()).places;
+                let found = usage_last(text.as_bytes());
+                assert_eq!(found.is_some(), usual && choices != "null", "{text}");
+                assert_eq!(found.unwrap_or(whole), whole, "{text}");
+                for cut in 0..text.len() {
+                    assert_eq!(usage_last(&text.as_bytes()[..cut]), None, "{text} cut at {cut}");
+                }
+                let words = named(text.as_bytes()).map(|one| (one.id, one.model));
+                let usual = choices != "null" && !text.contains("service_tier");
+                assert_eq!(words, usual.then_some((whole.id, whole.model)), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn the_usual_way_and_every_other_way_say_the_same() {
