@@ -156,11 +156,11 @@ fn a_tail_hands_out_every_record_once_while_the_cores_write_and_recycle() {
     let mut seen = [0_u64; 2];
     let mut written = [0_u64; 2];
     for round in 0..400_u64 {
-        for core in 0..2 {
+        for (core, written) in written.iter_mut().enumerate() {
             for word in 0..(round * 7 + core as u64) % 60 {
                 journals.writers[core].admit(&admit(word)).expect("the ledger keeps up");
-                written[core] = journals.writers[core].settle(&settle(word)).0;
-                assert_eq!(journals.marks[core].written(), Sequence(written[core]));
+                *written = journals.writers[core].settle(&settle(word)).0;
+                assert_eq!(journals.marks[core].written(), Sequence(*written));
             }
         }
         if round % 5 == 0 {
@@ -217,7 +217,7 @@ fn a_tail_goes_on_behind_its_cursor_in_the_next_run() {
 fn a_second_process_and_a_bad_directory_are_refused_in_words() {
     let folder = Folder::new();
     let first = folder.open(1);
-    let refused = |config: &Config| open(config, 1, |_| Sequence(0)).err().expect("refused");
+    let refused = |config: &Config| open(config, 1, |_| Sequence(0)).expect_err("refused");
     let said = refused(&folder.config(""));
     assert!(said.contains("another Millrace") && said.contains("--data-dir"), "{said}");
     // That is not a matter of the disk.
@@ -252,7 +252,7 @@ fn a_disk_without_room_is_named_with_what_is_needed() {
     let mut config = folder.config("");
     // More than any disk has.
     config.ledger.segment_bytes = 1 << 55;
-    let said = open(&config, 1, |_| Sequence(0)).err().expect("refused");
+    let said = open(&config, 1, |_| Sequence(0)).expect_err("refused");
     let needed = ((1_u64 << 55) * 3).to_string();
     assert!(said.contains(&needed) && said.contains("are free") && said.contains("0.mrj"), "{said}");
     // The next start with less finds nothing in its way.

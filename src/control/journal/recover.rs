@@ -255,10 +255,10 @@ fn mend(found: &mut FoundSlot, node: NodeId, core: u16, at: UnixSeconds) -> io::
         return Ok(());
     }
     let is_sound = found.page.is_ok_and(|page| page.published == found.end);
-    if found.is_broken() {
-        if let Err(error) = fs::copy(&found.path, &aside) {
-            found.damage(0, 0, format!("no copy of the damaged file could be kept: {error}"));
-        }
+    if found.is_broken()
+        && let Err(error) = fs::copy(&found.path, &aside)
+    {
+        found.damage(0, 0, format!("no copy of the damaged file could be kept: {error}"));
     }
     let file = OpenOptions::new().write(true).open(&found.path)?;
     if is_sound {
