@@ -48,7 +48,9 @@ fn the_usual_field_is_what_the_general_way_writes() {
 
 #[test]
 fn only_keys_that_may_ask_are_told_the_whole_decision() {
-    let key = |debug| Key { name: "k".into(), sha256: [0; 32], debug, regions: Box::default(), management: false };
+    let regions = Box::default;
+    let key =
+        |debug| Key { name: "k".into(), sha256: [0; 32], debug, regions: regions(), management: false };
     let mut snapshot = Snapshot { keys: vec![key(false), key(true)], ..snapshot(1) };
     let wish = Wishes(Wishes::ROUTE | Wishes::METADATA);
     for (auth, key, told) in [

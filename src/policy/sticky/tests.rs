@@ -15,8 +15,13 @@ const NOW: Moment = Moment::from_nanos(5_000_000_000);
 /// tokens.
 fn world() -> Snapshot {
     let mut snapshot = Snapshot { providers: vec![provider("p")], ..Snapshot::bare() };
-    let key =
-        |byte| ClientKey { name: "k".into(), sha256: [byte; 32], debug: false, regions: Box::default(), management: false };
+    let key = |byte| ClientKey {
+        name: "k".into(),
+        sha256: [byte; 32],
+        debug: false,
+        regions: Box::default(),
+        management: false,
+    };
     snapshot.keys = [1, 2].map(key).into();
     for (turn, id) in (0..).zip(["m", "n"]) {
         let mut endpoints = Vec::new();
