@@ -81,8 +81,7 @@ impl Exchange {
             let target = request.target.of(bytes);
             let path = core::str::from_utf8(target).unwrap_or("/");
             let posted = is_posted(target);
-            let method = if posted { "POST" } else { "GET" };
-            HeadWriter::request(&mut parcel.own, method, &[path]).pause();
+            HeadWriter::request(&mut parcel.own, if posted { "POST" } else { "GET" }, &[path]).pause();
             parcel.own.extend_from_slice(provider.head_fields());
             let mut head = HeadWriter::resumed(&mut parcel.own);
             if let Some(key) = request.tenant.key.and_then(|key| attempt.snapshot().keys.get(key.index())) {
@@ -95,11 +94,11 @@ impl Exchange {
             }
             if posted {
                 head.field("content-type", b"application/json");
-                head.number("content-length", (request.body.end - request.body.start).into());
+                head.number("content-length", request.body.len() as u64);
             }
             head.end();
             parcel.push_own(0);
-            if posted && request.body.len() > 0 {
+            if posted {
                 parcel.pieces.push(Piece::Shared(request.body));
                 parcel.shared = Some(Rc::clone(&self.request));
             }

@@ -90,7 +90,7 @@ struct Answered {
     began: f64,
     tokens_prompt: i64,
     tokens_completion: i64,
-    cost: Money,
+    cost: Option<Money>,
 }
 
 /// What only this router says.
@@ -204,7 +204,7 @@ impl Answered {
             began: millis(attempt.began_micros),
             tokens_prompt: attempt.prompt_tokens,
             tokens_completion: attempt.completion_tokens,
-            cost: attempt.cost.into(),
+            cost: row.priced(attempt.cost).map(Money::from),
         }
     }
 }

@@ -147,12 +147,15 @@ impl Export {
 pub struct Tail(Folder);
 
 impl Tail {
-    /// Reads it. To be called in one transaction with the reading of the database, so that nothing is between
-    /// the two.
+    /// Reads it. The database stays as it is now for this connection, so that a record that is folded
+    /// meanwhile is not there twice.
     ///
     /// # Errors
     /// When the journal cannot be read.
     pub fn read(connection: &Connection, records: &mut dyn Records) -> Result<Self, LedgerError> {
+        if connection.is_autocommit() {
+            connection.execute_batch("BEGIN")?;
+        }
         let mut folder = Folder::open(Path::new(":memory:"), records.node(), None)?;
         let mut statement = connection.prepare("SELECT core, sequence FROM cursors WHERE node = ?1")?;
         let rows = statement.query_map([folder.node], |row| {

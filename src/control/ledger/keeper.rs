@@ -3,7 +3,7 @@
 //!
 //! | what goes wrong | what happens |
 //! |---|---|
-//! | disk full, database locked or read-only | nothing is lost: the journal keeps its records, the fold tries again ever more slowly, the log says so |
+//! | disk full, database locked or read-only | the journal keeps its records, the fold tries again |
 //! | database deleted or replaced while in use | a new one is filled with what the journal still has |
 //! | database damaged | it is kept aside under another name, and the same |
 //! | the fold cannot catch up | requests of the journal's tail are read from a ledger in memory |

@@ -24,8 +24,8 @@
 //! | `export` | rows for other programs: CSV, JSON lines, Parquet |
 //! | `reconcile` | a provider's invoice against the rows |
 //!
-//! Deliberately absent: how records lie in the journal (`control/journal`), the HTTP side (`control/api`), and
-//! budgets.
+//! Deliberately absent: how records lie in the journal (`control/journal`), the HTTP side (`control/api`),
+//! and budgets.
 
 mod export;
 mod fold;

@@ -48,8 +48,8 @@ pub fn user_text(user: i64) -> Option<String> {
     (user != 0).then(|| format!("{:016x}", user.cast_unsigned()))
 }
 
-/// The hash of a user: of its 16 hexadecimal digits, or of the name as clients send it (FNV-1a of 64 bits over
-/// its JSON text, as the data plane has it).
+/// The hash of a user: of its 16 hexadecimal digits, or of the name as clients send it (FNV-1a of 64 bits
+/// over its JSON text, as the data plane has it).
 #[must_use]
 pub fn user_of(text: &str) -> i64 {
     let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! A provider's invoice against the ledger: what is in both, what only one of them has, and where they differ.
+//! A provider's invoice against the ledger: what is in both, what only one of them has, where they differ.
 //!
 //! Lines with an id are looked up one by one, by the provider's id of an answer or by ours. Lines without one
 //! are sums, and are compared with the sums of their day and model.

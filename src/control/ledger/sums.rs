@@ -1,8 +1,8 @@
 //! The roll-ups: what a request adds to the sums of its hour and its day, by key, by team and by user, each
 //! with the model and the endpoint that served it.
 //!
-//! A request belongs to the hour in which it came, so that a sum over hours is a sum over rows. Each column is
-//! defined twice, here in Rust for the fold and as SQL over `requests` for questions finer than an hour; a
+//! A request belongs to the hour in which it came, so that a sum over hours is a sum over rows. Each column
+//! is defined twice, here in Rust for the fold and as SQL over `requests` for questions finer than an hour; a
 //! test holds the two together.
 //! Deliberately absent: when they are written (`fold`), and which of them a question needs (`read`).
 

@@ -34,6 +34,9 @@ const BACKOFF_MOST: Duration = Duration::from_secs(5);
 /// How often a failure that goes on is told again.
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 
+/// How often old rows are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(2);
+
 /// What the thread is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -83,6 +86,8 @@ pub(super) struct Work {
     told: Option<Instant>,
     /// The day on which old sums were deleted.
     pruned: u64,
+    /// When old rows are looked for next.
+    tidy_at: Instant,
 }
 
 impl Work {
@@ -103,6 +108,7 @@ impl Work {
             backoff: None,
             told: None,
             pruned: 0,
+            tidy_at: Instant::now(),
         }
     }
 
@@ -263,6 +269,10 @@ impl Work {
     /// Deletes what is too old; says whether there may be more of it.
     fn housework(&mut self) -> bool {
         let Some(Current { folder, .. }) = &self.current else { return false };
+        if Instant::now() < self.tidy_at {
+            return false;
+        }
+        self.tidy_at = Instant::now() + TIDY_EVERY;
         let (keep, now) = (self.options.keep, (self.options.now)());
         let deleted = retention::old_requests(&folder.connection, keep, now);
         let today = now / DAY;
@@ -271,11 +281,14 @@ impl Work {
         match (deleted, sums) {
             (Ok(deleted), Ok(_)) => {
                 self.pruned = today;
+                if deleted > 0 {
+                    self.tidy_at = Instant::now();
+                }
                 deleted > 0
             }
             (Err(flaw), _) | (_, Err(flaw)) => {
                 warn!("old rows of the ledger could not be deleted: {flaw}");
-                self.backoff = Some(BACKOFF_MOST);
+                self.tidy_at = Instant::now() + TELL_AGAIN;
                 false
             }
         }

@@ -97,7 +97,8 @@ pub fn activity(connection: &Connection, query: &Query, now: u64) -> rusqlite::R
     let needs_team = query.by_team || query.team.is_some();
     let join = if needs_team { join } else { "" };
     let sql = format!(
-        "SELECT start, served.model, served.provider, served.endpoint, {shown} AS shown, {}, {}, sum(requests),
+        "SELECT start, served.model, served.provider, served.endpoint, {shown} AS shown, {}, {},
+                sum(requests),
                 sum(prompt_tokens), sum(completion_tokens), sum(reasoning_tokens)
          FROM {table} {join} JOIN served ON served.number = served
          WHERE {conditions} GROUP BY start, served, shown

@@ -1,8 +1,8 @@
 //! Questions with any metrics and dimensions, answered from the smallest roll-up that knows them; finer than
 //! an hour from the requests themselves.
 //!
-//! Amounts are sums of whole pico-dollars in two halves, joined here. Rates are of whole numbers and are shown
-//! as decimals.
+//! Amounts are sums of whole pico-dollars in two halves, joined here. Rates are of whole numbers and are
+//! shown as decimals.
 //! Deliberately absent: what a question may look like (`ask`).
 
 use rusqlite::{Connection, Row, params_from_iter};

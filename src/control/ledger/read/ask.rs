@@ -28,7 +28,7 @@ const RANGE: u64 = 30 * DAY;
 pub enum Operand {
     /// Text.
     Text(String),
-    /// A decimal as it was written.
+    /// A number; what it is compared with need not be exact.
     Number(f64),
 }
 

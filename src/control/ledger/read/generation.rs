@@ -119,11 +119,12 @@ pub struct Attempted {
 
 /// The columns of [`Generation`], in their order.
 pub(in crate::control::ledger) const SELECT: &str = "
-SELECT requests.number, requests.id, upstream_id, created_at, ended_at, callers.key, lower(hex(callers.digest)),
+SELECT requests.number, requests.id, upstream_id, created_at, ended_at, callers.key,
+  lower(hex(callers.digest)),
   callers.team, user, served.model, served.provider, served.endpoint, apis.word, ending, status, faults.word,
   reasons.word, tiers.word, flags, source, price_version, prompt_tokens, completion_tokens, cached_tokens,
-  cache_write_tokens, reasoning_tokens, audio_tokens, images, counted_tokens, cost, upstream_cost, prompt_cost,
-  completion_cost, cache_discount, answer_bytes, first_byte_micros, took_micros
+  cache_write_tokens, reasoning_tokens, audio_tokens, images, counted_tokens, cost, upstream_cost,
+  prompt_cost, completion_cost, cache_discount, answer_bytes, first_byte_micros, took_micros
 FROM requests
   JOIN callers ON callers.number = requests.caller
   JOIN served ON served.number = requests.served

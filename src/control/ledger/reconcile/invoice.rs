@@ -362,27 +362,23 @@ mod tests {
             let want = Invoice { lines: vec![Line { number, ..want.clone() }] };
             assert_eq!(Invoice::read(text).as_ref(), Ok(&want), "{text}");
         };
-        check(
-            2,
-            "id,timestamp,model,input_tokens,output_tokens,cost\r\nchatcmpl-1,2026-11-19T23:59:59Z,gpt-x,12,3,0.0015\r\n",
-        );
-        check(
-            2,
-            "\u{feff}Request ID;Time;Model Name;Prompt tokens;Completion tokens;Cost (USD)\nchatcmpl-1;2026-11-19 23:59:59;\"gpt-x\";12;3;0.0015",
-        );
-        check(
-            2,
-            "created\tmodel_id\tn_context_tokens_total\tn_generated_tokens_total\tamount\tresponse_id\n1795132799\tgpt-x\t12\t3\t$0.0015\tchatcmpl-1\n\n",
-        );
+        let names = "id,timestamp,model,input_tokens,output_tokens,cost";
+        check(2, &format!("{names}\r\nchatcmpl-1,2026-11-19T23:59:59Z,gpt-x,12,3,0.0015\r\n"));
+        let names = "\u{feff}Request ID;Time;Model Name;Prompt tokens;Completion tokens;Cost (USD)";
+        check(2, &format!("{names}\nchatcmpl-1;2026-11-19 23:59:59;\"gpt-x\";12;3;0.0015"));
+        let names =
+            "created\tmodel_id\tn_context_tokens_total\tn_generated_tokens_total\tamount\tresponse_id";
+        check(2, &format!("{names}\n1795132799\tgpt-x\t12\t3\t$0.0015\tchatcmpl-1\n\n"));
+        let usage = r#""usage":{"prompt_tokens":12,"completion_tokens":3}"#;
         check(
             1,
-            r#"[{"id":"chatcmpl-1","created":1795132799,"model":"gpt-x","usage":{"prompt_tokens":12,"completion_tokens":3},"cost":0.0015}]"#,
+            &format!(r#"[{{"id":"chatcmpl-1","created":1795132799,"model":"gpt-x",{usage},"cost":0.0015}}]"#),
         );
-        check(
-            1,
-            r#"{"object":"list","data":[{"upstream_id":"chatcmpl-1","created_at":"2026-11-19T23:59:59Z","model":"gpt-x","tokens_prompt":12,"tokens_completion":3,"amount":{"value":0.0015,"currency":"usd"}}]}"#,
-        );
-        check(1, "{\"id\":\"chatcmpl-1\",\"time\":1795132799000,\"model\":\"gpt-x\",\"input_tokens\":12,\"output_tokens\":3,\"cost\":1.5e-3}\n\n{\"id\":\"\",\"model\":\"\"}\n".split("\n\n").next().unwrap_or_default());
+        let row = r#"{"upstream_id":"chatcmpl-1","created_at":"2026-11-19T23:59:59Z","model":"gpt-x",
+            "tokens_prompt":12,"tokens_completion":3,"amount":{"value":0.0015,"currency":"usd"}}"#;
+        check(1, &format!(r#"{{"object":"list","data":[{row}]}}"#));
+        let row = r#"{"id":"chatcmpl-1","time":1795132799000,"model":"gpt-x","input_tokens":12"#;
+        check(1, &format!("{row},\"output_tokens\":3,\"cost\":1.5e-3}}\n"));
     }
 
     #[test]

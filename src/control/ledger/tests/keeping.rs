@@ -197,7 +197,7 @@ fn a_clock_that_goes_back_loses_no_request() {
         let mut list = records.0.lock().unwrap();
         let id = traffic.settle(&mut list, 0, UnixSeconds(at), |_| {}).as_str().to_owned();
         drop(list);
-        // Read while it is "now"; a request of 40 days ago is older than what is kept once the clock is right.
+        // Read while it is "now"; one of 40 days ago is older than what is kept once the clock is right.
         assert!(is_there(&ledger, &id), "{back} seconds back");
         ids.push(id);
     }

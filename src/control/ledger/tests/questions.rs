@@ -80,7 +80,9 @@ fn questions_have_their_answers() {
         json!([{"request_count": 4, "total_usage": 3.234567890129}]),
     );
     check(
-        json!({"metrics": ["request_count"], "dimensions": ["model"], "granularity": "day", "time_range": days}),
+        json!({
+            "metrics": ["request_count"], "dimensions": ["model"], "granularity": "day", "time_range": days,
+        }),
         json!([
             {"date": "2026-11-18T00:00:00Z", "model": "openai/gpt-x", "request_count": 3},
             {"date": "2026-11-19T00:00:00Z", "model": "acme/own", "request_count": 1},
@@ -132,9 +134,11 @@ fn questions_have_their_answers() {
 
 #[test]
 fn filters_orders_and_limits_hold() {
-    let ask = |filters: Value| json!({"metrics": ["request_count"], "dimensions": ["api_key_id", "model"], "filters": filters});
-    let row = |key: &str, model: &str, count: u64| json!({"api_key_id": key, "model": model, "request_count": count});
-    let filter = |field: &str, operator: &str, value: Value| json!({"field": field, "operator": operator, "value": value});
+    let both = ["api_key_id", "model"];
+    let ask = |filters: Value| json!({"metrics": ["request_count"], "dimensions": both, "filters": filters});
+    let row = |key: &str, model: &str, n: u64| json!({"api_key_id": key, "model": model, "request_count": n});
+    let filter =
+        |field: &str, operator: &str, v: Value| json!({"field": field, "operator": operator, "value": v});
     let (gpt, own) = ("openai/gpt-x", "acme/own");
     check(
         ask(json!([])),
@@ -400,7 +404,8 @@ fn an_invoice_is_compared_line_by_line() {
     let sums = "date,model,input_tokens,output_tokens,cost\n";
     check(
         &format!(
-            "{sums}2026-11-18,gpt-x,400,40,2.234568\n2026-11-18,openai/gpt-x,600,60,3.234568\n2026-11-17,gpt-x,1,1,1\n"
+            "{sums}2026-11-18,gpt-x,400,40,2.234568\n2026-11-18,openai/gpt-x,600,60,3.234568\n\
+             2026-11-17,gpt-x,1,1,1\n"
         ),
         None,
         "1 / 2026-11-18 gpt-x prompt_tokens 600≠400, 2026-11-18 gpt-x completion_tokens 60≠40, \

@@ -60,7 +60,8 @@ fn generated(folder: &Folder, days: u64, models: u64, keys: u64, requests: u64) 
         sums(requests / cells)
     ));
     script.push_str(&format!(
-        "INSERT INTO days_teams {numbers} SELECT {today} - day * 86400, 1, model, {} FROM d, m, k WHERE key = 1;",
+        "INSERT INTO days_teams {numbers} SELECT {today} - day * 86400, 1, model, {}
+         FROM d, m, k WHERE key = 1;",
         sums(requests / cells * keys)
     ));
     script.push_str("COMMIT;");
