@@ -15,7 +15,7 @@ use crate::policy::count::{Family, Fits, Meter, Scratch, Terms};
 /// All of them, as a process has them.
 static SHELF: LazyLock<Vocabularies> = LazyLock::new(|| {
     let shelf = Vocabularies::default();
-    VocabularyName::ALL.map(|name| shelf.put(read(name).expect("it ships")));
+    VocabularyName::ALL.iter().for_each(|name| shelf.put(read(*name).expect("it ships")));
     shelf
 });
 
