@@ -196,7 +196,7 @@ mod tests {
         let mut pump = Pump::idle();
         pump.restart(ResponseFraming::Length(text.len() as u64), Content::Opaque);
         pump.charge(Some(bill_of(priced)));
-        pump.seek_usage(text[..cuts[0]].as_bytes(), &OpenAi);
+        pump.seek_usage(&text.as_bytes()[..cuts[0]], &OpenAi);
         let (mut emit, mut parcel) = (Emit::new(BodyOut::Plain), Parcel::default());
         let (mut window, mut sent, mut flow) = (Buf::default(), Vec::new(), Flow::More);
         for read in [&text[..cuts[0]], &text[cuts[0]..cuts[1]], &text[cuts[1]..]] {

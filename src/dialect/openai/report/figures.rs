@@ -147,9 +147,7 @@ impl Figures {
     fn settled(self) -> Option<Usage> {
         let parts = self.hit.zip(self.missed).map(|(hit, missed)| hit.saturating_add(missed));
         let said = self.prompt.or(parts);
-        if said.or(self.completion).or(self.total).is_none() {
-            return None;
-        }
+        said.or(self.completion).or(self.total)?;
         let (reported, total) = (self.completion.unwrap_or(0), self.total.unwrap_or(0));
         let mut prompt_tokens = said.unwrap_or_else(|| total.saturating_sub(reported));
         let split = self
