@@ -143,8 +143,11 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// What a settlement may say.
+type Says = fn(&Settled) -> bool;
+
 /// Settlements that random scenarios must have come to, by what they say.
-const SETTLEMENTS: [(&str, fn(&Settled) -> bool); 7] = [
+const SETTLEMENTS: [(&str, Says); 7] = [
     ("failed", |one| one.ending == Ending::Failed),
     ("cut and estimated", |one| one.ending == Ending::Cut && is_estimated(one)),
     ("gone and estimated", |one| one.ending == Ending::ClientGone && is_estimated(one)),
