@@ -26,13 +26,13 @@ const EXIT_DATA: u8 = 65;
 
 /// Where the ledger is.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Place {
+struct Place {
     /// Data directory [default: as `millrace serve` would use]
     #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
     /// Configuration file (TOML) that names it
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    config: Option<PathBuf>,
 }
 
 /// Options of `ledger export`.

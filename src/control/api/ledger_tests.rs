@@ -159,22 +159,22 @@ async fn what_is_under_way_is_said_to_be() {
 
 #[tokio::test]
 async fn admin_reads_need_a_management_key() {
-    let mut world = world(AuthMode::Keys).await;
-    world.settle("one", 1, NOW, 5);
+    let mut closed = world(AuthMode::Keys).await;
+    closed.settle("one", 1, NOW, 5);
     let question = r#"{"metrics":["request_count"]}"#;
     for line in
         ["GET /v1/activity", "GET /v1/credits", "GET /api/v1/analytics/meta", "POST /v1/analytics/query"]
     {
-        let (status, body) = world.ask(line, "one", question).await;
+        let (status, body) = closed.ask(line, "one", question).await;
         assert_eq!(
             (status, &body["error"]["metadata"]["error_type"]),
             (403, &json!("permission_denied")),
             "{line}"
         );
-        let (status, body) = world.ask(line, "boss", question).await;
+        let (status, body) = closed.ask(line, "boss", question).await;
         assert!(status == 200 && !body["data"].is_null(), "{line}: {body}");
     }
-    let open = super::ledger_tests::world(AuthMode::Open).await;
+    let open = world(AuthMode::Open).await;
     assert_eq!(open.ask("GET /v1/activity", "", "").await.0, 200);
 }
 

@@ -12,6 +12,12 @@ use super::super::fold::{Compared, Folded};
 /// Providers and models whose tokens are told apart; the rest is one line without names.
 const PAIRS_MAX: usize = 2_000;
 
+/// A provider and a model.
+type Pair = (Box<str>, Box<str>);
+
+/// The end of a name, a help text, and what is shown.
+type Shown = (&'static str, &'static str, fn(&Compared) -> u64);
+
 /// Written by the fold, read by whoever asks.
 #[derive(Debug, Default)]
 pub(in super::super) struct Gauges {
@@ -27,7 +33,7 @@ pub(in super::super) struct Gauges {
     behind_since: AtomicU64,
     failing: AtomicBool,
     /// By provider and model.
-    compared: Mutex<BTreeMap<(Box<str>, Box<str>), Compared>>,
+    compared: Mutex<BTreeMap<Pair, Compared>>,
 }
 
 impl Gauges {
@@ -102,7 +108,7 @@ impl Gauges {
             line(&mut text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"));
         }
         let pairs = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
-        let which: [(&str, &str, fn(&Compared) -> u64); 2] = [
+        let which: [Shown; 2] = [
             ("counted", "Completion tokens as counted here, of answers with reported usage.", |sums| {
                 sums.counted
             }),

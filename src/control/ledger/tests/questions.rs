@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::read::activity::{Query as ActivityQuery, activity};
+use super::super::read::activity::{Query as ActivityQuery, Row as ActivityRow, activity};
 use super::super::read::analytics::{GRANULARITIES, METRICS, answer};
 use super::super::read::ask::Query;
 use super::super::read::{user_of, user_text};
@@ -287,7 +287,7 @@ fn activity_is_of_days_that_are_over() {
     let folder = ledger();
     let ask = |query: &ActivityQuery| -> Vec<String> {
         let rows = activity(&folder.connection, query, now()).unwrap();
-        let line = |row: &super::super::read::activity::Row| {
+        let line = |row: &ActivityRow| {
             let team = row.team.as_deref().unwrap_or("-");
             format!("{} {} {} {} {}", row.date, row.model, team, row.requests, row.cost.text())
         };
