@@ -43,7 +43,7 @@ impl Drop for Router {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.data);
+        let _ = fs::remove_dir_all(&self.data);
     }
 }
 
