@@ -171,14 +171,7 @@ async fn start_control(
         now: clock::unix_seconds,
     };
     let api = api::start(state).await.map_err(failed("the control API"))?;
-    let control = Internal {
-        id: "control".into(),
-        address: api.address,
-        base_path: "".into(),
-        credential: Credential::Header { name: api::TOKEN_FIELD.into(), value: api.token.clone() },
-        passthrough: false,
-        deadlines: config.deadlines.clone(),
-    };
+    let control = control_provider(&api, config);
     let built = build(config, exposure, Extras { control: Some(&control), ..extras }, &mut interner);
     let (targets, problems) = upstream_tls::build(&built.snapshot, &built.trust);
     for problem in problems {
@@ -211,6 +204,18 @@ async fn start_control(
         _simulator: simulator,
         _api: api,
     })
+}
+
+/// The control API as a provider: paths that are no inference go there.
+fn control_provider(api: &api::Api, config: &Config) -> Internal {
+    Internal {
+        id: "control".into(),
+        address: api.address,
+        base_path: "".into(),
+        credential: Credential::Header { name: api::TOKEN_FIELD.into(), value: api.token.clone() },
+        passthrough: false,
+        deadlines: config.deadlines.clone(),
+    }
 }
 
 /// Where conversations were answered last, under a key that only this process knows.

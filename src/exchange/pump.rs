@@ -438,20 +438,27 @@ impl Pump {
                         *chunk = None;
                     } else if self.awaiting_first {
                         return Some(signal);
-                    } else if self.tell.rewrites() {
-                        *chunk = None;
-                        self.release_usage(bytes, emit);
-                    } else if self.tell.precedes(signal) {
-                        *chunk = None;
-                        self.write_due(emit);
-                        self.release_pending(emit);
                     } else {
-                        self.release_pending(emit);
+                        self.release_event(signal, bytes, emit, chunk);
                     }
                 }
             }
         }
         None
+    }
+
+    /// Lets an event go, with what the answer tells in it or before it.
+    #[inline]
+    fn release_event(&mut self, signal: Signal, bytes: &[u8], emit: &mut Emit, chunk: &mut Option<Chunk>) {
+        if self.tell.rewrites() {
+            *chunk = None;
+            return self.release_usage(bytes, emit);
+        }
+        if self.tell.precedes(signal) {
+            *chunk = None;
+            self.write_due(emit);
+        }
+        self.release_pending(emit);
     }
 
     fn hold(&mut self, span: Span) {

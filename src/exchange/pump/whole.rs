@@ -304,7 +304,7 @@ mod tests {
         check(&[chunk(&one[..cut]), chunk(&one[cut..])], true, &one, 1);
         let lines = "data: {\"a\":\ndata: 1}\r\n\r\n: comment\n\nevent: x\ndata: {}\n\n";
         check(&[chunk(lines), chunk(&one)], true, &(lines.to_owned() + &one), 3);
-        check(&[chunk(&format!("{one}\n")), chunk(&one)], true, &format!("{one}\n{one}"), 2);
+        check(&[chunk(&(one.clone() + "\n")), chunk(&one)], true, &format!("{one}\n{one}"), 2);
         let extended = format!("0{:x};a=b\r\n{one}\r\n", one.len());
         check(&[extended, chunk(&one)], true, &one.repeat(2), 2);
     }
