@@ -133,7 +133,8 @@ impl Tell {
 
     /// Edits an object so that it tells how the request was routed.
     pub(super) fn edit_closing(&mut self, text: &[u8]) {
-        if let Some(brace) = closing_brace(text)
+        if self.closing.is_some()
+            && let Some(brace) = closing_brace(text)
             && let Some(closing) = self.closing.take()
         {
             self.edits.insert(brace, closing.last_member());

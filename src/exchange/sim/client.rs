@@ -190,5 +190,5 @@ fn describe(step: &ClientStep) -> String {
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
-    text.is_empty() || bytes.windows(text.len()).any(|part| part == text)
+    memchr::memmem::find(bytes, text).is_some()
 }

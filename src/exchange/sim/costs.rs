@@ -29,8 +29,7 @@ pub(super) fn uncosted(message: &Message) -> Option<Message> {
 }
 
 fn find(body: &[u8], part: &str, from: usize) -> Option<usize> {
-    let found = body.get(from..)?.windows(part.len()).position(|bytes| bytes == part.as_bytes())?;
-    Some(from + found)
+    Some(from + memchr::memmem::find(body.get(from..)?, part.as_bytes())?)
 }
 
 /// An event with an id of ours that reports usage: from its first byte to its end.

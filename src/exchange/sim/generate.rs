@@ -85,8 +85,8 @@ impl Author {
             ("hedge-per-request on", 15),
             ("price a 100 1000", 40),
             ("price b 250 1000000", 40),
-            ("drain a", 40),
-            ("drain b", 40),
+            ("drain a", 50),
+            ("drain b", 50),
             ("drain-timeout 25ms", 40),
             ("drain-bytes 300", 10),
             ("drains 0", 10),
@@ -116,7 +116,7 @@ impl Author {
         for _ in 0..requests {
             self.request(streams);
             owed += 1;
-            if self.chance(15) {
+            if self.chance(25) {
                 return self.departure();
             }
             if self.chance(75) {
@@ -133,10 +133,12 @@ impl Author {
 
     /// The client goes before it has everything.
     fn departure(&mut self) {
-        if self.chance(30) {
+        // Most answers are over soon after they have begun.
+        let midway = self.chance(60);
+        if midway {
             self.line("until data");
         }
-        let line = format!("wait {}us", self.random.below(60_000));
+        let line = format!("wait {}us", self.random.below(if midway { 4_000 } else { 60_000 }));
         self.line(&line);
         let line = self.random.pick(&["leave", "reset", "fin"]).to_owned();
         self.line(&line);

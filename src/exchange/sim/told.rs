@@ -36,9 +36,15 @@ pub(super) fn attempts_agree(config: &Config, answer: &Message, record: &Record)
 /// The answer without `openrouter_metadata`, if its request asked for that; `None` when it is told twice.
 pub(super) fn untold<'m>(answer: &'m Message, request: Option<&Message>) -> Option<Cow<'m, Message>> {
     let asks = |name| request.is_some_and(|one| one.field(name).is_some());
-    let at = answer.body.windows(MEMBER.len()).position(|bytes| bytes == MEMBER);
-    let Some(at) = at.filter(|_| asks("x-openrouter-metadata") || asks("x-millrace-debug")) else {
-        return Some(Cow::Borrowed(answer));
+    let is_asked = asks("x-openrouter-metadata") || asks("x-millrace-debug");
+    let at = memchr::memmem::find(&answer.body, MEMBER);
+    let Some(at) = at.filter(|_| is_asked) else {
+        let begun = if is_asked { begun_bytes(&answer.body) } else { 0 };
+        if begun == 0 {
+            return Some(Cow::Borrowed(answer));
+        }
+        let body = answer.body[..answer.body.len() - begun].to_vec();
+        return Some(Cow::Owned(Message { body, ..answer.clone() }));
     };
     let body = &answer.body;
     let end = value_end(body, at + MEMBER.len(), 0).unwrap_or(body.len());
@@ -52,8 +58,15 @@ pub(super) fn untold<'m>(answer: &'m Message, request: Option<&Message>) -> Opti
     } else {
         [before, behind.strip_prefix(b",").unwrap_or(behind)].concat()
     };
-    let once = !body.windows(MEMBER.len()).any(|bytes| bytes == MEMBER);
+    let once = memchr::memmem::find(&body, MEMBER).is_none();
     once.then(|| Cow::Owned(Message { body, ..answer.clone() }))
+}
+
+/// Bytes of the comma and the member's name at the end of an answer that broke off in them. No whole document
+/// ends with a comma.
+fn begun_bytes(body: &[u8]) -> usize {
+    let opening = [b",", MEMBER].concat();
+    (1..opening.len()).rev().find(|count| body.ends_with(&opening[..*count])).unwrap_or(0)
 }
 
 #[cfg(test)]
