@@ -253,6 +253,10 @@ impl Tallies {
         loop {
             let held = tail.bytes.len();
             let (now, later) = part.split_at(part.len().min(TAIL_BYTES - held));
+            if tail.bytes.capacity() == 0 {
+                // Once per frame of a stream: as much as is held of nearly every text.
+                tail.bytes.reserve(2 * BATCH_BYTES);
+            }
             tail.bytes.extend_from_slice(now);
             if vocabulary.marks_spaces() && now.iter().any(|byte| MARKER.contains(byte)) {
                 plain_spaces(&mut tail.bytes, held);
