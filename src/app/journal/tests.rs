@@ -398,12 +398,18 @@ fn records_are_shown_as_a_table_and_as_json() {
     let folder = Folder::new();
     let mut journals = folder.open(1);
     admit_each(&mut journals, 0, 3);
+    let unbounded = Admit { most_completion_tokens: 0, ..admit(3) };
+    journals.writers[0].admit(&unbounded).unwrap();
+    journals.writers[0].settle(&settle(3));
     let table = folder.inspect(false, None);
-    assert!(
-        table.contains("acme/one at acme/fp8, 10 + 20 tokens at most, $0.000001234567 reserved"),
-        "{table}"
-    );
-    assert_eq!(table.lines().count(), 4);
+    for line in [
+        "acme/one at acme/fp8, 10 + 20 tokens at most, $0.000001234567 reserved\n",
+        "acme/one at acme/fp8, 10 tokens and an answer of any length, $0.000001234567 reserved\n",
+        "acme/one at acme/fp8, complete, status 200, 10 + 5 tokens (reported), $0.000000000077, 0 attempts\n",
+    ] {
+        assert!(table.contains(line), "{table}");
+    }
+    assert_eq!(table.lines().count(), 6);
     let one = id(1);
     let json = folder.inspect(true, Some(one.as_str()));
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
