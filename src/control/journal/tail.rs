@@ -250,8 +250,9 @@ impl CoreTail {
         Ok(Step::Records(count))
     }
 
-    /// The segment that goes on behind what was handed out, if it was begun. Never the one that is being read,
-    /// unless its place was written again: one without a record yet also begins behind what was handed out.
+    /// The segment that goes on behind what was handed out, if it was begun. Never the one that is being
+    /// read, unless its place was written again: one without a record yet also begins behind what was handed
+    /// out.
     fn next_begun(&self) -> io::Result<Option<usize>> {
         let mut next = None;
         for (slot, file) in self.slots.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! Counts of the libraries that others count with, beside ours: over random texts, and over every token of a
-//! vocabulary as a text; and ours part by part beside ours of the whole. Also writes the counts that the tests
-//! of `control/vocabularies` expect.
+//! Counts of the libraries that others count with, beside ours: over random texts, and over every token of
+//! a vocabulary as a text; and ours part by part beside ours of the whole. Also writes the counts that the
+//! tests of `control/vocabularies` expect.
 //!
 //! ```text
 //! cargo run --release --manifest-path tests/oracle/Cargo.toml -- compare 1000000
