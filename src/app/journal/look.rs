@@ -16,7 +16,7 @@ use crate::wire::journal::decode::{KINDS, Unread, decode};
 use crate::wire::journal::frame::{Frame, NodeId, Seed};
 use crate::wire::journal::page::Page;
 use crate::wire::journal::scan::{Found, Scan};
-use crate::wire::journal::{Admit, Entry, Sequence, Settle};
+use crate::wire::journal::{Admit, Ending, Entry, Sequence, Settle, Source};
 
 /// What `verify` returns when something is damaged (`EX_DATAERR` of sysexits(3)).
 const EXIT_DAMAGED: u8 = 65;
@@ -231,24 +231,38 @@ fn dollars(pico: i64) -> String {
 
 fn admit_line(admit: &Admit<'_>) -> String {
     let Admit { served, prompt_tokens, most_completion_tokens, reserved, .. } = admit;
-    format!(
-        "{} at {}, {prompt_tokens} + {most_completion_tokens} tokens at most, {} reserved",
-        served.model,
-        served.endpoint,
-        dollars(*reserved)
-    )
+    let answer = match most_completion_tokens {
+        0 => "tokens and an answer of any length".to_owned(),
+        most => format!("+ {most} tokens at most"),
+    };
+    let reserved = dollars(*reserved);
+    format!("{} at {}, {prompt_tokens} {answer}, {reserved} reserved", served.model, served.endpoint)
 }
 
 fn settle_line(settle: &Settle<'_>) -> String {
     let Settle { served, ending, status, usage, source, cost, attempts, .. } = settle;
+    let ending = match ending {
+        Ending::Complete => "complete",
+        Ending::Failed => "failed",
+        Ending::Cut => "cut",
+        Ending::ClientGone => "client gone",
+    };
+    let source = match source {
+        Source::None => "none",
+        Source::Reported => "reported",
+        Source::Mixed => "mixed",
+        Source::Counted => "counted",
+        Source::Bytes => "from bytes",
+    };
     format!(
-        "{} at {}, {ending:?} {status}, {} + {} tokens ({source:?}), {}, {} attempts",
+        "{} at {}, {ending}, status {status}, {} + {} tokens ({source}), {}, {} attempt{}",
         served.model,
         served.endpoint,
         usage.prompt_tokens,
         usage.completion_tokens,
         dollars(cost.total),
-        attempts.len()
+        attempts.len(),
+        if attempts.len() == 1 { "" } else { "s" }
     )
 }
 

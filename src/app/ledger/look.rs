@@ -41,9 +41,9 @@ pub struct ExportOptions {
     /// csv, jsonl or parquet
     #[arg(long, value_parser = format_parser())]
     pub format: Format,
-    /// First moment: a day, or an RFC 3339 timestamp (UTC)
+    /// First moment: a day, or an RFC 3339 timestamp (UTC) [default: everything that is kept]
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub since: UnixSeconds,
+    pub since: Option<UnixSeconds>,
     /// First moment that is not exported [default: everything until now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<UnixSeconds>,
@@ -147,7 +147,7 @@ fn export_to(
     let connection = ledger::open_or_empty(&dir.join(FILE_NAME))?;
     let tail = unfolded(&dir, &connection)?;
     let what = Export {
-        since: options.since.0,
+        since: options.since.map_or(0, |since| since.0),
         until: options.until.map_or(u64::MAX, |until| until.0),
         format: options.format,
     };

@@ -130,6 +130,8 @@ fn an_export_has_what_is_folded_and_what_is_not() {
         assert!(lines[1..].iter().all(|line| line.contains(",1.5,1.5,")), "{out}");
         fold(&dir.0);
     }
+    let all = run(&dir.0, &["export", "--format", "csv"]);
+    assert_eq!(all.1.lines().count(), 4, "without a time: everything");
     let since = ["export", "--format", "jsonl", "--since", "2026-11-20T00:00:00Z"];
     assert_eq!(run(&dir.0, &since).1.lines().count(), 2);
     let file = dir.0.join("out.parquet");

@@ -1,13 +1,14 @@
-//! `GET /activity`: what was used each day, by model and endpoint, over the last 30 days that are over.
+//! `GET /activity`: what was used each day, by model and endpoint, over the last 30 days that are over, as
+//! OpenRouter tells it; and what was used so far today, for who asks for that day by name.
 //!
-//! Deliberately absent: the current day, and other lengths of time (`/analytics/query` has them).
+//! Deliberately absent: other lengths of time (`/analytics/query` has them).
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::key::{Admin, Data, Parameters, asked, bad};
-use crate::control::calendar::{DAY, read_moment};
+use crate::control::calendar::{DAY, date, read_moment};
 use crate::control::config::shipped_provider_name;
 use crate::control::ledger::Money;
 use crate::control::ledger::read::activity::{DAYS, Query, Row, activity};
@@ -71,9 +72,12 @@ fn read(parameters: &Parameters, now: u64) -> Result<Query, String> {
         None => None,
         Some(text) => {
             let day = read_moment(text).filter(|_| text.len() == 10).map(|moment| moment.0);
-            let is_shown = |day: &u64| *day < today && *day + DAYS * DAY >= today;
+            let is_shown = |day: &u64| *day <= today && *day + DAYS * DAY >= today;
             Some(day.filter(is_shown).ok_or_else(|| {
-                format!("date: expected one of the last {DAYS} days that are over in UTC, as 2026-11-20")
+                format!(
+                    "date: expected today or one of the {DAYS} days before it, in UTC, as {}",
+                    date(today)
+                )
             })?)
         }
     };

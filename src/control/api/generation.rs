@@ -73,9 +73,10 @@ struct Item {
     millrace: Own,
 }
 
-/// One attempt.
+/// One attempt. OpenRouter's clients refuse a `null` where these two are unknown: there is nothing then.
 #[derive(Serialize)]
 struct Answered {
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     endpoint_id: String,
     model_permaslug: String,
@@ -83,6 +84,7 @@ struct Answered {
     status: Option<u16>,
     latency: f64,
     is_byok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     routed_service_tier: Option<String>,
     fault: Option<String>,
     billed: &'static str,

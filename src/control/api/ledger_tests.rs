@@ -221,8 +221,10 @@ async fn activity_names_what_is_wrong_and_filters() {
     let mut world = world(AuthMode::Keys).await;
     world.settle("one", 1, NOW - 86_400, 5);
     world.settle("two", 2, NOW - 2 * 86_400, 7);
+    // Today is not over: only shown to who names it.
+    world.settle("one", 1, NOW, 11);
     for (query, want) in [
-        ("date=2026-09-21", "date: expected one of the last 30 days"),
+        ("date=2026-09-22", "date: expected today or one of the 30 days before it, in UTC, as 2026-09-21"),
         ("date=2026-08-01", "date: "),
         ("date=soon", "date: "),
         ("api_key_hash=zz", "api_key_hash: expected 64"),
@@ -234,6 +236,7 @@ async fn activity_names_what_is_wrong_and_filters() {
     }
     for (query, rows) in [
         ("", 2),
+        ("date=2026-09-21", 1),
         ("date=2026-09-20", 1),
         ("date=2026-09-18", 0),
         ("api_key_hash=0202020202020202020202020202020202020202020202020202020202020202", 1),

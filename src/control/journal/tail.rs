@@ -134,10 +134,12 @@ impl Tail {
         let (mut count, cores) = (0, self.cores.len());
         for turn in 0..cores {
             let core = &mut self.cores[(self.turn + turn) % cores];
+            // Segments in a row with nothing in them: once round is enough, whatever their pages say.
+            let mut empty = 0;
             while count < most_records && core.has_more() {
                 match core.step(&mut self.chunk, most_records - count, &mut self.damages, &mut each)? {
-                    Step::Records(read) => count += read,
-                    Step::Over if core.next_slot()? => {}
+                    Step::Records(read) => (count, empty) = (count + read, 0),
+                    Step::Over if empty < core.slots.len() && core.next_slot()? => empty += 1,
                     Step::Over | Step::Waits => break,
                 }
             }
@@ -248,12 +250,15 @@ impl CoreTail {
         Ok(Step::Records(count))
     }
 
-    /// The segment that goes on behind what was handed out, if it was begun.
+    /// The segment that goes on behind what was handed out, if it was begun. Never the one that is being
+    /// read, unless its place was written again: one without a record yet also begins behind what was handed
+    /// out.
     fn next_begun(&self) -> io::Result<Option<usize>> {
         let mut next = None;
         for (slot, file) in self.slots.iter().enumerate() {
             if let Some(page) = file.page()?
                 && page.first > self.last
+                && (slot, page.first) != (self.current, self.first)
                 && next.is_none_or(|(first, _)| page.first < first)
             {
                 next = Some((page.first, slot));

@@ -13,6 +13,7 @@ use super::fold::Folder;
 use super::parquet::{Column, Parquet, Shape};
 use super::read::{Generation, user_text};
 use super::read::{SELECT, read_row};
+use super::schema::IN_MEMORY;
 use super::{Cursors, LedgerError, Money, Records};
 use crate::control::calendar::rfc3339;
 use crate::wire::journal::{Flags, Sequence};
@@ -156,7 +157,7 @@ impl Tail {
         if connection.is_autocommit() {
             connection.execute_batch("BEGIN")?;
         }
-        let mut folder = Folder::open(Path::new(":memory:"), records.node(), None)?;
+        let mut folder = Folder::open(Path::new(IN_MEMORY), records.node(), None)?;
         let mut statement = connection.prepare("SELECT core, sequence FROM cursors WHERE node = ?1")?;
         let rows = statement.query_map([folder.node], |row| {
             Ok((row.get::<_, u16>(0)?, Sequence(row.get::<_, i64>(1)?.unsigned_abs())))

@@ -6,6 +6,8 @@
 
 use core::fmt::Write;
 use core::time::Duration;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -16,6 +18,9 @@ use crate::wire::journal::Sequence;
 
 /// The database's file in the data directory.
 pub const FILE_NAME: &str = "ledger.sqlite";
+
+/// SQLite's name of a database that is no file.
+pub(super) const IN_MEMORY: &str = ":memory:";
 
 /// Version of the tables, as `PRAGMA user_version` says.
 pub(super) const VERSION: i64 = 1;
@@ -104,6 +109,11 @@ fn ddl() -> String {
 /// # Errors
 /// When it cannot be opened, is no database, or is newer than this program.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
+    if path != Path::new(IN_MEMORY) {
+        // Made here for its owner only, and SQLite gives the files beside it the same mode. Where this fails,
+        // because it is there or cannot be made, SQLite finds the same and says why.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    }
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -144,7 +154,7 @@ pub fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
 /// # Errors
 /// When it is there and cannot be read.
 pub fn open_or_empty(path: &Path) -> Result<Connection, LedgerError> {
-    if path.exists() { open_reader(path) } else { open_writer(Path::new(":memory:")) }
+    if path.exists() { open_reader(path) } else { open_writer(Path::new(IN_MEMORY)) }
 }
 
 /// How far each core's journal is in the database; nothing when there is none that can be read.

@@ -1,7 +1,7 @@
 //! The vocabularies that ship: what they count, compared with what was written down of other libraries
-//! (oracle/), with counting part by part, and with what the families' providers bill.
+//! (tests/oracle/), with counting part by part, and with what the families' providers bill.
 //!
-//! Deliberately absent: other libraries themselves; whoever changes a vocabulary runs oracle/ again.
+//! Deliberately absent: other libraries themselves; whoever changes a vocabulary runs tests/oracle/ again.
 
 use std::sync::LazyLock;
 

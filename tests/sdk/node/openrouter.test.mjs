@@ -2,6 +2,7 @@
 // member that is missing or of another type fails here.
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 
 import { OpenRouter } from '@openrouter/sdk';
@@ -18,6 +19,8 @@ const client = new OpenRouter({ ...options, apiKey: process.env.MILLRACE_KEY });
 const said = (content) => [{ role: 'user', content }];
 const ask = (chatRequest, more = {}) => client.chat.send({ ...more, chatRequest });
 const served = async (chatRequest) => (await ask({ messages: said('who are you'), ...chatRequest })).model;
+
+const today = () => new Date().toISOString().slice(0, 10);
 
 async function collect(iterable) {
   const all = [];
@@ -113,6 +116,19 @@ test('a stream says what the whole answer says, and ends with its usage', async 
   const provider = { order: ['sim/eu'], allowFallbacks: false };
   const routed = await collect(await ask({ model: 'sim/routed', messages: said('go'), stream: true, provider }));
   assert.ok(routed.every((chunk) => chunk.model === 'routed-eu'));
+});
+
+test('a stream costs in the ledger what its last event says', async () => {
+  const user = `ledger-${randomUUID()}`;
+  const asked = { model: 'sim/steady', messages: said('where did it go'), stream: true, user };
+  const { usage, id: upstreamId } = (await collect(await ask(asked))).at(-1);
+  const ledger = new OpenRouter({ ...options, apiKey: process.env.MILLRACE_MANAGEMENT_KEY });
+  // Amounts are the closest floats to the same digits, so equal digits are equal floats.
+  const [day] = (await ledger.analytics.getUserActivity({ userId: user, date: today() })).data;
+  assert.deepEqual([day.model, day.requests, day.usage], ['sim/steady', 1, usage.cost]);
+  const { data } = await client.generations.getGeneration({ id: upstreamId });
+  assert.deepEqual([data.totalCost, data.usage, data.streamed], [usage.cost, usage.cost, true]);
+  assert.equal(data.tokensCompletion, usage.completionTokens);
 });
 
 test('embeddings', async () => {

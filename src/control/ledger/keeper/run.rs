@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::super::fold::{Folded, Folder};
 use super::super::read::{self, Feedback, Generation, Scope};
+use super::super::schema::IN_MEMORY;
 use super::super::{Cursors, LedgerError, Records, retention};
 use super::{Gauges, Options, file_of};
 use crate::control::calendar::DAY;
@@ -297,7 +298,7 @@ impl Work {
     /// A request of the journal's tail, when the database cannot take it in now: read into a ledger in
     /// memory.
     fn find(&mut self, id: &str, scope: &Scope) -> Result<Option<Generation>, LedgerError> {
-        let mut memory = Folder::open(Path::new(":memory:"), self.records.node(), None)?;
+        let mut memory = Folder::open(Path::new(IN_MEMORY), self.records.node(), None)?;
         memory.start_after(self.cursors.clone());
         let mut left = TAIL_MAX;
         while left > 0 {

@@ -1,6 +1,6 @@
-//! What was used each day, by model and endpoint: the last 30 days that are over, or one of them.
+//! What was used each day, by model and endpoint: the last 30 days that are over, or any one day.
 //!
-//! Deliberately absent: the current day; it is not over.
+//! Deliberately absent: which days may be asked for (`control/api/activity`).
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -15,7 +15,7 @@ pub const DAYS: u64 = 30;
 /// What to show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Only this day, as the moment it began; one of the last [`DAYS`] that are over.
+    /// Only this day, as the moment it began (Unix seconds); otherwise the last [`DAYS`] that are over.
     pub day: Option<u64>,
     /// Only this key.
     pub key: Option<[u8; 32]>,

@@ -3,6 +3,7 @@
 //! Deliberately absent: real disks.
 
 use core::time::Duration;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -53,6 +54,14 @@ fn a_request_is_there_the_moment_it_is_settled() {
     }
     let freed = records.0.lock().unwrap().freed.clone();
     assert_eq!(freed, records.0.lock().unwrap().last(), "the journal may use its space again");
+    for (end, is_needed) in [("", true), ("-wal", true), ("-shm", false)] {
+        let mut name = scratch.file().into_os_string();
+        name.push(end);
+        match std::fs::metadata(&name) {
+            Ok(file) => assert_eq!(file.permissions().mode() & 0o777, 0o600, "{end}: its owner's only"),
+            Err(_) => assert!(!is_needed, "{end} is missing"),
+        }
+    }
     drop(keeper);
     check_sums(&super::super::open_reader(&scratch.file()).unwrap());
 }

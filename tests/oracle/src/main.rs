@@ -1,9 +1,10 @@
-//! Counts of the libraries that others count with, beside ours: over random texts, and over every token of a
-//! vocabulary as a text; and ours part by part beside ours of the whole. Also writes the counts that the tests of `control/vocabularies` expect.
+//! Counts of the libraries that others count with, beside ours: over random texts, and over every token of
+//! a vocabulary as a text; and ours part by part beside ours of the whole. Also writes the counts that the
+//! tests of `control/vocabularies` expect.
 //!
 //! ```text
-//! cargo run --release --manifest-path oracle/Cargo.toml -- compare 1000000
-//! cargo run --release --manifest-path oracle/Cargo.toml -- write
+//! cargo run --release --manifest-path tests/oracle/Cargo.toml -- compare 1000000
+//! cargo run --release --manifest-path tests/oracle/Cargo.toml -- write
 //! ```
 //!
 //! Deliberately absent: any part in the product or its tests; those only read what was written here.
@@ -103,7 +104,7 @@ fn compare(texts: usize) -> Result<(), Box<dyn Error>> {
 
 /// One line per text: its tokens by each vocabulary, then the text as a JSON string.
 fn write() -> Result<(), Box<dyn Error>> {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/control/vocabularies");
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/control/vocabularies");
     let mut random = Texts::new(2);
     let mut texts: Vec<String> = Vec::new();
     while texts.len() < WRITTEN {
