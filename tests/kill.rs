@@ -8,6 +8,14 @@
 //! others a file stands in for the database, since the journal's side needs many records and no rows.
 //! Deliberately absent: loss of power (damaged files are in `app/journal/tests`).
 
+#[path = "kill/cancelled.rs"]
+mod cancelled;
+#[path = "kill/days.rs"]
+mod days;
+#[path = "kill/disk.rs"]
+mod disk;
+#[path = "kill/folder.rs"]
+mod folder;
 #[path = "kill/ledger.rs"]
 mod ledger;
 #[path = "kill/server.rs"]
@@ -25,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use folder::Folder;
 use millrace::app::journal::{Journals, open};
 use millrace::base::ids::GenerationId;
 use millrace::base::record::Usage;
@@ -88,35 +97,6 @@ impl Random {
 
     fn below(&mut self, bound: u64) -> u64 {
         self.word() % bound
-    }
-}
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self::within(&std::env::temp_dir())
-    }
-
-    /// In memory, where there is such a place: a kill does not ask what is below the page cache, and a disk
-    /// takes its time.
-    fn in_memory() -> Self {
-        let memory = Path::new("/dev/shm");
-        if memory.is_dir() { Self::within(memory) } else { Self::new() }
-    }
-
-    fn within(folder: &Path) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("millrace-kill-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

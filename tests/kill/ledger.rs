@@ -104,7 +104,7 @@ impl Records for Watched {
     }
 }
 
-fn database(folder: &Path) -> PathBuf {
+pub(crate) fn database(folder: &Path) -> PathBuf {
     folder.join("data").join(FILE_NAME)
 }
 
@@ -208,7 +208,7 @@ fn hold_against_notes(reader: &Connection, folder: &Path, outcome: &mut Outcome)
 }
 
 /// Roll-ups are the sums of the records.
-fn check_sums(reader: &Connection, outcome: &mut Outcome) {
+pub(crate) fn check_sums(reader: &Connection, outcome: &mut Outcome) {
     const SUMS: &str = "sum(1), sum(ending = 4), sum(ending IN (1, 2, 4)), sum(prompt_tokens),
         sum(completion_tokens), sum(cost), sum(upstream_cost), sum(answer_bytes), sum(took_micros)";
     const COLUMNS: &str = "requests, unsettled, failures, prompt_tokens, completion_tokens, cost,
