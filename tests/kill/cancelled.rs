@@ -1,5 +1,5 @@
 //! Streams that are cancelled at random points: each has its record, marked as estimated, with the tokens of
-//! the text that was sent.
+//! the text that the provider had sent.
 //!
 //! Deliberately absent: providers whose text is counted with another vocabulary than ours (docs/counting.md).
 
@@ -56,13 +56,17 @@ fn cancel(server: &Server, events: u64) -> (String, String) {
     (id, text)
 }
 
-/// How many of the counts are how far from the text's.
+/// Records against texts.
 #[derive(Default)]
 struct Off {
+    /// Those with exactly the tokens of what their clients got.
     exact: u64,
-    most: u64,
-    counted: u64,
-    sent: u64,
+    /// Tokens that were recorded.
+    recorded: u64,
+    /// Tokens of what the clients got.
+    received: u64,
+    /// Most that the simulator had sent in one stream and its client did not get any more.
+    most_behind: u64,
 }
 
 #[test]
@@ -101,26 +105,40 @@ fn every_cancelled_stream_has_its_record() {
     sums_are_right(&folder.0);
     let _ = writeln!(
         std::io::stderr().lock(),
-        "{streams} streams cancelled in {:.1} s: {} settled as estimated, {} tokens recorded, {} in the text \
-         that was sent; {} to the token, at most {} off",
+        "{streams} streams cancelled in {:.1} s: {} settled as estimated, {} tokens recorded, {} received; \
+         {} records are what the client got, the others what the simulator had sent, up to {} tokens more",
         took.as_secs_f64(),
         sent.len(),
-        off.counted,
-        off.sent,
+        off.recorded,
+        off.received,
         off.exact,
-        off.most,
+        off.most_behind,
     );
+    // Words that were read and reached no client any more are rare, also on a machine that is busy.
+    assert!(off.exact * 4 >= streams * 3, "only {} of {streams}", off.exact);
+}
+
+/// The tokens of the simulator's first words: of none, of one, and so on.
+fn tokens_of_words(words: usize) -> Vec<u64> {
+    let vocabulary = vocabularies::read(VocabularyName::O200k).expect("it ships");
+    let (mut scratch, mut text) = (Scratch::default(), String::new());
+    let mut tokens = vec![0];
+    for word in 1..=words {
+        text.push_str(&format!("{}word-{word}", if word == 1 { "" } else { " " }));
+        tokens.push(vocabulary.count(&text, &mut scratch));
+    }
+    tokens
 }
 
 /// Each record against the text that its client was sent.
 fn hold_against(folder: &Folder, sent: &BTreeMap<String, String>) -> Off {
-    let vocabulary = vocabularies::read(VocabularyName::O200k).expect("it ships");
-    let (mut scratch, mut off) = (Scratch::default(), Off::default());
+    let (tokens_of, mut off) = (tokens_of_words(2_000), Off::default());
     let reader = open_reader(&database(&folder.0)).expect("the ledger can be read");
     let mut statement = reader
         .prepare(
-            "SELECT ending, source, completion_tokens, (SELECT max(billed) FROM attempts WHERE request = number),
-                    (SELECT count(*) FROM attempts WHERE request = number)
+            "SELECT ending, source, completion_tokens,
+               (SELECT max(billed) FROM attempts WHERE request = number),
+               (SELECT count(*) FROM attempts WHERE request = number)
              FROM requests WHERE id = ?1",
         )
         .expect("there are tables");
@@ -131,13 +149,16 @@ fn hold_against(folder: &Folder, sent: &BTreeMap<String, String>) -> Off {
         // The client has left, the tokens are counted, the one attempt is billed as estimated.
         let [ending, source, tokens, billed, attempts] = row;
         assert_eq!([ending, source, billed, attempts], [3, 3, 3, 1], "{id}");
-        let (tokens, want) = (tokens.cast_unsigned(), vocabulary.count(text, &mut scratch));
-        let differ = tokens.abs_diff(want);
-        assert!(differ <= 4, "{id}: {tokens} recorded, {want} in the text {text:?}");
-        off.exact += u64::from(differ == 0);
-        off.most = off.most.max(differ);
-        off.counted += tokens;
-        off.sent += want;
+        // The simulator sends whole words, so the record has the tokens of some first words: of those that
+        // the client got, or of some more, which were read and could not be sent to it any more.
+        let (tokens, words) = (tokens.cast_unsigned(), text.split_whitespace().count());
+        let recorded = tokens_of.binary_search(&tokens);
+        assert!(recorded.is_ok_and(|recorded| recorded >= words), "{id}: {tokens}, {words} words: {text}");
+        let received = tokens_of[words];
+        off.exact += u64::from(tokens == received);
+        off.most_behind = off.most_behind.max(tokens - received);
+        off.recorded += tokens;
+        off.received += received;
     }
     off
 }

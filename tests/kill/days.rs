@@ -1,7 +1,7 @@
 //! Bad days of the real binary: a ledger that is locked or deleted, a journal that is damaged, an end while
 //! streams run. Each with its outcome as docs/ledger.md and docs/journal.md say it.
 //!
-//! Deliberately absent: disks (`disk.rs`), and a clock that jumps (`control/ledger/tests`: it is an argument).
+//! Deliberately absent: disks (`disk.rs`); a clock that jumps (`control/ledger/tests`: it is an argument).
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, Read};

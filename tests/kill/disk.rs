@@ -1,5 +1,5 @@
-//! Disks that are full or cannot be written, as real file systems: a small tmpfs, mounted where only this test
-//! sees it. Where user namespaces are forbidden, the tests say so and end.
+//! Disks that are full or cannot be written, as real file systems: a small tmpfs, mounted where only
+//! one test sees it. Where user namespaces are forbidden, the tests say so and end.
 //!
 //! Deliberately absent: disks that fail under a sync (`app/journal/tests`).
 

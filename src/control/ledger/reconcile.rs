@@ -54,8 +54,8 @@ impl Report {
     }
 }
 
-/// Compares an invoice with the ledger and what is not folded yet (`tail`). `provider` is whose invoice it is;
-/// without it, requests that it does not name are only looked for at the providers that it does name.
+/// Compares an invoice with the ledger and what is not folded yet (`tail`). `provider` is whose invoice it
+/// is; without it, requests that it does not name are only looked for at the providers that it does name.
 ///
 /// # Errors
 /// When the database cannot be read.
