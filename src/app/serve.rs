@@ -103,8 +103,10 @@ fn run(config: &Config, exposure: Exposure) -> Result<(), String> {
     let client_tls = config.tls.as_ref().map(|files| load_client_tls(files, &runtime)).transpose()?;
     let listeners = listen::open(&config.server.listen, config.server.listen_mode, cores)?;
     let (workers, syncing) = start_workers(listeners, driver, &control, client_tls, (journals, config))?;
+    // Before anybody is told that it serves: who waits for that may send a signal at once.
+    let signals = runtime.block_on(async { signals() })?;
     announce(config, exposure, driver, &workers)?;
-    let ended = runtime.block_on(until_stopped(config.server.drain_timeout, workers));
+    let ended = runtime.block_on(until_stopped(config.server.drain_timeout, workers, signals));
     // The last records go into the ledger while the directory is still ours.
     drop(keeper);
     if let Some(syncing) = syncing {
@@ -369,10 +371,17 @@ fn announce(config: &Config, exposure: Exposure, driver: Driver, workers: &Worke
 }
 
 /// Waits for a signal (or for the workers to fail), then drains and stops.
-async fn until_stopped(drain_timeout: Duration, workers: Workers) -> Result<(), String> {
+/// Those that end it: SIGTERM and SIGINT.
+fn signals() -> Result<(Signal, Signal), String> {
     let handler = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
-    let (mut terminate, mut interrupt) =
-        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    Ok((handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?))
+}
+
+async fn until_stopped(
+    drain_timeout: Duration,
+    workers: Workers,
+    (mut terminate, mut interrupt): (Signal, Signal),
+) -> Result<(), String> {
     let posts = workers.posts;
     let mut ended = tokio::task::spawn_blocking(|| join(workers.threads));
     tokio::select! {

@@ -29,6 +29,7 @@ use crate::control::journal::{
 use crate::io::journal::{Setup, Slot, Writer, free_bytes, preallocate};
 use crate::io::{Message, Post, clock};
 use crate::wire::journal::Sequence;
+use crate::wire::journal::frame::RECORD_BYTES;
 use crate::wire::journal::marks::Marks;
 use crate::wire::journal::page::PAGE_BYTES;
 use crate::worker::{AskSync, CoreJournal};
@@ -166,6 +167,13 @@ fn ask(thread: Thread) -> AskSync {
     Arc::new(move || thread.unpark())
 }
 
+/// How long a segment with records in it is to be. One that somebody has cut gets its length back.
+fn whole_length(found: &FoundSlot, configured: u64) -> u64 {
+    let length = found.page.map_or(0, |page| page.segment_bytes).max(found.bytes);
+    // Less is no segment; then its page is lost, too, which would say more.
+    if length < (PAGE_BYTES + 2 * RECORD_BYTES) as u64 { configured } else { length }
+}
+
 /// Makes sure of the space of one segment.
 fn take_space(
     path: PathBuf,
@@ -180,7 +188,7 @@ fn take_space(
     if kept.is_none() && found.is_some_and(|found| found.bytes > 0) {
         let _replaced = fs::remove_file(&path);
     }
-    let bytes = kept.map_or(bytes, |found| found.bytes);
+    let bytes = kept.map_or(bytes, |found| whole_length(found, bytes));
     let made = path.parent().map_or(Ok(()), make_folder).and_then(|()| preallocate(&path, bytes));
     made.map_err(|error| {
         let free = path.parent().and_then(|folder| free_bytes(folder).ok());

@@ -119,6 +119,17 @@ impl Place {
             Failed(EXIT_CONFIG, "no data directory is known: name it with --data-dir".to_owned())
         })
     }
+
+    /// The ledger, and what the journal has and it has not.
+    fn open(&self) -> Result<(ledger::Connection, Option<Tail>), Failed> {
+        let dir = self.dir()?;
+        if !dir.is_dir() {
+            return Err(Failed(EXIT_IO, format!("{} is no directory", dir.display())));
+        }
+        let connection = ledger::open_or_empty(&dir.join(FILE_NAME))?;
+        let tail = unfolded(&dir, &connection)?;
+        Ok((connection, tail))
+    }
 }
 
 /// Writes the requests of a time to a file or to `out`.
@@ -140,12 +151,7 @@ fn export_to(
     out: &mut dyn Write,
     progress: &mut ledger::Progress<'_>,
 ) -> Result<u64, Failed> {
-    let dir = options.place.dir()?;
-    if !dir.is_dir() {
-        return Err(Failed(EXIT_IO, format!("{} is no directory", dir.display())));
-    }
-    let connection = ledger::open_or_empty(&dir.join(FILE_NAME))?;
-    let tail = unfolded(&dir, &connection)?;
+    let (connection, tail) = options.place.open()?;
     let what = Export {
         since: options.since.map_or(0, |since| since.0),
         until: options.until.map_or(u64::MAX, |until| until.0),
@@ -196,8 +202,8 @@ fn compared(options: &ReconcileOptions, progress: &mut dyn FnMut(usize)) -> Resu
     let text = std::fs::read_to_string(&options.file)
         .map_err(|error| Failed(EXIT_DATA, format!("{file} cannot be read: {error}")))?;
     let invoice = Invoice::read(&text).map_err(|wrong| Failed(EXIT_DATA, format!("{file}: {wrong}")))?;
-    let connection = ledger::open_reader(&options.place.dir()?.join(FILE_NAME))?;
-    Ok(ledger::reconcile(&connection, &invoice, options.provider.as_deref(), progress)?)
+    let (connection, tail) = options.place.open()?;
+    Ok(ledger::reconcile(&connection, tail.as_ref(), &invoice, options.provider.as_deref(), progress)?)
 }
 
 /// Lines shown of each kind; JSON has all of them.

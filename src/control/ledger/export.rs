@@ -145,7 +145,7 @@ impl Export {
 
 /// What the journal has and a database does not, in a database of its own in memory.
 #[derive(Debug)]
-pub struct Tail(Folder);
+pub struct Tail(pub(super) Folder);
 
 impl Tail {
     /// Reads it. The database stays as it is now for this connection, so that a record that is folded

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::Connection;
 
 use super::read::{self, Generation, Scope};
-use super::{LedgerError, Money};
+use super::{LedgerError, Money, Tail};
 use crate::control::calendar::{DAY, date};
 pub use invoice::Invoice;
 pub(super) use invoice::Line;
@@ -54,17 +54,21 @@ impl Report {
     }
 }
 
-/// Compares an invoice with the ledger. `provider` is whose invoice it is; without it, requests that it does
-/// not name are only looked for at the providers that it does name.
+/// Compares an invoice with the ledger and what is not folded yet (`tail`). `provider` is whose invoice it
+/// is; without it, requests that it does not name are only looked for at the providers that it does name.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub fn reconcile(
     connection: &Connection,
+    tail: Option<&Tail>,
     invoice: &Invoice,
     provider: Option<&str>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Report, LedgerError> {
+    // A request is in one of them, never in both.
+    let sources: Vec<&Connection> =
+        core::iter::once(connection).chain(tail.map(|tail| &tail.0.connection)).collect();
     let mut report = Report::default();
     let mut seen = HashSet::new();
     let mut providers: HashSet<String> = provider.map(str::to_owned).into_iter().collect();
@@ -89,7 +93,7 @@ pub fn reconcile(
             }
             continue;
         };
-        match read::generation(connection, id, &Scope::All)? {
+        match find(&sources, id)? {
             Some(found) if provider.is_none_or(|provider| found.provider == provider) => {
                 seen.insert(found.id.clone());
                 providers.insert(found.provider.clone());
@@ -102,15 +106,26 @@ pub fn reconcile(
     }
     for ((day, model), line) in &sums {
         let what = format!("{} {model}", date(*day));
-        match Figures::of_day(connection, *day, model, provider)? {
+        match Figures::of_day(&sources, *day, model, provider)? {
             Some(figures) => report.compare(&what, line, &figures),
             None => report.missing_here.push(what),
         }
     }
     if let Some(times) = times.filter(|_| !seen.is_empty()) {
-        report.missing_there = unnamed(connection, times, &providers, &seen)?;
+        for source in &sources {
+            report.missing_there.extend(unnamed(source, times, &providers, &seen)?);
+        }
     }
     Ok(report)
+}
+
+fn find(sources: &[&Connection], id: &str) -> rusqlite::Result<Option<Generation>> {
+    for source in sources {
+        if let Some(found) = read::generation(source, id, &Scope::All)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// What can be compared.
@@ -133,7 +148,7 @@ impl Figures {
 
     /// Of a day and a model, by the model's id or by what is behind its slash.
     fn of_day(
-        connection: &Connection,
+        sources: &[&Connection],
         day: u64,
         model: &str,
         provider: Option<&str>,
@@ -146,16 +161,22 @@ impl Figures {
             read::halves("upstream_cost")
         );
         let day = i64::try_from(day).unwrap_or(i64::MAX);
-        connection.prepare_cached(&sql)?.query_row(rusqlite::params![day, model, provider], |row| {
-            let Some(prompt) = row.get::<_, Option<i64>>(0)? else { return Ok(None) };
+        let mut sum: Option<Self> = None;
+        for source in sources {
+            let mut statement = source.prepare_cached(&sql)?;
+            let mut rows = statement.query(rusqlite::params![day, model, provider])?;
+            let Some(row) = rows.next()? else { continue };
+            let Some(prompt) = row.get::<_, Option<i64>>(0)? else { continue };
             let cost = read::joined(row.get(2)?, row.get(3)?);
             let completion: i64 = row.get(1)?;
-            Ok(Some(Self {
-                prompt_tokens: prompt.into(),
-                completion_tokens: completion.into(),
-                cost: Some(cost),
-            }))
-        })
+            let before = sum.unwrap_or(Self { prompt_tokens: 0, completion_tokens: 0, cost: Some(0) });
+            sum = Some(Self {
+                prompt_tokens: before.prompt_tokens + i128::from(prompt),
+                completion_tokens: before.completion_tokens + i128::from(completion),
+                cost: before.cost.map(|before| before + cost),
+            });
+        }
+        Ok(sum)
     }
 }
 

@@ -374,7 +374,7 @@ fn an_invoice_is_compared_line_by_line() {
     let folder = ledger();
     let check = |invoice: &str, provider: Option<&str>, want: &str| {
         let invoice = Invoice::read(invoice).unwrap();
-        let report = reconcile(&folder.connection, &invoice, provider, &mut |_| {}).unwrap();
+        let report = reconcile(&folder.connection, None, &invoice, provider, &mut |_| {}).unwrap();
         let differing: Vec<String> = report
             .differing
             .iter()
