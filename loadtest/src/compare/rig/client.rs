@@ -161,7 +161,8 @@ impl Client {
 
     /// The whole answer is there: is it the one that was asked for?
     fn answered(&mut self, length: usize, counts: &mut Counts) -> Result<Step, String> {
-        let whole = self.inbox.len() == length && (self.rewritten || length == text::ANSWER_BYTES);
+        let as_sent = self.rewritten || length == text::ANSWER_BYTES || text::is_priced(&self.inbox);
+        let whole = self.inbox.len() == length && as_sent;
         if !whole || !self.is_our_answer() {
             return Err("an answer to another request, or one of another length".to_owned());
         }
