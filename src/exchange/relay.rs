@@ -366,6 +366,8 @@ impl Exchange {
                 self.arm(DeadlineKind::ClientSend, due);
                 self.send_to_client(cx);
             }
+            // The last send to a client that has left takes too long: its answer is not read on, either.
+            DeadlineKind::ClientSend if self.drain.is_some() => self.end_drain(cx, Fault::ClientGone),
             DeadlineKind::ClientSend => {
                 let outcome = Outcome::Cut(Fault::Deadline(kind));
                 relay.conclude(cx, &mut self.account, outcome, None);
